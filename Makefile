@@ -1,0 +1,72 @@
+# Everything a person or CI does with this repository. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= .data
+DOCS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := build/locks
+PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check format reference lock models setup setup-dev clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+run: setup ## Ingest DOCS (or the handbook), answer one question, serve on 127.0.0.1:PORT, keeping data in DATA
+	@$(BIN)/python -m appliance quickstart --data-dir "$(DATA)" --port "$(PORT)" $(if $(DOCS),"$(DOCS)")
+
+test: setup-dev ## Run all tests
+	@$(BIN)/python -m pytest
+
+test-fast: setup-dev ## Run the tests that take less than a few seconds each
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: setup-dev ## Lint, format, types, import directions, generated documentation
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m appliance.cli.reference --check
+
+format: setup-dev ## Apply lint fixes and the formatter
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+reference: setup ## Write the generated tables of the handbook again
+	@$(BIN)/python -m appliance.cli.reference
+
+setup: $(VENV)/.run models/out/.done ## Virtual environment, native builds and models (done once)
+
+setup-dev: setup $(VENV)/.dev ## The same and the tools for tests and checks
+
+models: models/out/.done ## Make the model files from their sources
+
+$(VENV)/.build: $(LOCKS)/build.lock
+	@echo "setup 1/3: virtual environment and build tools"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --only-binary :all: -r $(LOCKS)/build.lock
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.build $(LOCKS)/run.lock build/native.sh
+	@echo "setup 2/3: dependencies (llama.cpp is compiled: about five minutes on two cores)"
+	@source build/native.sh && $(PIP_INSTALL) -r $(LOCKS)/run.lock
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.lock
+	@echo "setup: tools for tests and checks"
+	@$(PIP_INSTALL) --only-binary :all: -r $(LOCKS)/dev.lock
+	@touch $@
+
+models/out/.done: $(VENV)/.run models/manifest.json $(wildcard models/*.py)
+	@echo "setup 3/3: models"
+	@$(BIN)/python models/make.py
+	@touch $@
+
+lock: setup-dev ## Resolve the locks again from pyproject.toml
+	@$(BIN)/python build/lock.py
+
+clean: ## Remove everything that was made, but no data
+	rm -rf $(VENV) models/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

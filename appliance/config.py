@@ -1,0 +1,177 @@
+"""Settings: environment (RAG_APPLIANCE_*) over .env over a YAML file over defaults, all problems reported at once.
+
+The only module that reads the environment.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from appliance.errors import ConfigError
+
+PREFIX = "RAG_APPLIANCE_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+
+
+def _default_threads() -> int:
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return Path(base) / "rag-appliance"
+
+
+class Settings(BaseModel):
+    """Every setting, its default, its bounds and what it is for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Annotated[Path, Field(default_factory=_default_data_dir, description="Where everything is kept.")]
+    host: Annotated[str, Field(description="Address to listen on; beyond loopback put TLS in front.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    threads: Annotated[
+        int, Field(default_factory=_default_threads, ge=1, le=512, description="CPU budget shared by all parts.")
+    ]
+    auth: Annotated[Literal["keys", "off"], Field(description="`off` makes every caller on this host an admin.")] = "keys"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least severity logged.")] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], Field(description="`auto`: console on a terminal, JSON lines elsewhere.")
+    ] = "auto"
+    log_questions: Annotated[bool, Field(description="Log questions in clear; off, only their hash is logged.")] = False
+
+    embedder: Annotated[str, Field(min_length=1, description="Name of the embedding model.")] = "minilm-l6-v2.int8"
+    generator: Annotated[str, Field(min_length=1, description="Name of the generator model, or `none`.")] = (
+        "smollm2-135m-instruct.q8_0"
+    )
+    context_tokens: Annotated[int, Field(ge=512, le=131072, description="Context of the generator, in tokens.")] = 2048
+    answer_tokens: Annotated[int, Field(ge=16, le=4096, description="Longest generated answer, in tokens.")] = 160
+    generator_queue: Annotated[int, Field(ge=1, le=1000, description="Questions that may wait for the generator.")] = 8
+    query_timeout_s: Annotated[float, Field(gt=0, le=600, description="Deadline of one question, in seconds.")] = 30.0
+    query_concurrency: Annotated[
+        int, Field(ge=1, le=1000, description="Questions worked on or waiting at once; beyond it 503 at once.")
+    ] = 128
+
+    chunk_tokens: Annotated[int, Field(ge=32, le=500, description="Longest chunk, in the embedder's tokens.")] = 220
+    question_characters: Annotated[int, Field(ge=16, le=100_000, description="Longest question.")] = 4000
+    max_k: Annotated[int, Field(ge=1, le=1000, description="Most hits one request may ask for.")] = 100
+    abstain_below: Annotated[
+        float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
+    ] = 0.35
+
+    upload_bytes: Annotated[int, Field(ge=1024, description="Largest upload request, in bytes.")] = 256 * 1024**2
+    file_bytes: Annotated[int, Field(ge=1024, description="Largest single document, in bytes.")] = 200 * 1024**2
+    reader_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, description="Memory one reader may use.")] = 2 * 1024**3
+    reader_timeout_s: Annotated[float, Field(gt=0, le=3600, description="Time one document may take to read.")] = 60.0
+    reader_output_characters: Annotated[int, Field(ge=10_000, description="Longest text one document may give.")] = (
+        20_000_000
+    )
+    ingest_queue: Annotated[int, Field(ge=1, le=10_000, description="Ingestion tasks that may wait; beyond it 429.")] = 100
+    ingest_attempts: Annotated[int, Field(ge=1, le=20, description="Tries for a document before it is dead.")] = 4
+    ingest_roots: Annotated[
+        list[Path], Field(description="Folders editors may ingest by path; admins may ingest any readable path.")
+    ] = []
+
+    cache_bytes: Annotated[int, Field(ge=0, description="Size of the answer cache on disk; 0 turns it off.")] = 256 * 1024**2
+    cache_ttl_s: Annotated[float, Field(gt=0, description="Longest life of a cached answer, in seconds.")] = 7 * 86400.0
+    exact_scan_below: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Collections up to this many chunks are scanned exactly, without HNSW.")
+    ] = 50_000
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value.expanduser()))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings in force and where each came from: argument, environment, .env, a YAML path, or default."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None, config: Path | None = None, dotenv: Path = Path(".env")
+) -> LoadedSettings:
+    """Merge all layers, later ones over earlier ones: YAML, .env, environment, `arguments`.
+
+    Raises ConfigError with every problem of every layer.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    config = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    layers = [
+        (str(config), _yaml_layer(config, problems)),
+        (".env", _variable_layer(dotenv_values(dotenv) if dotenv.is_file() else {}, ".env", problems)),
+        ("environment", _variable_layer(os.environ, "environment", problems)),
+        ("argument", {name: value for name, value in (arguments or {}).items() if value is not None}),
+    ]
+    for origin, layer in layers:
+        for name, value in layer.items():
+            values[name], origins[name] = value, origin
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [_describe(item, origins) for item in error.errors()]
+        raise ConfigError(problems) from None
+    if problems:
+        raise ConfigError(problems)
+    return LoadedSettings(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
+
+
+def _yaml_layer(path: Path | None, problems: list[str]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"configuration file {path}: {error.strerror}; check the path given with --config")
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problems.append(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}")
+        return {}
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        problems.append(f"configuration file {path}: expected lines of `setting: value`, found {type(content).__name__}")
+        return {}
+    return _known({str(name): value for name, value in content.items()}, str(path), problems)
+
+
+def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in variables.items()
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE and value is not None
+    }
+    if isinstance(found.get("ingest_roots"), str):
+        found["ingest_roots"] = [part for part in found["ingest_roots"].split(os.pathsep) if part]
+    return _known(found, origin, problems)
+
+
+def _known(layer: dict[str, Any], origin: str, problems: list[str]) -> dict[str, Any]:
+    for name in sorted(layer.keys() - Settings.model_fields.keys()):
+        close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        remedy = f"did you mean `{close[0]}`?" if close else "remove it"
+        problems.append(f"{_label(name, origin)}: there is no such setting; {remedy}")
+    return {name: value for name, value in layer.items() if name in Settings.model_fields}
+
+
+def _label(name: str, origin: str) -> str:
+    return f"{PREFIX}{name.upper()} ({origin})" if origin in {"environment", ".env"} else f"{name} ({origin})"
+
+
+def _describe(item: Any, origins: Mapping[str, str]) -> str:
+    name = str(item["loc"][0]) if item["loc"] else "settings"
+    message = str(item["msg"])
+    return f"{_label(name, origins.get(name, 'default'))}: {message[:1].lower()}{message[1:]}, got {item['input']!r}"

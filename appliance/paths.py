@@ -1,0 +1,67 @@
+"""Where everything lives below the data directory, and nowhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import StorageError
+
+PACKAGE = Path(__file__).resolve().parent
+HANDBOOK = PACKAGE / "handbook"
+BUNDLED_MODELS = PACKAGE.parent / "models" / "out"
+
+
+@dataclass(frozen=True, slots=True)
+class DataPaths:
+    """The layout of one data directory (all folders 0700)."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def server(self) -> Path:
+        """Address and local key of the serving process, for the command line on the same host; 0600, gone at exit."""
+        return self.root / "server.json"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "appliance.db"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def spool(self) -> Path:
+        """Uploaded bytes that wait for ingestion, one folder per task."""
+        return self.root / "spool"
+
+    def create(self) -> None:
+        """Make the folders, private to this user.
+
+        Raises StorageError when the directory cannot be made or written.
+        """
+        folders = (self.root, self.index, self.cache, self.models, self.spool)
+        try:
+            for folder in folders:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+            probe = self.root / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StorageError(
+                f"The data directory {self.root} cannot be used: {error.strerror or error}.",
+                code="data_directory_unusable",
+                hint="Choose a folder that this user may write (--data-dir or RAG_APPLIANCE_DATA_DIR), or give it to this user.",
+            ) from error
