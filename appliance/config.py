@@ -25,8 +25,8 @@ def _default_threads() -> int:
 
 
 def _default_data_dir() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return Path(base) / "rag-appliance"
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path("~/.local/share").expanduser()) / "rag-appliance"
 
 
 class Settings(BaseModel):
@@ -40,8 +40,12 @@ class Settings(BaseModel):
     threads: Annotated[
         int, Field(default_factory=_default_threads, ge=1, le=512, description="CPU budget shared by all parts.")
     ]
-    auth: Annotated[Literal["keys", "off"], Field(description="`off` makes every caller on this host an admin.")] = "keys"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least severity logged.")] = "info"
+    auth: Annotated[Literal["keys", "off"], Field(description="`off` makes every caller on this host an admin.")] = (
+        "keys"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least severity logged.")] = (
+        "info"
+    )
     log_format: Annotated[
         Literal["auto", "json", "console"], Field(description="`auto`: console on a terminal, JSON lines elsewhere.")
     ] = "auto"
@@ -73,22 +77,27 @@ class Settings(BaseModel):
     reader_output_characters: Annotated[int, Field(ge=10_000, description="Longest text one document may give.")] = (
         20_000_000
     )
-    ingest_queue: Annotated[int, Field(ge=1, le=10_000, description="Ingestion tasks that may wait; beyond it 429.")] = 100
+    ingest_queue: Annotated[
+        int, Field(ge=1, le=10_000, description="Ingestion tasks that may wait; beyond it 429.")
+    ] = 100
     ingest_attempts: Annotated[int, Field(ge=1, le=20, description="Tries for a document before it is dead.")] = 4
     ingest_roots: Annotated[
         list[Path], Field(description="Folders editors may ingest by path; admins may ingest any readable path.")
     ] = []
 
-    cache_bytes: Annotated[int, Field(ge=0, description="Size of the answer cache on disk; 0 turns it off.")] = 256 * 1024**2
+    cache_bytes: Annotated[int, Field(ge=0, description="Size of the answer cache on disk; 0 turns it off.")] = (
+        256 * 1024**2
+    )
     cache_ttl_s: Annotated[float, Field(gt=0, description="Longest life of a cached answer, in seconds.")] = 7 * 86400.0
     exact_scan_below: Annotated[
-        int, Field(ge=0, le=10_000_000, description="Collections up to this many chunks are scanned exactly, without HNSW.")
+        int,
+        Field(ge=0, le=10_000_000, description="Collections up to this many chunks are scanned exactly, without HNSW."),
     ] = 50_000
 
     @field_validator("data_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return Path(os.path.abspath(value.expanduser()))
+        return value.expanduser().absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,9 @@ def _yaml_layer(path: Path | None, problems: list[str]) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        problems.append(f"configuration file {path}: expected lines of `setting: value`, found {type(content).__name__}")
+        problems.append(
+            f"configuration file {path}: expected lines of `setting: value`, found {type(content).__name__}"
+        )
         return {}
     return _known({str(name): value for name, value in content.items()}, str(path), problems)
 

@@ -8,7 +8,8 @@
     ├── NotFound                404
     ├── Conflict                409
     ├── TooLarge                413
-    ├── Overloaded              429 / 503 with retry_after_s
+    ├── Overloaded              503  with retry_after_s
+    │   └── TooManyRequests     429
     ├── DocumentError           422  one document cannot be read; nothing else is touched
     ├── ModelError              503  a model file is missing, torn or foreign
     ├── StorageError            503  the data directory cannot be used
@@ -81,6 +82,13 @@ class Overloaded(ApplianceError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequests(Overloaded):
+    """The caller's own queue is full: nothing is wrong with the appliance."""
+
+    status = 429
+    default_code = "too_many_requests"
+
+
 class DocumentError(ApplianceError):
     """One document cannot be read.
 
@@ -127,6 +135,10 @@ class ConfigError(ApplianceError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         count = len(problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the settings:\n" + "\n".join(f"  - {p}" for p in problems))
+        super().__init__(
+            f"{count} problem{'s' if count != 1 else ''} in the settings:\n" + "\n".join(f"  - {p}" for p in problems)
+        )
         self.problems = tuple(problems)
-        self.hint = "Correct them and start again; `rag-appliance config show` prints every setting and where it came from."
+        self.hint = (
+            "Correct them and start again; `rag-appliance config show` prints every setting and where it came from."
+        )

@@ -63,5 +63,5 @@ class DataPaths:
             raise StorageError(
                 f"The data directory {self.root} cannot be used: {error.strerror or error}.",
                 code="data_directory_unusable",
-                hint="Choose a folder that this user may write (--data-dir or RAG_APPLIANCE_DATA_DIR), or give it to this user.",
+                hint="Choose a folder that this user may write (--data-dir or RAG_APPLIANCE_DATA_DIR).",
             ) from error

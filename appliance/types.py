@@ -131,7 +131,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SentenceVectors:
-    """The sentences of one chunk: `spans` (s, 2) relative to the chunk's text, `vectors` (s, dimensions) float32, normalised."""
+    """The sentences of one chunk: `spans` (s, 2) relative to its text, `vectors` (s, dimensions), normalised."""
 
     spans: NDArray[np.int32]
     vectors: Matrix
@@ -337,7 +337,7 @@ class PassageVectors:
 
 
 class Embedder(Protocol):
-    """Turns text into unit vectors. `fingerprint` changes whenever vectors may; `max_tokens` includes special tokens."""
+    """Turns text into unit vectors. `fingerprint` changes when vectors may; `max_tokens` includes special tokens."""
 
     @property
     def name(self) -> str: ...
@@ -402,5 +402,7 @@ class Generator(Protocol):
     def context_tokens(self) -> int: ...
 
     def count_tokens(self, text: str) -> int: ...
-    def generate(self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None) -> Generated: ...
+    def generate(
+        self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None
+    ) -> Generated: ...
     def close(self) -> None: ...

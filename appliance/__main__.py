@@ -1,0 +1,20 @@
+"""`python -m appliance` is the command line."""
+
+import os
+import sys
+
+# BLAS would start a thread for every core at its import; a scan of vectors is bound by memory, and `threads` is ours.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from appliance.allocator import trim_allocator
+    from appliance.cli.root import cli
+
+    trim_allocator()
+    cli.main(args=sys.argv[1:], prog_name="rag-appliance")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Answers: a question and its hits in, claims with exact citations out, or an abstention with its reason."""
+
+from appliance.answer.prompts import PROMPT_VERSION
+from appliance.answer.reply import Answering, answer
+
+__all__ = ["PROMPT_VERSION", "Answering", "answer"]

@@ -1,0 +1,69 @@
+"""Citations: exact spans of documents, compared with the stored text before they leave."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from appliance.errors import NotFound
+from appliance.store import Store
+from appliance.types import Chunk, Citation, Document, Hit
+
+LONGEST_QUOTE = 600  # characters
+_WORD_START = re.compile(r"(?<!\S)\S")
+
+
+class Citer:
+    """Makes the citations of one answer; holds the cited documents while it is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._documents: dict[int, Document | None] = {}
+
+    def cite(self, hit: Hit, start: int, end: int) -> Citation | None:
+        """The span `hit.chunk.text[start:end]` as a place in its document.
+
+        None when the stored document no longer has that text there: it was replaced or deleted since the search.
+        """
+        chunk = hit.chunk
+        document = self._document(chunk.document_id)
+        first, last = chunk.start + start, chunk.start + end
+        quote = chunk.text[start:end]
+        if document is None or not quote or document.text[first:last] != quote:
+            return None
+        page = page_of(document, chunk, first)
+        return Citation(chunk.document_id, document.source, document.title, page, first, last, quote)
+
+    def _document(self, number: int) -> Document | None:
+        if number not in self._documents:
+            try:
+                self._documents[number] = self._store.documents.get(number)
+            except NotFound:
+                self._documents[number] = None
+        return self._documents[number]
+
+
+def page_of(document: Document, chunk: Chunk, position: int) -> int | None:
+    """The page that `position` of the document's text stands on."""
+    index = bisect_right(document.pages, position, key=lambda page: page.start) - 1
+    return document.pages[index].number if index >= 0 else chunk.page
+
+
+def trimmed(text: str, start: int, end: int, weights: Mapping[str, float]) -> tuple[int, int]:
+    """`[start, end)` cut to LONGEST_QUOTE characters at blanks, where the words of `weights` (stems) stand closest.
+
+    A span that is short enough stays as it is.
+    """
+    if end - start <= LONGEST_QUOTE:
+        return start, end
+    starts = [start + match.start() for match in _WORD_START.finditer(text[start:end])] or [start]
+    lowered = text.lower()
+    best = max(starts, key=lambda at: (_worth(lowered[at : min(end, at + LONGEST_QUOTE)], weights), -at))
+    stop = min(end, best + LONGEST_QUOTE)
+    if stop < end and not text[stop].isspace():
+        blank = max(text.rfind(" ", best, stop), text.rfind("\n", best, stop))
+        stop = blank if blank > best else stop
+    return best, best + len(text[best:stop].rstrip())
+
+
+def _worth(text: str, weights: Mapping[str, float]) -> float:
+    return sum(weight for word, weight in weights.items() if word in text)

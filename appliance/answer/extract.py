@@ -1,0 +1,94 @@
+"""The extractive answer: the documents' own sentences, word for word."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.answer.cite import LONGEST_QUOTE, Citer, trimmed
+from appliance.answer.question import Question
+from appliance.answer.rank import Scored, Sentence
+from appliance.types import Claim, Hit
+
+MOST_CLAIMS = 3
+# How much a further sentence may fall behind the best, in score: log-odds, so that 1.0 is a probability ratio of .37.
+CLOSE = 0.5
+
+_LEANS = re.compile(r"(?:it|its|he|she|his|her|they|their|this|that|these|those|such|here|there)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`hit.chunk.text[start:end]`, one or more sentences in a row (`first` to `last`, positions in the chunk)."""
+
+    hit: Hit
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def extract(
+    question: Question, rankings: Sequence[Sequence[Scored]], sentences: Sequence[Sentence], citer: Citer
+) -> list[Claim]:
+    """One to three claims; none only when nothing was ranked or the cited text is gone.
+
+    `rankings` has one ranking of the sentences, or one for each part of a question that asks for several things.
+    """
+    chosen = close_to_best(rankings[0]) if len(rankings) == 1 else [ranked[0] for ranked in rankings if ranked]
+    claims = []
+    for span in joined([scored.sentence for scored in chosen], sentences):
+        start, end = trimmed(span.hit.chunk.text, span.start, span.end, question.weights)
+        citation = citer.cite(span.hit, start, end)
+        if citation is not None:
+            claims.append(Claim(" ".join(citation.quote.split()), (citation,), supported=True))
+    return claims
+
+
+def close_to_best(ranked: Sequence[Scored]) -> list[Scored]:
+    """The best sentence and up to two more that score close to it, best first.
+
+    A heading is taken only where there is nothing else, and then alone.
+    """
+    if not ranked or ranked[0].sentence.heading:
+        return list(ranked[:1])
+    least = ranked[0].score - CLOSE
+    close = [item for item in ranked[: 4 * MOST_CLAIMS] if item.score >= least and not item.sentence.heading]
+    different = {" ".join(item.sentence.text.split()).casefold(): item for item in reversed(close)}
+    return sorted(different.values(), key=lambda item: -item.score)[:MOST_CLAIMS]
+
+
+def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Span]:
+    """The chosen sentences as spans: neighbours become one, and one that leans on the sentence before it ("It was …")
+    brings that one along.
+    """
+    spans: list[Span] = []
+    for sentence in chosen:
+        _add(spans, _leaning(sentence, sentences))
+    return spans
+
+
+def _leaning(sentence: Sentence, sentences: Sequence[Sentence]) -> Span:
+    """The sentence, with the one before it where it begins with a word that points back and both fit in a quote."""
+    span = Span(sentence.hit, sentence.start, sentence.end, sentence.position, sentence.position)
+    if not sentence.position or not _LEANS.match(sentence.text):
+        return span
+    for other in sentences:
+        if other.hit is sentence.hit and other.position == sentence.position - 1:
+            if other.heading or sentence.end - other.start > LONGEST_QUOTE:
+                return span
+            return Span(span.hit, other.start, span.end, other.position, span.last)
+    return span
+
+
+def _add(spans: list[Span], new: Span) -> None:
+    """Append, or grow a span that it overlaps or follows directly, as long as that stays one quote."""
+    for index, old in enumerate(spans):
+        if old.hit.chunk.id != new.hit.chunk.id or new.first > old.last + 1 or old.first > new.last + 1:
+            continue
+        start, end = min(old.start, new.start), max(old.end, new.end)
+        if end - start <= LONGEST_QUOTE:
+            spans[index] = Span(old.hit, start, end, min(old.first, new.first), max(old.last, new.last))
+            return
+        if new.first >= old.first and new.last <= old.last:
+            return
+    spans.append(new)

@@ -1,0 +1,104 @@
+"""The generated answer: the model writes, and only sentences that the passages hold up are shown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from appliance.answer.cite import Citer
+from appliance.answer.prompts import NOTHING_FOUND, messages
+from appliance.answer.rank import PASSAGES, sentences_of
+from appliance.answer.verify import Support, check
+from appliance.sentences import split_sentences
+from appliance.store import Store
+from appliance.telemetry.metrics import UNSUPPORTED_CLAIMS
+from appliance.types import CancelToken, Claim, Embedder, GenerationRequest, Generator, Hit, SearchResult, Usage
+
+MOST_CLAIMS = 12
+
+OnClaim = Callable[[Claim], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What was generated and stood: `claims` in the order written; `dropped` sentences did not."""
+
+    claims: tuple[Claim, ...]
+    dropped: int
+    said_nothing: bool  # the model wrote that the passages do not say
+    used: tuple[Hit, ...]
+    usage: Usage
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What it takes to generate one answer. `deadline` is a `time.monotonic()` value."""
+
+    store: Store
+    embedder: Embedder
+    generator: Generator
+    citer: Citer
+    answer_tokens: int
+    deadline: float
+    cancel: CancelToken
+
+
+@dataclass(slots=True)
+class _Checker:
+    """Takes the text as it comes and checks each sentence as soon as it is whole."""
+
+    support: Support
+    writing: Writing
+    on_claim: OnClaim | None
+    text: str = ""
+    done: int = 0  # characters of `text` that have been checked
+    claims: list[Claim] = field(default_factory=list)
+    dropped: int = 0
+    said_nothing: bool = False
+
+    def add(self, piece: str) -> None:
+        """A piece of text. The last sentence of what is there may still grow, so it waits."""
+        self.text += piece
+        if any(mark in piece for mark in ".!?\n。！？"):
+            self._check(split_sentences(self.text[self.done :])[:-1])
+
+    def finish(self, *, whole: bool) -> None:
+        """The rest; a last sentence that was cut off (`whole` is False) is left out."""
+        spans = split_sentences(self.text[self.done :])
+        self._check(spans if whole else spans[:-1])
+
+    def _check(self, spans: Sequence[tuple[int, int]]) -> None:
+        base = self.done
+        for start, end in spans:
+            self.done = base + end
+            sentence = self.text[base + start : base + end]
+            if NOTHING_FOUND in sentence.lower():
+                self.said_nothing = True
+            elif len(self.claims) < MOST_CLAIMS:
+                self._check_one(sentence)
+
+    def _check_one(self, sentence: str) -> None:
+        claim = check(sentence, self.support, self.writing.embedder, self.writing.citer)
+        if claim is None:
+            self.dropped += 1
+            UNSUPPORTED_CLAIMS.inc()
+        elif claim.text not in {known.text for known in self.claims}:  # small models repeat themselves
+            self.claims.append(claim)
+            if self.on_claim is not None:
+                self.on_claim(claim)
+
+
+def generate(found: SearchResult, question: str, writing: Writing, on_claim: OnClaim | None) -> Draft:
+    """Let the model answer from the best passages. `on_claim` gets each claim once it is checked, in order.
+
+    Raises Overloaded, ModelError and StorageError; a deadline or a cancelled question only ends the draft early.
+    """
+    prompt, used = messages(question, found.hits[:PASSAGES], writing.generator, writing.answer_tokens)
+    checker = _Checker(Support.of(question, sentences_of(used, writing.store)), writing, on_claim)
+    request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline)
+    written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)
+    if on_claim is None:
+        checker.text = written.text
+    checker.finish(whole=written.finish_reason == "stop")
+    return Draft(
+        tuple(checker.claims), checker.dropped, checker.said_nothing, used, written.usage, written.finish_reason
+    )

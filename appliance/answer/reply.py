@@ -1,0 +1,220 @@
+"""SearchResult -> Answer: abstain, extract or generate, and say what was done."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+
+from appliance.answer.abstain import notice, weigh, why_nothing
+from appliance.answer.cite import Citer
+from appliance.answer.extract import extract
+from appliance.answer.generate import Draft, Writing, generate
+from appliance.answer.question import parts, read_question
+from appliance.answer.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_of
+from appliance.errors import ApplianceError, ModelError, Overloaded
+from appliance.store import Store
+from appliance.telemetry.metrics import ABSTENTIONS
+from appliance.telemetry.stages import Stages
+from appliance.types import (
+    AbstainReason,
+    Answer,
+    CancelToken,
+    Claim,
+    Embedder,
+    Generator,
+    Hit,
+    Mode,
+    Query,
+    SearchResult,
+    Usage,
+)
+
+log = structlog.get_logger(__name__)
+
+EXTRACTION_RESERVE_S = 0.2  # of the deadline kept for the extractive answer, should the generated one fail
+STRONG_PARAMETERS = 1e9  # a model with fewer is worse than the passages' own sentences (SQuAD 2.0: .40 against .84)
+_SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", re.IGNORECASE)
+
+OnClaim = Callable[[Claim], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What an answer needs. `abstain_below` is on the scale of Evidence.strength; `answer_tokens` bounds generation."""
+
+    store: Store
+    embedder: Embedder
+    generator: Generator | None
+    abstain_below: float
+    answer_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One question on its way to its answer."""
+
+    query: Query
+    found: SearchResult
+    answering: Answering
+    citer: Citer
+    stages: Stages
+    on_claim: OnClaim | None
+
+
+def answer(
+    query: Query,
+    found: SearchResult,
+    answering: Answering,
+    *,
+    deadline: float,
+    cancel: CancelToken,
+    on_claim: OnClaim | None = None,
+) -> Answer:
+    """Claims with exact citations, or an abstention with its reason and the nearest passages.
+
+    `deadline` is a `time.monotonic()` value; at it, or when the generator is busy or broken, the answer is extractive
+    and its `notice` says why. `on_claim` gets each claim of the answer, checked, in order. Raises StorageError.
+    """
+    turn = _Turn(query, found, answering, Citer(answering.store), Stages(), on_claim)
+    if not found.hits:
+        return _abstain(turn, why_nothing(query, answering.store))
+    with turn.stages.stage("extract"):
+        question = read_question(query, answering.store)
+        sentences = sentences_of(found.hits[:PASSAGES], answering.store)
+        ranked = rank_sentences(question, found.query_vector, sentences)
+        evidence = weigh(question, found, ranked)
+    if not ranked or evidence.strength < answering.abstain_below:
+        return _abstain(turn, AbstainReason.WEAK_EVIDENCE)
+    said, usage = "", Usage()
+    if wants_generation(query.mode, answering.generator):
+        draft, said = _draft(turn, deadline, cancel)
+        if draft is not None and draft.claims:
+            return _generated(turn, draft, said)
+        usage = draft.usage if draft is not None else usage
+    with turn.stages.stage("extract"):
+        rankings = _by_part(turn, sentences) or [ranked]
+        claims = extract(question, rankings, sentences, turn.citer)
+    if not claims:
+        return _abstain(turn, AbstainReason.NO_PASSAGE, "The documents changed while this was answered; ask again.")
+    if on_claim is not None:
+        for claim in claims:
+            on_claim(claim)
+    return _answer(turn, claims, Mode.EXTRACTIVE, said, usage)
+
+
+def wants_generation(mode: Mode, generator: Generator | None) -> bool:
+    """Generate when asked to, or by itself with a model of STRONG_PARAMETERS or more by its name ("…-7b-…")."""
+    if mode is Mode.AUTO:
+        return generator is not None and parameters(generator.name) >= STRONG_PARAMETERS
+    return mode is Mode.GENERATIVE
+
+
+def parameters(name: str) -> float:
+    """The parameter count that a model's name states ("smollm2-135m" -> 1.35e8); 0 when it states none."""
+    sizes = [float(number) * (1e6 if unit.lower() == "m" else 1e9) for number, unit in _SIZE.findall(name)]
+    return max(sizes, default=0.0)
+
+
+def _by_part(turn: _Turn, sentences: Sequence[Sentence]) -> list[list[Scored]]:
+    """A ranking for each part of a question that has several; a part is read together with the whole it belongs to."""
+    texts = parts(turn.query.text)
+    if len(texts) == 1:
+        return []
+    rankings = []
+    for text in texts:
+        vector = turn.answering.embedder.embed_query(text) + turn.found.query_vector
+        question = read_question(replace(turn.query, text=text), turn.answering.store)
+        rankings.append(rank_sentences(question, vector / np.linalg.norm(vector), sentences))
+    return rankings
+
+
+def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | None, str]:
+    """What the generator wrote that stands, and what to tell about it."""
+    answering = turn.answering
+    if answering.generator is None:
+        return None, "No generator is set up; these are the documents' own sentences."
+    until = deadline - EXTRACTION_RESERVE_S
+    if time.monotonic() >= until:
+        return None, "There was no time to generate; these are the documents' own sentences."
+    writing = Writing(
+        answering.store, answering.embedder, answering.generator, turn.citer, answering.answer_tokens, until, cancel
+    )
+    try:
+        with turn.stages.stage("generate"):
+            draft = generate(turn.found, turn.query.text, writing, turn.on_claim)
+    except Overloaded:
+        return None, "The generator is busy; these are the documents' own sentences."
+    except ModelError as error:
+        log.warning("generator_failed", code=error.code, detail=str(error))
+        return None, "The generator cannot be used; these are the documents' own sentences."
+    except ApplianceError as error:
+        if error.status >= 500:
+            raise
+        log.warning("generator_refused", code=error.code, detail=str(error))
+        return None, "The generator refused this question; these are the documents' own sentences."
+    return draft, _told(draft)
+
+
+def _told(draft: Draft) -> str:
+    if draft.claims:
+        parts = []
+        if draft.dropped:
+            parts.append(f"{_sentences(draft.dropped)} that the passages do not support left out.")
+        if draft.finish_reason == "deadline":
+            parts.append("Time ran out while writing.")
+        return " ".join(parts)
+    if draft.finish_reason == "deadline":
+        return "Time ran out while generating; these are the documents' own sentences."
+    if draft.said_nothing:
+        return "The generator found no answer in the passages; these are the documents' nearest sentences."
+    return "Nothing that was generated was supported by the passages; these are the documents' own sentences."
+
+
+def _sentences(count: int) -> str:
+    return "One generated sentence" if count == 1 else f"{count} generated sentences"
+
+
+def _generated(turn: _Turn, draft: Draft, said: str) -> Answer:
+    return _answer(turn, draft.claims, Mode.GENERATIVE, said, draft.usage)
+
+
+def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: Usage) -> Answer:
+    return Answer(
+        claims=tuple(claims),
+        mode=mode,
+        abstained=False,
+        reason=None,
+        hits=_cited(turn.found, claims),
+        usage=usage,
+        timings={**turn.found.timings, **turn.stages.ms},
+        notice=said,
+    )
+
+
+def _cited(found: SearchResult, claims: Sequence[Claim]) -> tuple[Hit, ...]:
+    """The hits that the claims stand on, in the order of the ranking."""
+    places = [(citation.document_id, citation.start) for claim in claims for citation in claim.citations]
+    return tuple(
+        hit
+        for hit in found.hits
+        if any(
+            hit.chunk.document_id == document and hit.chunk.start <= start < hit.chunk.end for document, start in places
+        )
+    )
+
+
+def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:
+    ABSTENTIONS.labels(reason.value).inc()
+    return Answer(
+        claims=(),
+        mode=Mode.EXTRACTIVE,
+        abstained=True,
+        reason=reason,
+        hits=turn.found.hits,
+        usage=Usage(),
+        timings={**turn.found.timings, **turn.stages.ms},
+        notice=said or notice(reason, turn.query),
+    )

@@ -1,0 +1,120 @@
+"""Holds a generated sentence against the passages: it stands on one of their sentences, or it is not shown."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.answer.cite import Citer, trimmed
+from appliance.answer.rank import Sentence
+from appliance.types import Claim, Embedder
+from appliance.words import FUNCTION_WORDS, stem, words
+
+LEAST_OVERLAP = 0.6  # share of the claim's content words in the sentence it stands on and that sentence's neighbours
+LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
+TRIED = 4  # best sentences that are looked at for one claim
+LONGEST_CLAIM = 1000  # characters
+
+_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
+_NAME = re.compile(r"\b[A-Z][\w'-]*\b")
+_QUOTED = re.compile(r"[\"“]([^\"“”]{2,})[\"”]")
+_REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
+_NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What claims are checked against: the sentences of the prompt's passages, in order, and their words."""
+
+    question: str
+    sentences: Sequence[Sentence]
+    stems: Sequence[frozenset[str]]  # of each sentence with its neighbours in the same passage
+    vectors: NDArray[np.float32]  # (n, dimensions)
+
+    @classmethod
+    def of(cls, question: str, sentences: Sequence[Sentence]) -> "Support":
+        own = [frozenset(map(stem, words(item.text))) for item in sentences]
+        wide = [
+            frozenset().union(*(own[near] for near in _neighbours(sentences, index))) for index in range(len(sentences))
+        ]
+        vectors = np.stack([item.vector for item in sentences]) if sentences else np.zeros((0, 0), dtype=np.float32)
+        return cls(question, sentences, wide, vectors)
+
+
+def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Claim | None:
+    """The claim with the exact span of the sentence that holds it up; None when nothing does.
+
+    Its numbers and quotations must stand in that sentence, its names in the passage, most of its content words in the
+    sentence or beside it, its meaning must be near the sentence's, and it must not deny what the sentence says.
+    """
+    text = _REFERENCE.sub("", claim).strip()
+    content = _content(text)
+    if not content or len(text) > LONGEST_CLAIM or not support.sentences:
+        return None
+    cosines = _cosines(text, support, embedder)
+    overlaps = np.array([len(content & stemmed) / len(content) for stemmed in support.stems])
+    for index in np.argsort(-(cosines + overlaps), kind="stable")[:TRIED]:
+        if cosines[index] < LEAST_COSINE or overlaps[index] < LEAST_OVERLAP:
+            continue
+        sentence = support.sentences[int(index)]
+        if not _facts_stand(text, sentence) or _denies(text, support, int(index)):
+            continue
+        start, end = trimmed(sentence.hit.chunk.text, sentence.start, sentence.end, dict.fromkeys(content, 1.0))
+        citation = citer.cite(sentence.hit, start, end)
+        if citation is not None:
+            return Claim(text, (citation,), supported=True)
+    return None
+
+
+def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:
+    here = sentences[index].hit.chunk.id
+    return [
+        near
+        for near in (index - 1, index, index + 1)
+        if 0 <= near < len(sentences) and sentences[near].hit.chunk.id == here
+    ]
+
+
+def _content(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(text) if word.lower() not in FUNCTION_WORDS)
+
+
+def _cosines(text: str, support: Support, embedder: Embedder) -> NDArray[np.float32]:
+    """(n,) The better of the claim alone and the claim behind its question, which a bare "In 1905." needs."""
+    alone = support.vectors @ embedder.embed_query(text)
+    together = support.vectors @ embedder.embed_query(f"{support.question} {text}")
+    best: NDArray[np.float32] = np.maximum(alone, together)
+    return best
+
+
+def _facts_stand(text: str, sentence: Sentence) -> bool:
+    """Numbers and quotations of the claim are in the one sentence, its names in the passage, section or title.
+
+    Numbers from two sentences make a claim that neither of them makes, so one sentence has to have them all.
+    """
+    own = " ".join(sentence.text.split())
+    numbers = set(_NUMBER.findall(own))
+    if any(number not in numbers for number in _NUMBER.findall(text)):
+        return False
+    lowered = own.casefold()
+    if any(" ".join(quote.split()).casefold().rstrip(".,") not in lowered for quote in _QUOTED.findall(text)):
+        return False
+    chunk = sentence.hit.chunk
+    known = {stem(word) for word in words(f"{chunk.title} {chunk.section} {chunk.text}")}
+    return all(stem(part) in known for name in _names(text) for part in words(name))
+
+
+def _names(text: str) -> list[str]:
+    """Capitalised words; the first of the claim only when it is no function word."""
+    return [word for word in _NAME.findall(text) if word.lower() not in FUNCTION_WORDS]
+
+
+def _denies(text: str, support: Support, index: int) -> bool:
+    """Whether one of claim and sentence has a negation and the other has none."""
+    near = " ".join(support.sentences[at].text for at in _neighbours(support.sentences, index))
+    own = support.sentences[index].text
+    if _NEGATION.search(text):
+        return not _NEGATION.search(near)
+    return _NEGATION.search(own) is not None and not _NEGATION.search(text)

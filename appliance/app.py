@@ -1,0 +1,309 @@
+"""The appliance: opens its parts in order, closes them in reverse, and answers for all of them."""
+
+import contextlib
+import hashlib
+import json
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import structlog
+
+from appliance import __version__
+from appliance.answer import PROMPT_VERSION, Answering
+from appliance.answer import answer as answer_question
+from appliance.cache import AnswerCache
+from appliance.config import LoadedSettings, Settings
+from appliance.datalock import DataLock
+from appliance.errors import ApplianceError, InvalidRequest, ModelError, NotFound, Unauthenticated
+from appliance.inference import ModelRegistry, open_embedder, open_generator
+from appliance.ingest.worker import Ingestion
+from appliance.paths import BUNDLED_MODELS, DataPaths
+from appliance.search import Retrieval
+from appliance.search import search as search_collection
+from appliance.search.limits import check_query
+from appliance.store import Collection, Store
+from appliance.types import Answer, CancelToken, Claim, Embedder, Generator, Principal, Query, Role, SearchResult
+from appliance.vectors import CollectionIndex
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_COLLECTION = "default"
+LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Readiness of one part; `detail` is a short sentence for people."""
+
+    ready: bool
+    detail: str
+
+
+class Appliance:
+    """All parts of one data directory. Thread-safe; made by `open`, ended by `close`."""
+
+    def __init__(self, loaded: LoadedSettings, paths: DataPaths, parts: contextlib.ExitStack) -> None:
+        self.loaded = loaded
+        self.settings: Settings = loaded.settings
+        self.paths = paths
+        self.local_key = f"local_{secrets.token_urlsafe(32)}"
+        self.first_key: str | None = None
+        self._parts = parts
+        self._indexes: dict[str, CollectionIndex] = {}
+        self._index_lock = threading.Lock()
+        self._asked = 0  # questions being worked on: ingestion gives way to them
+        self._asked_lock = threading.Lock()
+        self._published: dict[str, int] = {}
+        self._open_parts()
+
+    @classmethod
+    def open(cls, loaded: LoadedSettings, *, purpose: str) -> Self:
+        """Lock the data directory and open everything in it; the ingestion worker goes on with unfinished tasks.
+
+        Raises DataDirectoryInUse, StorageError, ModelError; whatever was opened is closed again.
+        """
+        paths = DataPaths(loaded.settings.data_dir)
+        paths.create()
+        with contextlib.ExitStack() as parts:
+            parts.callback(DataLock.acquire(paths.lock, purpose).close)
+            appliance = cls(loaded, paths, parts)
+            appliance._parts = parts.pop_all()
+        return appliance
+
+    def _open_parts(self) -> None:
+        settings, parts = self.settings, self._parts
+        self.registry = ModelRegistry(BUNDLED_MODELS, self.paths.models)
+        self.embedder: Embedder = open_embedder(self.registry, settings.embedder, threads=settings.threads)
+        parts.callback(self.embedder.close)
+        self.generator = self._open_generator()
+        self.store = Store.open(self.paths.database)
+        parts.callback(self.store.close)
+        self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
+        parts.callback(self.cache.close)
+        parts.callback(self._close_indexes)
+        self._first_start()
+        self._retrieval = Retrieval(self.store, self.embedder, self.index)
+        self._answering = Answering(
+            self.store, self.embedder, self.generator, settings.abstain_below, settings.answer_tokens
+        )
+        self.ingestion = Ingestion(
+            *(self.store, self.embedder, self.index, self.paths.spool, settings),
+            changed=self._publish,
+            busy=lambda: self._asked > 0,
+        )
+        self.ingestion.start()
+        parts.callback(self.ingestion.stop)
+
+    def _open_generator(self) -> Generator | None:
+        """The generator, or None with the cause kept: without it answers are extractive, which is no reason to stop."""
+        settings = self.settings
+        self._generator_detail = "none: answers are extractive"
+        try:
+            generator = open_generator(
+                self.registry,
+                settings.generator,
+                threads=settings.threads,
+                context_tokens=settings.context_tokens,
+                queue_limit=settings.generator_queue,
+            )
+        except ModelError as error:
+            log.error("generator_unusable", error=str(error), hint=error.hint)
+            self._generator_detail = f"unusable, answers are extractive: {error}"
+            return None
+        if generator is not None:
+            self._generator_detail = generator.name
+            self._parts.callback(generator.close)
+        return generator
+
+    def _first_start(self) -> None:
+        self.store.documents.ensure_collection(DEFAULT_COLLECTION, self.embedder.fingerprint, self.embedder.dimensions)
+        if self.settings.auth == "keys" and self.store.keys.empty():
+            _, self.first_key = self.store.keys.create("first admin", Role.ADMIN)
+        for collection in self.store.documents.collections():
+            if collection.embedder == self.embedder.fingerprint:
+                self.index(collection.name)
+
+    def close(self) -> None:
+        """Stop the work and close every part, the last opened first."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- who asks ----------------------------------------------------------------------------------------------------
+
+    def authenticate(self, key: str | None) -> Principal:
+        """The principal of a key.
+
+        Raises Unauthenticated.
+        """
+        if self.settings.auth == "off":
+            return LOCAL_ADMIN
+        if key and secrets.compare_digest(key.encode(), self.local_key.encode()):
+            return LOCAL_ADMIN
+        principal = self.store.keys.authenticate(key) if key else None
+        if principal is None:
+            raise Unauthenticated(
+                "This key is not valid." if key else "A key is needed.",
+                code="invalid_key" if key else "key_required",
+                hint="Send `X-API-Key: rag_…` or `Authorization: Bearer rag_…`; `keys create` makes one.",
+            )
+        return principal
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def search(self, query: Query) -> SearchResult:
+        """The passages of `query.collection` nearest to the question.
+
+        Raises InvalidRequest, NotFound.
+        """
+        check_query(query, self.settings)
+        self.index(query.collection)
+        with self._asking():
+            return search_collection(query, self._retrieval)
+
+    def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
+        """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
+
+        Raises InvalidRequest, NotFound, DeadlineExceeded.
+        """
+        deadline = time.monotonic() + self.settings.query_timeout_s
+        with self._asking():
+            found = self.search(query)
+            return answer_question(query, found, self._answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        with self._asked_lock:
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._asked_lock:
+                self._asked -= 1
+
+    def cache_key(self, query: Query) -> str | None:
+        """Everything the answer depends on, hashed; None when the cache is off.
+
+        All keys see all collections, so the access scope is the collection itself. Its version here is the one that
+        rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
+        """
+        if self.settings.cache_bytes == 0:
+            return None
+        parts = {
+            "question": " ".join(query.text.split()),
+            "collection": (query.collection, self._published.get(query.collection, 0)),
+            "parameters": (query.k, query.alpha, query.mode, asdict(query.filters) if query.filters else None),
+            "models": (self.embedder.fingerprint, self.generator.fingerprint if self.generator else ""),
+            "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
+        }
+        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
+
+    # --- collections -------------------------------------------------------------------------------------------------
+
+    def collections(self) -> list[Collection]:
+        return self.store.documents.collections()
+
+    def index(self, collection: str) -> CollectionIndex:
+        """The vector index of a collection, opened on first use.
+
+        Raises NotFound for an unknown collection, Conflict for one made with another embedding model.
+        """
+        opened = self._indexes.get(collection)
+        if opened is not None:
+            return opened
+        with self._index_lock:
+            if collection not in self._indexes:
+                self._indexes[collection] = self._open_index(collection)
+                self._publish(collection)
+            return self._indexes[collection]
+
+    def _open_index(self, name: str) -> CollectionIndex:
+        collection = self._collection(name)
+        self.store.documents.ensure_collection(name, self.embedder.fingerprint, self.embedder.dimensions)
+        return CollectionIndex.open(
+            self.paths.index / str(collection.id),
+            self.store.documents.vector_source(name),
+            dimensions=collection.dimensions,
+            fingerprint=collection.embedder,
+            exact_scan_below=self.settings.exact_scan_below,
+            threads=self.settings.threads,
+        )
+
+    def _collection(self, name: str) -> Collection:
+        collection = self.store.documents.collection(name)
+        if collection is None:
+            raise NotFound(
+                f"There is no collection {name!r}.",
+                code="unknown_collection",
+                hint="`collections list` shows them; ingesting into a new name makes one.",
+            )
+        return collection
+
+    def _publish(self, collection: str) -> None:
+        """Rows and index agree again: questions from now on are asked of, and cached under, this version."""
+        self._published[collection] = self.store.documents.version(collection)
+
+    def _close_indexes(self) -> None:
+        for index in self._indexes.values():
+            index.close()
+
+    def delete_documents(self, document_ids: Sequence[int]) -> list[int]:
+        """Delete at once from rows, FTS and vectors; returns the ids that existed."""
+        gone: dict[str, list[int]] = {}
+        for document_id in document_ids:
+            with contextlib.suppress(NotFound):
+                gone.setdefault(self.store.documents.info(document_id).collection, []).append(document_id)
+        for collection, ids in gone.items():
+            removed = self.store.documents.delete(collection, ids)
+            self.index(collection).remove(removed)
+            self._publish(collection)
+        return [document_id for ids in gone.values() for document_id in ids]
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection and its index.
+
+        Raises NotFound, InvalidRequest for the default collection.
+        """
+        if name == DEFAULT_COLLECTION:
+            raise InvalidRequest("The default collection cannot be dropped.", hint="Delete its documents instead.")
+        collection = self._collection(name)
+        with self._index_lock:
+            index = self._indexes.pop(name, None)
+            self._published.pop(name, None)
+            self.store.documents.drop_collection(name)
+            if index is not None:
+                index.close()
+            shutil.rmtree(self.paths.index / str(collection.id), ignore_errors=True)
+
+    # --- state -------------------------------------------------------------------------------------------------------
+
+    def readiness(self) -> dict[str, Component]:
+        """Every part by name; only parts that questions need make the appliance unready."""
+        return {
+            "database": self._component(lambda: f"{len(self.collections())} collection(s)"),
+            "embedder": self._component(
+                lambda: f"{self.embedder.name}, {self.embedder.embed_query('ready').shape[0]}d"
+            ),
+            "index": self._component(lambda: f"{len(self._indexes)} open"),
+            "ingestion": self._component(self.ingestion.health),
+            "generator": Component(
+                self.generator is not None or self.settings.generator == "none", self._generator_detail
+            ),
+            "cache": Component(True, f"{self.cache.stats().entries} entries"),
+        }
+
+    @staticmethod
+    def _component(check: Callable[[], str]) -> Component:
+        try:
+            return Component(True, check())
+        except ApplianceError as error:
+            return Component(False, str(error))

@@ -1,0 +1,230 @@
+"""The answer cache on disk: diskcache without pickle, private to this user, and never a reason to fail a question."""
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from diskcache import Cache, Disk, Timeout
+from diskcache.core import MODE_RAW, UNKNOWN
+
+from appliance.telemetry.metrics import CACHE_ERRORS, CACHE_REQUESTS
+
+log = structlog.get_logger(__name__)
+
+FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
+LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
+LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
+RETRY_AFTER_S = 2.0  # how long a cache that could not be opened is left alone
+
+# Everything a torn or foreign cache file was seen to raise from within diskcache; Timeout is its "database is locked".
+FAILURES = (sqlite3.Error, OSError, Timeout, TypeError, ValueError, KeyError, AttributeError, MemoryError)
+
+
+class ForeignEntry(ValueError):
+    """A row that this program did not write: a pickle, or a reference to a file."""
+
+
+class BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no type hints
+    """Keys are text, values are bytes inside the database; pickles and value files are refused both ways.
+
+    diskcache unpickles rows of mode 4 and keys that are not raw (CVE-2025-69872), whatever its `disk` argument says.
+    """
+
+    def put(self, key: Any) -> tuple[Any, bool]:
+        if not isinstance(key, str):
+            raise ForeignEntry(f"a cache key is text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: Any, raw: bool) -> Any:
+        if not raw or not isinstance(key, str):
+            raise ForeignEntry("a cache key is not text")
+        return key
+
+    def store(self, value: Any, read: bool, key: Any = UNKNOWN) -> tuple[int, int, None, sqlite3.Binary]:
+        if not isinstance(value, bytes) or read:
+            raise ForeignEntry(f"a cache value is bytes, not {type(value).__name__}")
+        return 0, MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
+        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes) or read:
+            raise ForeignEntry(f"a cache row of mode {mode} is not plain bytes")
+        return bytes(value)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """Counts since this process opened the cache (hits, misses, errors) and what is on disk (entries, bytes)."""
+
+    hits: int
+    misses: int
+    entries: int
+    bytes: int
+    errors: int
+
+
+class AnswerCache:
+    """Answers by key. A missing, torn or unwritable directory means misses and a fresh start, never an exception.
+
+    `size_bytes` bounds the database file (least recently stored entries go first; 0 turns the cache off), `ttl_s` is
+    the longest life of an entry in seconds.
+    """
+
+    def __init__(self, directory: Path, *, size_bytes: int, ttl_s: float) -> None:
+        self._directory = directory
+        self._database = str(directory / FILES[0])
+        self._size_bytes = size_bytes
+        self._ttl_s = ttl_s
+        self._lock = threading.Lock()
+        self._cache: Cache | None = None
+        self._inode = 0
+        self._not_before = 0.0
+        self._closed = False
+        self._hits = self._misses = self._errors = 0
+        self._open()
+
+    def get(self, key: str) -> bytes | None:
+        """The value stored under `key`, or None. Safe from many threads."""
+        cache = self._usable()
+        value: bytes | None = None
+        if cache is not None:
+            try:
+                value = cache.get(key)
+            except ForeignEntry as error:
+                self._drop(cache, key, error)
+            except FAILURES as error:
+                self._failed(cache, "get", error)
+        self._count(value is not None)
+        return value
+
+    def put(self, key: str, value: bytes, *, tag: str) -> None:
+        """Store `value` under `key`; `tag` is what `clear` takes. Values over 4 MiB are left out."""
+        cache = self._usable()
+        if cache is None or len(value) > LARGEST_VALUE:
+            return
+        try:
+            cache.set(key, value, expire=self._ttl_s, tag=tag)
+        except FAILURES as error:
+            self._failed(cache, "put", error)
+
+    def stats(self) -> CacheStats:
+        cache = self._usable()
+        entries = size = 0
+        if cache is not None:
+            try:
+                entries, size = len(cache), cache.volume()
+            except FAILURES as error:
+                self._failed(cache, "stats", error)
+        return CacheStats(self._hits, self._misses, entries, size, self._errors)
+
+    def clear(self, tag: str | None = None) -> int:
+        """Remove the entries of one tag, or all; returns how many went."""
+        cache = self._usable()
+        if cache is None:
+            return 0
+        try:
+            return int(cache.clear() if tag is None else cache.evict(tag))
+        except FAILURES as error:
+            self._failed(cache, "clear", error)
+            return 0
+
+    def close(self) -> None:
+        """Close this thread's connection; the others go with their threads. Later calls are misses."""
+        with self._lock:
+            self._closed = True
+            if self._cache is not None:
+                _close(self._cache)
+            self._cache = None
+
+    def _usable(self) -> Cache | None:
+        """The open cache; opened again when its file is no longer the one that was opened."""
+        cache = self._cache
+        if cache is None:
+            if self._closed or self._size_bytes <= 0 or time.monotonic() < self._not_before:
+                return None
+            with self._lock:
+                if self._cache is None and not self._closed and time.monotonic() >= self._not_before:
+                    self._open()
+                return self._cache
+        try:
+            if os.stat(self._database).st_ino == self._inode:  # noqa: PTH116  (a microsecond instead of ten)
+                return cache
+        except OSError:
+            pass  # gone: the same as another file in its place
+        self._failed(cache, "open", FileNotFoundError("the cache file is gone"))
+        return self._cache
+
+    def _open(self) -> None:
+        if self._size_bytes <= 0:
+            return
+        for fresh in (False, True):
+            try:
+                self._cache = self._connect(fresh=fresh)
+                self._inode = Path(self._database).stat().st_ino
+                return
+            except FAILURES as error:
+                self._note("open", error)
+                self._cache = None
+        self._not_before = time.monotonic() + RETRY_AFTER_S
+
+    def _connect(self, *, fresh: bool) -> Cache:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.chmod(0o700)
+        if fresh:
+            for name in FILES:
+                (self._directory / name).unlink(missing_ok=True)
+        return Cache(
+            str(self._directory),
+            timeout=LOCK_WAIT_S,
+            disk=BytesDisk,
+            size_limit=self._size_bytes,
+            eviction_policy="least-recently-stored",
+            statistics=0,
+            tag_index=1,
+            sqlite_mmap_size=0,  # a truncated file then is an error, not a SIGBUS
+        )
+
+    def _failed(self, cache: Cache, operation: str, error: BaseException) -> None:
+        """Count it and, unless it was only a busy lock, start over with an empty cache."""
+        self._note(operation, error)
+        if isinstance(error, Timeout) or (isinstance(error, sqlite3.OperationalError) and "locked" in str(error)):
+            return
+        with self._lock:
+            if self._cache is not cache or self._closed:
+                return  # another thread has done it
+            self._cache = None
+            _close(cache)
+            for name in FILES:
+                with suppress(OSError):
+                    (self._directory / name).unlink(missing_ok=True)
+            self._open()
+
+    def _drop(self, cache: Cache, key: str, error: ForeignEntry) -> None:
+        self._note("get", error)
+        try:
+            cache.delete(key)
+        except FAILURES as failure:
+            self._failed(cache, "delete", failure)
+
+    def _note(self, operation: str, error: BaseException) -> None:
+        self._errors += 1
+        CACHE_ERRORS.inc()
+        log.warning("cache_error", operation=operation, error=type(error).__name__, detail=str(error)[:200])
+
+    def _count(self, hit: bool) -> None:
+        if hit:
+            self._hits += 1
+        else:
+            self._misses += 1
+        CACHE_REQUESTS.labels("hit" if hit else "miss").inc()
+
+
+def _close(cache: Cache) -> None:
+    """Close this thread's connection; those of others go with their last use of the object."""
+    with suppress(*FAILURES):
+        cache.close()

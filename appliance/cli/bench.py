@@ -1,0 +1,81 @@
+"""`bench`: the benchmarks of the source tree, run against this host."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from appliance.cli.invocation import Invocation, command, group
+from appliance.cli.output import print_json, print_table
+from appliance.cli.problem import Problem
+from appliance.paths import PACKAGE
+
+bench = group("bench", "Measure retrieval, answers, load and ingestion on this host.")
+
+
+def _module(name: str) -> Any:
+    """The benchmark module `bench.<name>` beside the package. Raises Problem where only the package is installed."""
+    root = str(PACKAGE.parent)
+    if root not in sys.path:
+        sys.path.append(root)
+    try:
+        return importlib.import_module(f"bench.{name}")
+    except ModuleNotFoundError as error:
+        raise Problem(f"The benchmark {name} is not here: {error}.", code="bench_missing",
+                      hint="Benchmarks are part of the source tree; run them from a checkout.") from error  # fmt: skip
+
+
+def _show(invocation: Invocation, result: dict[str, Any]) -> None:
+    if invocation.as_json:
+        print_json(result)
+        return
+    runs = result.get("runs", [])
+    columns = list(dict.fromkeys(name for run in runs for name in run))
+    print_table(columns, [[_cell(run.get(name)) for name in columns] for run in runs], empty="No runs.")
+    for name, value in result.items():
+        if name != "runs":
+            click.echo(f"{name}: {_cell(value)}")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
+
+
+def _data(required: bool, told: str) -> Callable[[Any], Any]:
+    kind = click.Path(exists=True, path_type=Path)
+    return click.option("--data", type=kind, required=required, help=told)
+
+
+@command("retrieval", group=bench, examples=["bench retrieval --data scifact --json"])
+@_data(True, "Data set in BEIR form: corpus.jsonl, queries.jsonl, qrels/test.tsv; or a folder of such folders.")
+def retrieval(invocation: Invocation, data: Path) -> None:
+    """nDCG@10, recall@100 and latency of hybrid, dense and keyword search on a judged data set."""
+    _show(invocation, _module("retrieval").run(data, invocation.settings().settings))
+
+
+@command("answers", group=bench, examples=["bench answers --data squad2 --json"])
+@_data(True, "SQuAD 2.0 file, or its folder.")
+def answers(invocation: Invocation, data: Path) -> None:
+    """How often the answer is right, and how often it is rightly declined."""
+    _show(invocation, _module("answers").run(data, invocation.settings().settings))
+
+
+@command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
+@_data(False, "Folder to take in (default: the handbook).")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")
+def load(invocation: Invocation, data: Path | None, seconds: float) -> None:
+    """Questions a second and latency over HTTP, cached and not, of a server started for it."""
+    _show(invocation, _module("load").bench_load(invocation.settings().settings, data, seconds=seconds))
+
+
+@command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])
+@_data(False, "Folder to take in (default: texts of this host).")
+@click.option("--documents", type=click.IntRange(1, 100_000), default=240, show_default=True, help="At most this many.")
+@click.option("--no-memory", is_flag=True, help="Leave out the measurement of memory (20,000 passages).")
+def ingest(invocation: Invocation, data: Path | None, documents: int, no_memory: bool) -> None:
+    """Documents and chunks a second, beside what the embedding model alone can do on this host; and memory."""
+    settings = invocation.settings().settings
+    _show(invocation, _module("ingest").run(data, settings, documents=documents, memory=not no_memory))

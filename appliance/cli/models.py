@@ -1,0 +1,81 @@
+"""`models`: the files that embed and generate, checked by hash; an operator's own ones too."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from appliance.cli.invocation import Invocation, command, group
+from appliance.cli.output import print_json, print_table, size
+from appliance.cli.problem import DONE, FAILED, Problem
+
+ADD_EXAMPLES = [
+    "models add ~/models/qwen2.5-1.5b-instruct-q8_0.gguf",
+    "models add ~/e5/model.onnx --tokenizer ~/e5/tokenizer.json --name e5",
+]
+
+models = group("models", "List, verify, add and choose model files.")
+
+
+@command("list", group=models, examples=["models list", "models list --json"])
+def show(invocation: Invocation) -> None:
+    """List the models with kind, size and licence; a star marks those in use."""
+    with invocation.connect() as client:
+        found = client.get("/admin/models")
+    if invocation.as_json:
+        print_json(found)
+        return
+    rows = [("*" if m["in_use"] else "", m["name"], m["kind"], size(m["bytes"]), m["licence"]) for m in found["models"]]
+    print_table(("", "name", "kind", "size", "licence"), rows)
+
+
+@command("verify", group=models, examples=["models verify"])
+def verify(invocation: Invocation) -> int:
+    """Read every model file and compare it with its recorded SHA-256. Exit code 1 when one differs."""
+    with invocation.connect() as client:
+        found = client.post("/admin/models/verify")
+    if invocation.as_json:
+        print_json(found)
+    else:
+        for problem in found["problems"]:
+            click.secho(problem, fg="red")
+        click.echo("Some model files cannot be used." if found["problems"] else "Every model file is as recorded.")
+    return FAILED if found["problems"] else DONE
+
+
+@command("add", group=models, examples=ADD_EXAMPLES)
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tokenizer", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="tokenizer.json of an ONNX embedder.")  # fmt: skip
+@click.option("--name", help="Name to choose it by (default: the name of the file).")
+def add(invocation: Invocation, path: Path, tokenizer: Path | None, name: str | None) -> None:
+    """Copy a GGUF generator or an ONNX embedder into the data directory and record its hash."""
+    body = {"path": str(path.resolve()), "tokenizer": str(tokenizer.resolve()) if tokenizer else None, "name": name}
+    with invocation.connect() as client:
+        added = client.post("/admin/models", {key: value for key, value in body.items() if value is not None})
+    if invocation.as_json:
+        print_json(added)
+    else:
+        click.echo(f"{added['name']} ({added['kind']}) is added; `models use {added['name']}` says how to use it.")
+
+
+@command("use", group=models, examples=["models use smollm2-135m-instruct.q8_0", "models use minilm-l6-v2.fp32 --json"])
+@click.argument("name")
+def use(invocation: Invocation, name: str) -> None:
+    """Say which setting puts a model to use. Settings are yours: no file is changed.
+
+    Another generator takes effect at the next start. Another embedder needs collections of its own: vectors of
+    different models cannot be compared.
+    """
+    with invocation.connect() as client:
+        found = {model["name"]: model for model in client.get("/admin/models")["models"]}
+    if name not in found:
+        known = ", ".join(sorted(found))
+        raise Problem(f"There is no model {name!r}.", code="unknown_model", status=404, hint=f"There are: {known}.")
+    setting = "embedder" if found[name]["kind"] == "embedder" else "generator"
+    told = {"setting": setting, "value": name, "variable": f"RAG_APPLIANCE_{setting.upper()}={name}"}
+    if invocation.as_json:
+        print_json(told)
+        return
+    click.echo(f"Put `{setting}: {name}` in the configuration file, or set {told['variable']}, and start again.")
+    if setting == "embedder":
+        click.echo("Collections made with another embedder must be ingested again under a new name.")

@@ -1,0 +1,120 @@
+"""Writes the generated tables of the handbook; run as `python -m appliance.cli.reference [--check]`."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from appliance.paths import HANDBOOK
+
+BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
+
+
+def settings_table() -> str:
+    """One line a setting: name, default, meaning."""
+    from appliance.config import Settings
+
+    lines = ["| setting | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = DEFAULTS.get(name, field.default)
+        shown = "none" if default == [] else str(default)
+        lines.append(f"| `{name}` | `{shown}` | {field.description}{_bounds(field.metadata)} |")
+    return "\n".join(lines)
+
+
+DEFAULTS = {"data_dir": "~/.local/share/rag-appliance", "threads": "all usable cores"}
+
+
+def _bounds(metadata: list[Any]) -> str:
+    names = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+    told = [f"{words} {getattr(item, name)}" for item in metadata for name, words in names if hasattr(item, name)]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def commands_table() -> str:
+    """One line a command: how it is called, what it does."""
+    lines = ["| command | what it does |", "|---|---|"]
+    for path, made in _commands():
+        if not isinstance(made, click.Group):
+            given = [parameter for parameter in made.params if isinstance(parameter, click.Argument)]
+            arguments = " ".join(parameter.make_metavar(click.Context(made)) for parameter in given)
+            summary = (made.help or "").split("\n\n")[0].replace("\n", " ").strip()
+            lines.append(f"| `{path} {arguments}".rstrip() + f"` | {summary} |")
+    return "\n".join(lines)
+
+
+def options_table() -> str:
+    """One line an option of each command, without the common ones."""
+    lines = ["| command | option | what it does |", "|---|---|---|"]
+    common = {"data_dir", "config", "as_json", "debug"}
+    for path, made in _commands():
+        for option in made.params:
+            if isinstance(option, click.Option) and option.name not in common:
+                lines.append(f"| `{path}` | `{', '.join(option.opts)}` | {option.help} |")
+    return "\n".join(lines)
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    from appliance.cli.root import cli
+
+    for name, made in cli.commands.items():
+        if isinstance(made, click.Group):
+            yield from ((f"{name} {inner}", command) for inner, command in made.commands.items())
+        else:
+            yield name, made
+
+
+def metrics_table() -> str:
+    """One line a metric: name as it is exported, kind, labels, meaning."""
+    from appliance.telemetry import metrics
+
+    lines = ["| metric | kind | labels | what it is |", "|---|---|---|---|"]
+    for collector in vars(metrics).values():
+        name = getattr(collector, "_name", "")
+        if not str(name).startswith("rag_"):
+            continue
+        kind = str(collector._type)
+        labels = ", ".join(f"`{label}`" for label in collector._labelnames) or "none"
+        exported = f"{name}_total" if kind == "counter" else name
+        lines.append(f"| `{exported}` | {kind} | {labels} | {collector._documentation} |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "configuration.md": {"settings": settings_table},
+    "command-line.md": {"commands": commands_table, "options": options_table},
+    "metrics-and-logs.md": {"metrics": metrics_table},
+}
+
+
+def current(path: Path) -> str:
+    """The text of a handbook file with its generated tables made anew."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in TABLES[path.name].items():
+        begin, end = BEGIN.format(name=name), END.format(name=name)
+        pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"{path} has no place for the table {name}: {begin} … {end}")
+        replacement = f"{begin}\n{table()}\n{end}"
+        text = pattern.sub(lambda _: replacement, text)  # noqa: B023 - used before the next turn
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Write the tables, or with --check only say which files are out of date. Exit code 1 when some are."""
+    paths = [HANDBOOK / name for name in TABLES]
+    stale = [path for path in paths if current(path) != path.read_text(encoding="utf-8")]
+    for path in stale:
+        if "--check" in arguments:
+            click.echo(f"{path.name} is out of date: run python -m appliance.cli.reference", err=True)
+        else:
+            path.write_text(current(path), encoding="utf-8")
+            click.echo(f"{path.name} written")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

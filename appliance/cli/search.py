@@ -1,0 +1,49 @@
+"""`search`: the passages nearest to a question, and why they are there."""
+
+from typing import Any
+
+import rich_click as click
+
+from appliance.cli.invocation import Invocation, command
+from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
+
+EXAMPLES = [
+    "search 'how do refunds work'",
+    "search ERR_CONNECTION_REFUSED --alpha 0",
+    "search 'annual revenue' -k 5 --collection reports --filter 'year >= 2020 and author = \"Ada\"'",
+]
+
+
+def question_body(**given: Any) -> dict[str, Any]:
+    """The body of a question: what was given and nothing else, so that defaults stay the server's."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@command("search", examples=EXAMPLES)
+@click.argument("text")
+@click.option("-k", "k", type=int, help="How many passages (default 10).")
+@click.option("--collection", help="Collection to search (default: default).")
+@click.option("--alpha", type=float, help="0 = keywords only, 1 = meaning only; chosen by the question when left out.")
+@click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and source contains "report".')
+def search(
+    invocation: Invocation, text: str, k: int | None, collection: str | None, alpha: float | None, filters: str | None
+) -> None:
+    """Find passages. Shows rank, score, place, the rank by keywords and by meaning, and the beginning of the text."""
+    body = question_body(question=text, k=k, collection=collection, alpha=alpha, filters=filters)
+    with invocation.connect() as client:
+        found = client.post("/search", body)
+    if invocation.as_json:
+        print_json(found)
+        return
+    if not found["hits"]:
+        click.echo("Nothing found.")
+    for rank, hit in enumerate(found["hits"], start=1):
+        print_hit(rank, hit)
+
+
+def print_hit(rank: int, hit: dict[str, Any]) -> None:
+    """One hit: a line with its place and its ranks, a line with its text."""
+    parts = [f"{name} {hit[key] or '-'}" for name, key in (("keywords", "lexical_rank"), ("meaning", "dense_rank"))]
+    heading(f"{rank}. {place(hit)}")
+    click.echo("   " + dim(f"score {hit['score']:.3f} · {' · '.join(parts)} · document {hit['document_id']}"))
+    print_text(snippet(hit["text"]), indent="   ")

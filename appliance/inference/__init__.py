@@ -1,0 +1,46 @@
+"""Models that run in this process: embedders (onnxruntime), the generator (llama.cpp), and the files they come from."""
+
+from appliance.inference.embed import OnnxEmbedder
+from appliance.inference.hash_embed import HashEmbedder
+from appliance.inference.llama import LlamaGenerator
+from appliance.inference.registry import ModelFile, ModelRegistry
+from appliance.inference.scripted import ScriptedGenerator
+from appliance.types import Embedder, Generator
+
+__all__ = [
+    "HashEmbedder",
+    "LlamaGenerator",
+    "ModelFile",
+    "ModelRegistry",
+    "OnnxEmbedder",
+    "ScriptedGenerator",
+    "open_embedder",
+    "open_generator",
+]
+
+
+def open_embedder(registry: ModelRegistry, name: str, *, threads: int) -> Embedder:
+    """The embedder of that name, its files checked; `hash` is the built-in one for tests and load figures.
+
+    Raises ModelError naming the file that is missing, torn or foreign.
+    """
+    if name == "hash":
+        return HashEmbedder()
+    model = registry.resolve(name, "embedder")
+    assert model.tokenizer is not None  # an embedder without one is refused by the registry
+    return OnnxEmbedder.open(model.path, model.tokenizer, threads=threads)
+
+
+def open_generator(
+    registry: ModelRegistry, name: str, *, threads: int, context_tokens: int, queue_limit: int
+) -> Generator | None:
+    """The generator of that name, its file checked but not loaded; None for `none`; `scripted` is the built-in one.
+
+    Raises ModelError naming the file that is missing, torn or foreign.
+    """
+    if name == "none":
+        return None
+    if name == "scripted":
+        return ScriptedGenerator(default="I do not know.", context_tokens=context_tokens)
+    model = registry.resolve(name, "generator")
+    return LlamaGenerator.open(model.path, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit)

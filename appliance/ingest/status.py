@@ -1,0 +1,40 @@
+"""A task as seen from outside: its durable row, with what the worker knows of it in this moment."""
+
+from collections.abc import Sequence
+
+from appliance.ingest.spec import FailedItem, TaskState, TaskStatus
+from appliance.ingest.task import TaskRun
+from appliance.store.job_rows import FailedRow, TaskRow
+
+
+def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], live: TaskRun | None) -> TaskStatus:
+    """`live` is the task's run while it is being worked on."""
+    partial = live.progress.partial if live else 0.0
+    progress = min(0.999, (task.done + partial) / task.total) if task.total else 0.0
+    rate = live.progress.rate_per_s if live else None
+    return TaskStatus(
+        id=task.id,
+        state=TaskState(task.state),
+        step=_step(task, live),
+        progress=1.0 if task.state == TaskState.SUCCESS else progress,
+        collection=task.collection,
+        created_at=task.created_at,
+        finished_at=task.finished_at,
+        total=task.total,
+        done=task.done,
+        documents_processed=task.documents,
+        documents_skipped=task.skipped,
+        documents_removed=task.removed,
+        chunks_created=task.chunks,
+        failed={row.source: FailedItem(row.code, row.message, row.hint, row.attempts, row.dead) for row in failed},
+        failed_count=failed_count,
+        error=task.error,
+        rate_per_s=rate,
+        eta_s=max(0.0, task.total - task.done - partial) / rate if rate else None,
+    )
+
+
+def _step(task: TaskRow, live: TaskRun | None) -> str:
+    if live is None:
+        return task.step
+    return f"waiting: {live.waiting}" if live.waiting else live.progress.step or task.step

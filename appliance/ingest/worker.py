@@ -1,0 +1,285 @@
+"""Ingestion as a durable queue: tasks are noted, worked off one after another, and gone on with after any restart."""
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from appliance.config import Settings
+from appliance.errors import ApplianceError
+from appliance.ingest.breaker import Breaker, Stopped
+from appliance.ingest.committing import VectorIndex
+from appliance.ingest.sandbox import ReaderProcess
+from appliance.ingest.spec import (
+    DeadDocument,
+    IngestSpec,
+    TaskStatus,
+    check_spec,
+    encode_spec,
+)
+from appliance.ingest.spool import Spool, UploadSpool
+from appliance.ingest.status import status_of
+from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
+from appliance.store import Store, collections
+from appliance.store.job_rows import NewTask, TaskRow
+from appliance.telemetry.metrics import QUEUE_DEPTH
+from appliance.types import Embedder
+
+FAILED_SHOWN = 100
+NICE = 10  # added to the niceness of the worker's threads: questions come first
+BREAKER_S = (1.0, 30.0, 3600.0)  # first wait, longest wait, give up after
+STOP_S = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Ingestion:
+    """Takes tasks at any time, works on one at a time. Thread-safe.
+
+    `busy` says whether questions are being worked on; batches then wait a little. `changed` learns the name of a
+    collection after each commit. `reader` is the child process that reads files (it is closed by `stop`).
+    """
+
+    def __init__(  # noqa: PLR0913 - it is put together from these
+        self,
+        store: Store,
+        embedder: Embedder,
+        index: Callable[[str], VectorIndex],
+        spool: Path,
+        settings: Settings,
+        *,
+        changed: Callable[[str], None] | None = None,
+        busy: Callable[[], bool] | None = None,
+        reader: ReaderProcess | None = None,
+        breaker_s: tuple[float, float, float] = BREAKER_S,
+    ) -> None:
+        self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
+        self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
+        self._reader = reader or ReaderProcess()
+        self._around = Surroundings(
+            store=store,
+            embedder=embedder,
+            reader=self._reader,
+            index=index,
+            changed=changed or (lambda _: None),
+            busy=busy or (lambda: False),
+            settings=settings,
+            scratch=spool / "copies",
+            breaker_s=breaker_s,
+        )
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._finished = threading.Condition()
+        self._lock = threading.Lock()
+        self._run: TaskRun | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Go on with what is unfinished, in a thread of its own. Call it once."""
+        self._spool.keep_only(self._jobs.uploads())
+        self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the work within a batch; what is not durable is taken up again at the next start."""
+        self._stopping.set()
+        self._wake.set()
+        with self._lock:
+            if self._run is not None:
+                self._run.stop()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+            if self._thread.is_alive():
+                log.warning("ingestion_does_not_stop", waited_s=STOP_S)
+                return
+        self._reader.close()
+
+    def health(self) -> str:
+        """What the worker does, in a few words. Raises ApplianceError when it does not run."""
+        if self._thread is None or not self._thread.is_alive():
+            hint = "Start the appliance again; the log says why it ended."
+            raise ApplianceError("The ingestion worker does not run.", code="ingestion_stopped", hint=hint)
+        run = self._run
+        if run is None:
+            return "idle"
+        return f"waiting: {run.waiting}" if run.waiting else f"working on task {run.task.id}"
+
+    # --- tasks -------------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: IngestSpec) -> TaskStatus:
+        """Queue a task; it is durable on return, whatever the size of the folder: files are listed later.
+
+        Raises InvalidRequest, NotFound (path), Conflict (collection of another embedder), TooManyRequests
+        (ingest_queue_full), StorageError.
+        """
+        spec = check_spec(spec)
+        collections.check_name(spec.collection)
+        found = self._store.documents.collection(spec.collection)
+        if found is not None:
+            collections.check_embedder(found, self._embedder.fingerprint, self._embedder.dimensions)
+        task = NewTask(
+            uuid.uuid4().hex, spec.collection, encode_spec(spec), self._spool.upload_of(spec.files), time.time()
+        )
+        self._jobs.add(task, limit=self._settings.ingest_queue)
+        self._wake.set()
+        return self.status(task.id)
+
+    def new_upload(self) -> UploadSpool:
+        """A place for the files of one upload."""
+        return self._spool.new()
+
+    def status(self, task_id: str) -> TaskStatus:
+        """Raises NotFound."""
+        return self._status(self._jobs.task(task_id))
+
+    def tasks(self, limit: int = 50) -> list[TaskStatus]:
+        """The newest first."""
+        return [self._status(task) for task in self._jobs.tasks(max(1, min(limit, 1000)))]
+
+    def dead(self, limit: int = 100) -> list[DeadDocument]:
+        """Documents that were given up and that no later task has dealt with, the newest first."""
+        return [
+            DeadDocument(
+                row.task_id, row.collection, row.source, row.code, row.message, row.hint, row.attempts, row.changed_at
+            )
+            for row in self._jobs.dead(max(1, min(limit, 10_000)))
+        ]
+
+    def retry(self, task_id: str) -> TaskStatus:
+        """Queue a finished task again: for its dead documents, or from the beginning when it failed as a whole.
+
+        Raises NotFound, Conflict when it is not finished or nothing of it failed, TooManyRequests.
+        """
+        task = self._jobs.retry(task_id, limit=self._settings.ingest_queue)
+        self._wake.set()
+        return self._status(task)
+
+    def cancel(self, task_id: str) -> TaskStatus:
+        """Ask for the end of a task; what it has committed stays. One that is being worked on ends within a batch.
+
+        Raises NotFound, Conflict when it is finished.
+        """
+        task = self._jobs.cancel(task_id, time.time())
+        with self._lock:
+            if self._run is not None and self._run.task.id == task_id:
+                self._run.stop()
+        self._notify()
+        return self._status(task)
+
+    def wait(self, task_id: str, timeout_s: float) -> TaskStatus:
+        """The status once the task is finished, or after `timeout_s` seconds. Raises NotFound."""
+        until = time.monotonic() + timeout_s
+        with self._finished:
+            while True:
+                status = self.status(task_id)
+                left = until - time.monotonic()
+                if status.finished_at is not None or left <= 0:
+                    return status
+                self._finished.wait(min(left, 1.0))
+
+    def _status(self, task: TaskRow) -> TaskStatus:
+        count, failed = self._jobs.failures(task.seq, FAILED_SHOWN)
+        run = self._run
+        live = run if run is not None and run.task.id == task.id and task.finished_at is None else None
+        return status_of(task, count, failed, live)
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        lower_priority()
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                task = self._jobs.next()
+                QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
+                if task is None:
+                    self._wake.wait()
+                else:
+                    self._work_on(task)
+            except Exception:
+                log.exception("ingestion_worker_failed")
+                self._stopping.wait(self._around.breaker_s[1])
+
+    def _work_on(self, task: TaskRow) -> None:
+        ledger = Breaker("ledger", give_up_s=self._around.breaker_s[2])
+        try:
+            run = TaskRun(task, self._around, lower_priority)
+        except msgspec.MsgspecError as error:
+            self._jobs.finish(task.seq, f"What was asked for cannot be read: {error}. Submit it again.", time.time())
+            return
+        with self._lock:
+            self._run = run
+        try:
+            ledger.run(lambda: self._jobs.begin(task.seq), self._stopping)
+            failure = self._outcome(run)
+            ledger.run(lambda: self._jobs.finish(task.seq, failure, time.time()), self._stopping)
+            log.info("ingestion_task_finished", task=task.id, error=failure)
+        except Stopped:
+            with contextlib.suppress(ApplianceError):
+                self._jobs.put_down(task.seq)
+        finally:
+            with self._lock:
+                self._run = None
+        self._tidy_spool(task)
+        self._notify()
+
+    def _outcome(self, run: TaskRun) -> str | None:
+        """Why the task failed, None when it succeeded. Raises Stopped when it is to go on at the next start."""
+        try:
+            run.load(self._jobs.task(run.task.id))
+            if run.task.cancelled:
+                return "cancelled"
+            run.run()
+            return self._nothing_done(run.task)
+        except Stopped:
+            if self._jobs.task(run.task.id).cancelled:
+                return "cancelled"
+            raise
+        except (TaskFailed, ApplianceError) as error:
+            log.warning("ingestion_task_failed", task=run.task.id, error=str(error))
+            return f"{error} {getattr(error, 'hint', '')}".strip()
+        except Exception as error:
+            log.exception("ingestion_task_failed", task=run.task.id)
+            return f"Internal error: {error!r}. The log has the details; retry the task, and report it."
+
+    def _nothing_done(self, task: TaskRow) -> str | None:
+        task = self._jobs.task(task.id)
+        failed, _ = self._jobs.failures(task.seq, 0)
+        if failed and not task.documents and not task.skipped and not task.removed:
+            return (
+                f"None of the {task.total} files could be ingested."
+                if task.total > 1
+                else "The file could not be ingested."
+            )
+        return None
+
+    def _tidy_spool(self, task: TaskRow) -> None:
+        """Uploads of finished tasks go, but for those that a retry would need, as far as there is room."""
+        if task.upload is None:
+            return
+        try:
+            needed = self._jobs.uploads()
+        except ApplianceError:
+            return  # the next task, or the next start, tidies
+        keep = self._spool.within_bounds(needed)
+        for name in {task.upload, *(name for name, *_ in needed)} - keep:
+            self._spool.remove(name)
+
+    def _notify(self) -> None:
+        with self._finished:
+            self._finished.notify_all()
+
+
+def lower_priority() -> None:
+    """Make the calling thread and what it starts give way to others (Linux: niceness is per thread, setpriority(2))."""
+    with contextlib.suppress(OSError):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))

@@ -1,0 +1,25 @@
+"""What a question may be: its length, k and alpha, by the settings."""
+
+from appliance.config import Settings
+from appliance.errors import InvalidRequest
+from appliance.types import Query
+
+
+def check_query(query: Query, settings: Settings) -> None:
+    """Raises InvalidRequest when the question is empty or too long, or k or alpha out of bounds."""
+    if not query.text.strip():
+        raise InvalidRequest("The question is empty.", code="empty_question", hint="Send some words in `question`.")
+    if len(query.text) > settings.question_characters:
+        raise InvalidRequest(
+            f"The question has {len(query.text)} characters; the limit is {settings.question_characters}.",
+            code="question_too_long",
+            hint="Shorten it, or raise the setting question_characters.",
+        )
+    if not 1 <= query.k <= settings.max_k:
+        raise InvalidRequest(
+            f"k is {query.k}; it must be from 1 to {settings.max_k}.", code="invalid_k", hint="Ask for fewer hits."
+        )
+    if query.alpha is not None and not 0 <= query.alpha <= 1:
+        raise InvalidRequest(
+            f"alpha is {query.alpha}; it must be from 0 (keywords only) to 1 (meaning only).", code="invalid_alpha"
+        )

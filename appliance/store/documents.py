@@ -1,0 +1,293 @@
+"""Documents and what hangs on them: written whole in one transaction, read by id, source, filter or collection."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+import numpy as np
+
+from appliance.errors import InvalidRequest, NotFound
+from appliance.store import collections, consistency, filters, rows
+from appliance.store.collections import Collection
+from appliance.store.database import Database, fetch
+from appliance.types import (
+    Chunk,
+    Document,
+    DocumentInfo,
+    Filter,
+    Ids,
+    Matrix,
+    NewDocument,
+    Page,
+    SentenceVectors,
+)
+
+MAX_LISTED = 1_000
+MAX_ID = 2**63 - 1  # SQLite's largest integer
+
+_INFO = (
+    "SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.characters, d.chunks, "
+    "json_array_length(d.pages), d.metadata, d.added_at FROM documents d JOIN collections c ON c.id = d.collection_id"
+)
+_CHUNK = (
+    'SELECT k.id, k.document_id, c.name, d.source, d.title, k.section, k.page, k.start, k."end", k.text, k.tokens '
+    "FROM chunks k JOIN documents d ON d.id = k.document_id JOIN collections c ON c.id = k.collection_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A document that is durable: its chunk ids, and those (`removed`) of the version it replaced."""
+
+    document_id: int
+    chunk_ids: Ids
+    removed: Ids
+    collection_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionVectors:
+    """The stored vectors of one collection, as an index needs them to build itself."""
+
+    documents: "Documents" = field(repr=False)
+    collection: str
+
+    def ids(self) -> Ids:
+        return self.documents.chunk_ids(self.collection)
+
+    def vectors(self, after: int) -> Iterator[tuple[Ids, Matrix]]:
+        return self.documents.vectors(self.collection, after)
+
+    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
+        return self.documents.some_vectors(self.collection, ids)
+
+
+class Documents:
+    """The documents of one database. Thread-safe; every method may raise StorageError, writes also DiskFull."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- collections
+
+    def collections(self) -> list[Collection]:
+        """All collections by name."""
+        with self._database.read() as connection:
+            return collections.find_all(connection)
+
+    def collection(self, name: str) -> Collection | None:
+        with self._database.read() as connection:
+            return collections.find(connection, name)
+
+    def version(self, name: str) -> int:
+        """Grows with every change of the collection and never repeats; 0 when there is no such collection."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT version FROM collections WHERE name = ?", (name,)).get or 0
+
+    def ensure_collection(self, name: str, embedder: str, dimensions: int) -> Collection:
+        """The collection, made when it is not there.
+
+        Raises Conflict when another embedder made it, InvalidRequest for a bad name.
+        """
+        found = self.collection(name)
+        if found is None:
+            collections.check_name(name)
+            with self._database.write() as connection:
+                found = collections.find(connection, name)
+                if found is None:
+                    collections.create(connection, name, embedder, dimensions)
+                    found = collections.require(connection, name)
+        collections.check_embedder(found, embedder, dimensions)
+        return found
+
+    def drop_collection(self, name: str) -> None:
+        """Remove the collection with everything in it. Raises NotFound."""
+        with self._database.write() as connection:
+            collections.drop(connection, collections.require(connection, name).id)
+
+    # --- writing
+
+    def put(self, collection: str, documents: Sequence[NewDocument]) -> list[Committed]:
+        """Store documents in one transaction, each replacing the one of the same source (whose id it keeps).
+
+        All are durable when this returns; on any error none is there. Raises NotFound (collection), InvalidRequest
+        (a vector, offset or text that cannot be stored).
+        """
+        if not documents:
+            return []
+        try:
+            with self._database.write() as connection:
+                found = collections.require(connection, collection)
+                written = [rows.put_document(connection, found, new) for new in documents]
+                version = collections.changed(connection, found.id)
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                "A text holds half of a surrogate pair, which is no character.",
+                code="invalid_text",
+                hint="Decode the file with errors='replace'.",
+            ) from error
+        return [Committed(document, chunks, removed, version) for document, chunks, removed in written]
+
+    def delete(self, collection: str, document_ids: Sequence[int]) -> Ids:
+        """Remove documents with all that belongs to them; returns their chunk ids.
+
+        Ids that are not in the collection are ignored. Raises NotFound for an unknown collection.
+        """
+        with self._database.write() as connection:
+            found = collections.require(connection, collection)
+            before = found.documents
+            removed = rows.remove_documents(connection, found.id, [number for number in document_ids if _is_id(number)])
+            if collections.require(connection, collection).documents != before:
+                collections.changed(connection, found.id)
+        return removed
+
+    # --- reading documents
+
+    def get(self, document_id: int) -> Document:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            found = fetch(
+                connection,
+                "SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.text, d.pages, "
+                "d.metadata, d.added_at FROM documents d JOIN collections c ON c.id = d.collection_id WHERE d.id = ?",
+                (_bounded(document_id),),
+            )
+        if not found:
+            raise _no_document(document_id)
+        *plain, pages, metadata, added_at = found[0]
+        numbered = tuple(Page(*page) for page in json.loads(pages))
+        return Document(*(*plain, numbered, json.loads(metadata), added_at))
+
+    def info(self, document_id: int) -> DocumentInfo:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            found = fetch(connection, f"{_INFO} WHERE d.id = ?", (_bounded(document_id),))
+        if not found:
+            raise _no_document(document_id)
+        return _info(found[0])
+
+    def hashes(self, collection: str, prefix: str = "") -> dict[str, tuple[int, str]]:
+        """source -> (document id, sha256) of the sources that start with `prefix`."""
+        with self._database.read() as connection:
+            found = fetch(
+                connection,
+                "SELECT d.source, d.id, d.sha256 FROM documents d JOIN collections c ON c.id = d.collection_id "
+                "WHERE c.name = ?1 AND substr(d.source, 1, ?2) = ?3",
+                (collection, len(prefix), prefix),
+            )
+        return {source: (document_id, sha256) for source, document_id, sha256 in found}
+
+    # --- reading chunks
+
+    def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
+        """Those of the chunks that exist."""
+        with self._database.read() as connection:
+            found = fetch(connection, f"{_CHUNK} WHERE k.id IN (SELECT value FROM carray(?))", (_carray(ids),))
+        return {row[0]: Chunk(*row) for row in found}
+
+    def document_chunks(self, document_id: int) -> list[Chunk]:
+        """The chunks of a document in its order; none for an unknown document."""
+        with self._database.read() as connection:
+            found = fetch(connection, f"{_CHUNK} WHERE k.document_id = ? ORDER BY k.id", (_bounded(document_id),))
+        return [Chunk(*row) for row in found]
+
+    def sentences(self, chunk_ids: Sequence[int]) -> dict[int, SentenceVectors]:
+        """The sentences of those of the chunks that exist."""
+        query = "SELECT chunk_id, spans, vectors FROM sentences WHERE chunk_id IN (SELECT value FROM carray(?))"
+        with self._database.read() as connection:
+            found = fetch(connection, query, (_carray(chunk_ids),))
+        return {chunk_id: rows.read_sentences(spans, vectors) for chunk_id, spans, vectors in found}
+
+    def vectors(self, collection: str, after: int = 0, batch: int = 4096) -> Iterator[tuple[Ids, Matrix]]:
+        """Chunk ids above `after` with their vectors, ascending. No read transaction is held between batches."""
+        while True:
+            with self._database.read(snapshot=True) as connection:
+                found = collections.find(connection, collection)
+                if found is None:
+                    return
+                query = (
+                    "SELECT v.chunk_id, v.vector FROM chunks k INDEXED BY chunks_by_collection "
+                    "JOIN vectors v ON v.chunk_id = k.id WHERE k.collection_id = ? AND k.id > ? ORDER BY k.id LIMIT ?"
+                )
+                pairs = fetch(connection, query, (found.id, after, batch))
+            if not pairs:
+                return
+            ids = _ids([chunk_id for chunk_id, _ in pairs])
+            yield ids, rows.read_vectors([blob for _, blob in pairs], found.dimensions)
+            after = int(ids[-1])
+
+    def some_vectors(self, collection: str, ids: Ids) -> tuple[Ids, Matrix]:
+        """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions)."""
+        query = "SELECT chunk_id, vector FROM vectors WHERE chunk_id IN (SELECT value FROM carray(?)) ORDER BY chunk_id"
+        with self._database.read(snapshot=True) as connection:
+            found = collections.find(connection, collection)
+            pairs = fetch(connection, query, (_carray(ids.tolist()),)) if found else []
+        blobs = [blob for _, blob in pairs]
+        return _ids([i for i, _ in pairs]), rows.read_vectors(blobs, found.dimensions if found else 0)
+
+    def vector_source(self, collection: str) -> CollectionVectors:
+        return CollectionVectors(self, collection)
+
+    def chunk_ids(self, collection: str) -> Ids:
+        """Every chunk id of a collection, ascending."""
+        query = "SELECT k.id FROM chunks k JOIN collections c ON c.id = k.collection_id WHERE c.name = ? ORDER BY k.id"
+        with self._database.read() as connection:
+            return _ids([row[0] for row in fetch(connection, query, (collection,))])
+
+    def eligible(self, collection: str, filters_: Filter) -> Ids:
+        """The chunk ids, ascending, of documents that pass the filter (see `filters.where`). Raises InvalidFilter."""
+        condition, parameters = filters.where(filters_)
+        query = (
+            "SELECT k.id FROM chunks k WHERE k.document_id IN (SELECT d.id FROM documents d JOIN collections c "
+            f"ON c.id = d.collection_id WHERE c.name = ? AND ({condition})) ORDER BY k.id"
+        )
+        with self._database.read() as connection:
+            return _ids([row[0] for row in fetch(connection, query, (collection, *parameters))])
+
+    def check(self) -> list[str]:
+        """What is inconsistent in the database, one line each; nothing when all is well."""
+        with self._database.write() as connection:
+            return consistency.problems(connection)
+
+    def list(self, collection: str | None, *, limit: int = 100, after: int = 0) -> list[DocumentInfo]:
+        """At most `limit` (1,000) documents with ids above `after`, ascending; of all collections for None."""
+        limit, after = max(0, min(limit, MAX_LISTED)), _bounded(after)
+        with self._database.read() as connection:
+            if collection is None:
+                found = fetch(connection, f"{_INFO} WHERE d.id > ? ORDER BY d.id LIMIT ?", (after, limit))
+            else:
+                query = f"{_INFO} WHERE d.id > ? AND c.name = ? ORDER BY d.id LIMIT ?"
+                found = fetch(connection, query, (after, collection, limit))
+            return [_info(row) for row in found]
+
+
+def _ids(ids: Iterable[int]) -> Ids:
+    return np.fromiter(ids, dtype=np.int64)
+
+
+def _carray(ids: Sequence[int]) -> "apsw.SQLiteValue":
+    """For `IN (SELECT value FROM carray(?))`; numbers that cannot be an id are left out."""
+    return apsw.carray(_ids([number for number in ids if _is_id(number)] or [0]))  # an empty one is not possible
+
+
+def _is_id(number: int) -> bool:
+    return 0 < number <= MAX_ID
+
+
+def _bounded(number: int) -> int:
+    return max(0, min(number, MAX_ID))
+
+
+def _info(row: tuple[Any, ...]) -> DocumentInfo:
+    *plain, metadata, added_at = row
+    return DocumentInfo(*(*plain, json.loads(metadata), added_at))
+
+
+def _no_document(document_id: int) -> NotFound:
+    return NotFound(
+        f"There is no document {document_id}.",
+        code="document_not_found",
+        hint="It may have been deleted; `rag-appliance documents list` shows those that exist.",
+    )

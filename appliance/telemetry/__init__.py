@@ -1,0 +1,1 @@
+"""Telemetry: every metric, declared once, and the structured log with redaction."""

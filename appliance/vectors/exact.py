@@ -1,0 +1,108 @@
+"""Exact search: one matrix in memory, one product for each question. Right for some tens of thousands of vectors."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.types import Ids, Matrix, Vector
+from appliance.vectors.live_ids import LiveIds
+
+GROWTH = 1.5
+LEAST_CAPACITY = 256
+DEAD_SHARE = 0.2  # of all rows; beyond it the matrix is written anew without them
+GATHER_SHARE = 0.25  # of all rows; fewer eligible ones than that are gathered, more are masked
+
+Hits = list[tuple[int, float]]  # (chunk id, cosine), best first
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a search works on. Rows behind it in the same memory are written before a longer view is published."""
+
+    held: LiveIds
+    matrix: Matrix  # (n, dimensions)
+
+
+class ExactScan:
+    """Thread-safe: searches take the published view and need no lock; changes are made one at a time."""
+
+    def __init__(self, dimensions: int, capacity: int = 0) -> None:
+        self._change = threading.Lock()
+        self._memory = np.empty((max(capacity, LEAST_CAPACITY), dimensions), dtype=np.float32)
+        self._view = _View(LiveIds.of(np.empty(0, dtype=np.int64)), self._memory[:0])
+
+    @property
+    def held(self) -> LiveIds:
+        return self._view.held
+
+    def search(self, vector: Vector, k: int, eligible: Ids | None) -> Hits:
+        """The `k` nearest live rows, restricted to `eligible` (ascending) when it is given."""
+        view = self._view
+        if eligible is not None:
+            rows = view.held.positions(eligible)
+        elif view.held.live.all():
+            return best(view.held.ids, view.matrix @ vector, k)
+        else:
+            rows = np.flatnonzero(view.held.live)
+        few = len(rows) < GATHER_SHARE * len(view.matrix)
+        scores = view.matrix[rows] @ vector if few else (view.matrix @ vector)[rows]
+        return best(view.held.ids[rows], scores, k)
+
+    def add(self, ids: Ids, vectors: Matrix) -> None:
+        """Rows for ids that are not held yet; the others are left as they are."""
+        with self._change:
+            fresh = ~self.held.known(ids)
+            order = np.argsort(ids[fresh])
+            new_ids, rows = ids[fresh][order], vectors[fresh][order]
+            if not len(new_ids):
+                return
+            if len(self.held.ids) and new_ids[0] < self.held.ids[-1]:
+                self._merge(new_ids, rows)
+            else:
+                self._append(new_ids, rows)
+
+    def remove(self, ids: Ids) -> None:
+        """Those rows are no longer found; their memory is given back when there are many."""
+        with self._change:
+            view = _View(self.held.without(ids), self._view.matrix)
+            self._view = view
+            if view.held.dead > max(DEAD_SHARE * len(view.held.ids), LEAST_CAPACITY):
+                kept = view.held.live
+                self._replace(view.held.ids[kept], view.matrix[kept])
+
+    def vectors(self, ids: Ids) -> Matrix:
+        """(m, dimensions) of those of the ids that are held and live."""
+        view = self._view
+        return view.matrix[view.held.positions(ids)]
+
+    def _append(self, ids: Ids, rows: Matrix) -> None:
+        count, needed = len(self.held.ids), len(self.held.ids) + len(ids)
+        if needed > len(self._memory):
+            capacity = max(needed, min(int(len(self._memory) * GROWTH), needed + 65_536))
+            memory = np.empty((capacity, self._memory.shape[1]), dtype=np.float32)
+            memory[:count] = self._view.matrix
+            self._memory = memory
+        self._memory[count:needed] = rows
+        self._view = _View(self.held.followed_by(ids), self._memory[:needed])
+
+    def _merge(self, ids: Ids, rows: Matrix) -> None:
+        """Ids that come out of order; rare, so everything is written anew."""
+        kept = self.held.live
+        all_ids = np.concatenate([self.held.ids[kept], ids])
+        order = np.argsort(all_ids)
+        self._replace(all_ids[order], np.concatenate([self._view.matrix[kept], rows])[order])
+
+    def _replace(self, ids: Ids, rows: Matrix) -> None:
+        self._memory = rows
+        self._view = _View(LiveIds.of(ids), rows)
+
+
+def best(ids: Ids, scores: NDArray[np.float32], k: int) -> Hits:
+    """The k highest scores, best first, equal ones by id."""
+    if k < len(scores):
+        top = np.argpartition(-scores, k - 1)[:k]
+        ids, scores = ids[top], scores[top]
+    order = np.lexsort((ids, -scores))
+    return list(zip(ids[order].tolist(), scores[order].tolist(), strict=True))

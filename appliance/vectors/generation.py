@@ -1,0 +1,155 @@
+"""Generations of a graph on disk: `<n>/hnsw.bin` with `<n>/manifest.json`, and CURRENT, which names the one in force.
+
+A generation is written beside the others, synced, and becomes current by an atomic rename. One before it is kept.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from appliance.types import Ids
+from appliance.vectors import graph as graphs
+from appliance.vectors.graph import Graph
+
+FORMAT = 1
+CURRENT = "CURRENT"
+KEPT = 2
+
+
+class UnusableGenerationError(Exception):
+    """A generation that cannot serve; the message is the reason in one word: missing, torn, foreign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What must be true of a graph file before it is loaded. `removed` are ids that are in it but no longer count."""
+
+    format: int
+    fingerprint: str
+    dimensions: int
+    m: int
+    ef_construction: int
+    vectors: int
+    removed: tuple[int, ...]
+    last_chunk_id: int
+    bytes: int
+    sha256: str
+
+
+def numbers(directory: Path) -> list[int]:
+    """The generations on disk, the one to try first in front: CURRENT, then the newest."""
+    if not directory.is_dir():
+        return []
+    found = sorted((int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()), reverse=True)
+    try:
+        current = int((directory / CURRENT).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return found
+    return sorted(found, key=lambda number: (number != current, -number))
+
+
+def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, threads: int) -> Graph:
+    """Read a generation. Raises UnusableGenerationError."""
+    folder = directory / str(number)
+    try:
+        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = Manifest(**{**raw, "removed": tuple(raw["removed"])})
+    except OSError:
+        raise UnusableGenerationError("missing") from None
+    except (ValueError, TypeError, KeyError):
+        raise UnusableGenerationError("torn") from None
+    ours = (FORMAT, fingerprint, dimensions, graphs.M, graphs.EF_CONSTRUCTION)
+    stored = (manifest.format, manifest.fingerprint, manifest.dimensions, manifest.m, manifest.ef_construction)
+    if stored != ours:
+        raise UnusableGenerationError("foreign")
+    path = folder / "hnsw.bin"
+    try:
+        if path.stat().st_size != manifest.bytes or _sha256(path) != manifest.sha256:
+            raise UnusableGenerationError("torn")
+        graph = Graph.load(path, dimensions, threads=threads)
+    except OSError:
+        raise UnusableGenerationError("missing") from None
+    except RuntimeError:
+        raise UnusableGenerationError("torn") from None
+    graph.restore_dead(np.array(sorted(manifest.removed), dtype=np.int64))
+    if (len(graph.held.ids), graph.held.dead) != (manifest.vectors, len(manifest.removed)):
+        raise UnusableGenerationError("torn")
+    return graph
+
+
+def write(directory: Path, graph: Graph, fingerprint: str) -> int:
+    """Write the graph as the newest generation, make it current, and remove all but the one before it.
+
+    The graph must not change meanwhile. Returns the generation's number. Raises OSError.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    existing = numbers(directory)
+    number = max(existing, default=0) + 1
+    beside = directory / f"{number}.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(mode=0o700)
+    try:
+        path = beside / "hnsw.bin"
+        expected = graph.save(path)
+        _sync(path)
+        if path.stat().st_size != expected:  # hnswlib does not look whether its writes succeed
+            raise OSError(28, "the graph file is shorter than it should be; the disk may be full", str(path))
+        _write_synced(beside / "manifest.json", json.dumps(asdict(_manifest(graph, fingerprint, path))))
+        beside.rename(directory / str(number))
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    _sync(directory)
+    _write_synced(directory / f"{CURRENT}.new", str(number))
+    (directory / f"{CURRENT}.new").replace(directory / CURRENT)
+    _sync(directory)
+    for old in existing[KEPT - 1 :]:
+        shutil.rmtree(directory / str(old), ignore_errors=True)
+    return number
+
+
+def remove_all(directory: Path) -> None:
+    """Remove every generation, as far as that is possible."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _manifest(graph: Graph, fingerprint: str, path: Path) -> Manifest:
+    held = graph.held
+    dead: Ids = held.ids[~held.live]
+    return Manifest(
+        format=FORMAT,
+        fingerprint=fingerprint,
+        dimensions=graph.dimensions,
+        m=graphs.M,
+        ef_construction=graphs.EF_CONSTRUCTION,
+        vectors=len(held.ids),
+        removed=tuple(dead.tolist()),
+        last_chunk_id=int(held.ids[-1]) if len(held.ids) else 0,
+        bytes=path.stat().st_size,
+        sha256=_sha256(path),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

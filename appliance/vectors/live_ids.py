@@ -1,0 +1,51 @@
+"""Which chunk ids an index holds, and which of them still count: an immutable value, safe to read from any thread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.types import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class LiveIds:
+    """`ids` (n,) ascending, in the order of the index's rows; `live` (n,) is False for removed ones."""
+
+    ids: Ids
+    live: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, ids: Ids) -> "LiveIds":
+        """All of them live."""
+        return cls(ids, np.ones(len(ids), dtype=np.bool_))
+
+    @property
+    def count(self) -> int:
+        return int(np.count_nonzero(self.live))
+
+    @property
+    def dead(self) -> int:
+        return len(self.ids) - self.count
+
+    def known(self, ids: Ids) -> NDArray[np.bool_]:
+        """(len(ids),): whether each is held, live or not."""
+        if not len(self.ids):
+            return np.zeros(len(ids), dtype=np.bool_)
+        places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.equal(self.ids[places], ids)
+
+    def positions(self, ids: Ids) -> NDArray[np.intp]:
+        """Rows of those of the ids that are held and live."""
+        places = np.searchsorted(self.ids, ids[self.known(ids)])
+        return places[self.live[places]]
+
+    def without(self, ids: Ids) -> "LiveIds":
+        """The same rows, those ids no longer live."""
+        live = self.live.copy()
+        live[self.positions(ids)] = False
+        return LiveIds(self.ids, live)
+
+    def followed_by(self, ids: Ids) -> "LiveIds":
+        """With larger ids behind."""
+        return LiveIds(np.concatenate([self.ids, ids]), np.concatenate([self.live, np.ones(len(ids), dtype=np.bool_)]))

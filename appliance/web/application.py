@@ -1,0 +1,64 @@
+"""The web application: every route, under one guard, one shape of errors and one envelope."""
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from appliance.app import Appliance
+from appliance.web import admin, cache, documents, health, ingest, models, openapi, pages, problems, query, tasks
+from appliance.web.endpoint import Endpoint
+from appliance.web.envelope import Envelope
+from appliance.web.guards import authorize
+from appliance.web.rooms import Rooms
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    query.query,
+    query.search,
+    ingest.ingest,
+    tasks.list_tasks,
+    tasks.list_dead,
+    tasks.show_task,
+    tasks.cancel_task,
+    tasks.retry_task,
+    documents.list_documents,
+    documents.show_document,
+    documents.document_text,
+    documents.delete_document,
+    documents.list_collections,
+    documents.drop_collection,
+    health.health,
+    health.ready,
+    health.prometheus,
+    cache.cache_stats,
+    cache.purge_cache,
+    *admin.ROUTES,
+    *models.ROUTES,
+    pages.ask_page,
+    pages.api_page,
+    pages.asset,
+    openapi.openapi_json,
+)
+
+
+def create_app(appliance: Appliance) -> Litestar:
+    """The ASGI application of an open appliance. Its shutdown ends its threads; the appliance stays open."""
+    web = Rooms(appliance)
+
+    async def close(_app: Litestar) -> None:
+        web.close()
+
+    app = Litestar(
+        route_handlers=list(ROUTES),
+        guards=[authorize],
+        exception_handlers={Exception: problems.handle},
+        on_shutdown=[close],
+        state=State({"web": web}),
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # each route bounds its own body while reading it
+    )
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            assert "OPTIONS" in handler.http_methods or isinstance(handler.opt.get("endpoint"), Endpoint), route.path
+    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings)
+    return app

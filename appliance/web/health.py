@@ -1,0 +1,60 @@
+"""/health, /health/ready, /metrics: for supervisors and monitors."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from litestar.types import ASGIApp
+
+from appliance import __version__
+from appliance.telemetry import metrics
+from appliance.types import Role
+from appliance.web.endpoint import Reply, endpoint, reply
+from appliance.web.rooms import rooms
+
+
+class HealthBody(msgspec.Struct, frozen=True):
+    """The process is alive."""
+
+    status: str
+    version: str
+
+
+class ComponentBody(msgspec.Struct, frozen=True):
+    """One part; `detail` is for people."""
+
+    ready: bool
+    detail: str
+
+
+class ReadyBody(msgspec.Struct, frozen=True):
+    """Whether questions can be answered, and every part by name."""
+
+    ready: bool
+    components: dict[str, ComponentBody]
+
+
+@get("/health", opt=endpoint(None, "state", returns=HealthBody))
+async def health(request: Request[Any, Any, Any]) -> ASGIApp:
+    """Liveness: answers as long as the process does; touches nothing else."""
+    return reply(HealthBody("ok", __version__))
+
+
+@get("/health/ready", opt=endpoint(None, "state", returns=ReadyBody))
+async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
+    """Readiness of every part; 503 when questions cannot be answered."""
+    web = rooms(request)
+    parts = await web.desk.run(web.appliance.readiness)
+    components = {name: ComponentBody(part.ready, part.detail) for name, part in parts.items()}
+    body = ReadyBody(all(part.ready for part in parts.values()), components)
+    return reply(body, 200 if body.ready else 503)
+
+
+@get(
+    "/metrics",
+    opt=endpoint(Role.READER, "state", media=("text/plain",), open_from_loopback=True),
+)
+async def prometheus(request: Request[Any, Any, Any]) -> ASGIApp:
+    """All metrics for Prometheus; without a key from this host itself."""
+    body = await rooms(request).desk.run(metrics.render)
+    return Reply(body, media_type=metrics.CONTENT_TYPE.encode())

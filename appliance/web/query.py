@@ -1,0 +1,95 @@
+"""POST /query and POST /search. A cached answer is sent from the event loop itself: no thread, no decoding."""
+
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.types import ASGIApp
+
+from appliance.telemetry.metrics import QUERIES
+from appliance.telemetry.redaction import digest
+from appliance.types import Query, Role
+from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
+from appliance.web.envelope import fields
+from appliance.web.guards import principal_of
+from appliance.web.questions import Finished
+from appliance.web.rooms import Rooms, rooms
+from appliance.web.sse import AnswerStream
+from appliance.web.wire import AnswerBody, QueryRequest, SearchBody, SearchRequest, search_body, to_query
+
+
+@post(
+    "/query",
+    status_code=200,
+    opt=endpoint(
+        Role.READER,
+        "questions",
+        body=(QueryRequest,),
+        returns=AnswerBody,
+        media=("application/json", "text/event-stream"),
+    ),
+)
+async def query(request: Request[Any, Any, Any]) -> ASGIApp:
+    """Answer a question with exact citations, or refuse with the reason and the nearest passages.
+
+    With `stream` the answer comes as server-sent events: `claim` for each checked sentence, then `done` with the whole
+    answer, which is what counts, or `error` with a problem. Lines that begin with `:` only keep the connection open.
+    """
+    web = rooms(request)
+    asked, wanted = await _question(request, web, QueryRequest)
+    with QUERIES.labels("query", "error").count_exceptions():
+        key = web.appliance.cache_key(wanted)
+        stored = web.appliance.cache.get(key) if key is not None else None
+        if stored is not None:
+            fields(request.scope)["cache_hit"] = True
+            if not asked.stream:
+                QUERIES.labels("query", "ok").inc()
+                return Reply(_spliced(stored, {"cache": elapsed_ms(request.scope)}, True, request.scope))
+        if asked.stream:
+            flight = web.questions.join(wanted, key) if stored is None else None
+            return AnswerStream(web.questions, flight, stored, _spliced)
+        finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
+    QUERIES.labels("query", "ok").inc()
+    return Reply(_spliced(finished.core, finished.timings, False, request.scope))
+
+
+@post("/search", status_code=200, opt=endpoint(Role.READER, "questions", body=(SearchRequest,), returns=SearchBody))
+async def search(request: Request[Any, Any, Any]) -> ASGIApp:
+    """The passages nearest to a question, best first, and why each is there."""
+    web = rooms(request)
+    _, wanted = await _question(request, web, SearchRequest)
+    with QUERIES.labels("search", "error").count_exceptions():
+        found = await web.questions.run(lambda: web.appliance.search(wanted))
+    QUERIES.labels("search", "ok").inc()
+    scope: Scope = request.scope
+    return reply(search_body(found, elapsed_ms(scope), scope["query_id"]))
+
+
+async def _question(request: Request[Any, Any, Any], web: Rooms, wanted: type[SearchRequest]) -> tuple[Any, Query]:
+    """The body as a question; its log field is set."""
+    limit = max(SMALL_BODY, 12 * web.appliance.settings.question_characters)  # a character is at most \\uXXXX\\uXXXX
+    asked: SearchRequest = await read_json(request, wanted, limit)
+    noted = asked.question if web.appliance.settings.log_questions else None
+    line = fields(request.scope)
+    line["question_digest"] = digest(asked.question)
+    if noted is not None:
+        line["question"] = noted
+    return asked, to_query(asked, principal_of(request.scope).id)
+
+
+def elapsed_ms(scope: Scope) -> float:
+    """Milliseconds since the request came in."""
+    started: float = scope["started"]
+    return round((perf_counter() - started) * 1000, 3)
+
+
+def _spliced(core: bytes, timings: Any, cache_hit: bool, scope: Scope) -> bytes:
+    """An encoded AnswerCore with the fields of one request put in before its last brace: an AnswerBody."""
+    own = {
+        "timings": timings,
+        "cache_hit": cache_hit,
+        "latency_ms": elapsed_ms(scope),
+        "query_id": scope["query_id"],
+    }
+    return core[:-1] + b"," + msgspec.json.encode(own)[1:]

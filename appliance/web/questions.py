@@ -1,0 +1,184 @@
+"""Questions in work: a bounded pool of threads, one computation for identical questions, deadlines, cancellation."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from appliance.app import Appliance
+from appliance.errors import DeadlineExceeded, Overloaded
+from appliance.types import Answer, Claim, Query
+from appliance.web.endpoint import ClientGone, Receive
+from appliance.web.wire import answer_core, claim_body, milliseconds
+
+T = TypeVar("T")
+
+GRACE_S = 2.0  # the work has the deadline itself and degrades to something at it; the caller is let go this much later
+GENERATING = 8  # threads that may sit waiting for the generator beside those that search
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An answer as JSON without what belongs to one request, and the milliseconds of each stage."""
+
+    core: bytes
+    timings: Mapping[str, float]
+
+
+class Flight:
+    """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
+
+    __slots__ = ("cancel", "claims", "listeners", "result", "waiting")
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+        self.claims: list[bytes] = []  # bounded by the claims of one answer
+        self.listeners: set[asyncio.Event] = set()
+        self.result: asyncio.Future[Finished]
+        self.waiting = 0
+
+    def told(self, claim: bytes) -> None:
+        self.claims.append(claim)
+        self.wake()
+
+    def wake(self) -> None:
+        for listener in self.listeners:
+            listener.set()
+
+
+class Questions:
+    """Runs questions beside the event loop. At most `limit` are worked on or waiting; beyond it Overloaded at once."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        settings = appliance.settings
+        self._appliance = appliance
+        self._limit = settings.query_concurrency
+        self._timeout_s = settings.query_timeout_s
+        self._working = 0
+        self._flights: dict[str, Flight] = {}
+        threads = min(self._limit, settings.generator_queue + GENERATING + 2 * settings.threads)
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="question")
+
+    @property
+    def longest_s(self) -> float:
+        """How long a caller is kept waiting at most, in seconds."""
+        return self._timeout_s + GRACE_S
+
+    def close(self) -> None:
+        """Cancel what is in work and let the threads end."""
+        for flight in self._flights.values():
+            flight.cancel.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Raises Overloaded."""
+        if self._working >= self._limit:
+            raise Overloaded(
+                f"{self._limit} questions are being worked on already.",
+                code="too_many_questions",
+                hint="Try again in 1 s, or raise the setting query_concurrency.",
+            )
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._working += 1
+        future.add_done_callback(self._finished)
+        return future
+
+    def _finished(self, future: asyncio.Future[Any]) -> None:
+        self._working -= 1
+        if not future.cancelled():
+            future.exception()  # seen here, in case that nobody waits any more
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work` in a thread, under the same bound and deadline as questions.
+
+        Raises Overloaded, DeadlineExceeded, and what `work` raises.
+        """
+        future = self._start(work)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self.longest_s)
+        except TimeoutError:
+            raise self.too_late() from None
+
+    def join(self, query: Query, key: str | None) -> Flight:
+        """The computation for this question: the one under way, or a new one. Each `join` needs its `leave`.
+
+        Raises Overloaded.
+        """
+        name = key or repr(query)
+        flight = self._flights.get(name)
+        if flight is None or flight.cancel.is_set():
+            flight = Flight()
+            flight.result = self._start(self._work(query, key, flight))
+            self._flights[name] = flight
+            flight.result.add_done_callback(lambda _: self._landed(name, flight))
+        flight.waiting += 1
+        return flight
+
+    def leave(self, flight: Flight) -> None:
+        """One waits less; the last one to leave stops the work."""
+        flight.waiting -= 1
+        if flight.waiting == 0 and not flight.result.done():
+            flight.cancel.set()
+
+    def _landed(self, name: str, flight: Flight) -> None:
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+        flight.wake()
+
+    def _work(self, query: Query, key: str | None, flight: Flight) -> Callable[[], Finished]:
+        loop = asyncio.get_running_loop()
+
+        def told(claim: Claim) -> None:
+            if not flight.cancel.is_set():
+                loop.call_soon_threadsafe(flight.told, msgspec.json.encode(claim_body(claim)))
+
+        def work() -> Finished:
+            if flight.cancel.is_set():
+                raise ClientGone("Everyone who asked this has left.")
+            answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told)
+            core = msgspec.json.encode(answer_core(answer))
+            if key is not None and _keeps(answer) and not flight.cancel.is_set():
+                self._appliance.cache.put(key, core, tag=query.collection)
+            return Finished(core, milliseconds(answer.timings))
+
+        return work
+
+    async def finish(self, flight: Flight, receive: Receive) -> Finished:
+        """Wait for a joined computation, no longer than its caller does; leaves it.
+
+        Raises ClientGone, DeadlineExceeded, and what the computation raises.
+        """
+        gone = asyncio.ensure_future(disconnected(receive))
+        try:
+            waiting: set[asyncio.Future[Any]] = {flight.result, gone}
+            await asyncio.wait(waiting, timeout=self.longest_s, return_when=asyncio.FIRST_COMPLETED)
+            if flight.result.done():
+                return flight.result.result()
+            if gone.done():
+                raise ClientGone("The caller left before the answer was there.")
+            raise self.too_late()
+        finally:
+            gone.cancel()
+            self.leave(flight)
+
+    def too_late(self) -> DeadlineExceeded:
+        """The error of a question that took too long."""
+        return DeadlineExceeded(
+            f"The question was not answered within {self._timeout_s:g} s.",
+            hint="Ask again when the appliance is less busy, or raise the setting query_timeout_s.",
+        )
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns when the caller has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _keeps(answer: Answer) -> bool:
+    """A degraded answer (one with a `notice`) is not kept: the next asker may get the whole one. A refusal is."""
+    return answer.abstained or not answer.notice

@@ -1,0 +1,123 @@
+"""An answer as server-sent events: claims as they are checked, then the whole. A client that leaves stops the work."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from appliance.errors import ApplianceError, DeadlineExceeded
+from appliance.telemetry.metrics import QUERIES
+from appliance.web.endpoint import Receive, Scope, Send
+from appliance.web.problems import problem_reply
+from appliance.web.questions import Flight, Questions, disconnected
+from appliance.web.wire import AnswerCore
+
+KEEPALIVE_S = 10.0
+EARLY_S = 0.25  # a question that is refused this soon gets its own status; later errors come as an event
+_HEAD: list[tuple[bytes, bytes]] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+Splice = Callable[[bytes, Any, bool, Scope], bytes]
+
+
+class AnswerStream:
+    """ASGI application that sends one answer: `stored` from the cache, or `flight`, a joined computation it leaves."""
+
+    def __init__(self, questions: Questions, flight: Flight | None, stored: bytes | None, splice: Splice) -> None:
+        self._questions = questions
+        self._flight = flight
+        self._stored = stored
+        self._splice = splice
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._questions.longest_s):
+                if self._flight is None:
+                    await self._from_cache(scope, send)
+                else:
+                    await self._as_it_comes(self._flight, scope, receive, send)
+        except TimeoutError:
+            await self._failed(self._questions.too_late(), scope, send)
+        finally:
+            if self._flight is not None:
+                self._questions.leave(self._flight)
+
+    async def _from_cache(self, scope: Scope, send: Send) -> None:
+        assert self._stored is not None
+        QUERIES.labels("query", "ok").inc()
+        await _begin(send)
+        for claim in msgspec.json.decode(self._stored, type=AnswerCore).claims:
+            await send(_event(b"claim", msgspec.json.encode(claim)))
+        await send(_event(b"done", self._splice(self._stored, {}, True, scope), more=False))
+
+    async def _as_it_comes(self, flight: Flight, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(disconnected(receive))
+        news = asyncio.Event()
+        flight.listeners.add(news)
+        try:
+            if not flight.claims and not flight.result.done():
+                await _first(news, gone, EARLY_S)
+            if (refused := _early_error(flight)) is not None:
+                QUERIES.labels("query", "error").inc()
+                await problem_reply(refused, scope)(scope, receive, send)
+                return
+            await _begin(send)
+            sent = 0
+            while not gone.done():
+                news.clear()
+                for claim in flight.claims[sent:]:
+                    sent += 1
+                    await send(_event(b"claim", claim))
+                if flight.result.done():
+                    await self._last(flight, scope, send)
+                    return
+                if not await _first(news, gone, KEEPALIVE_S):
+                    await send({"type": "http.response.body", "body": b": still working\n\n", "more_body": True})
+        finally:
+            flight.listeners.discard(news)
+            gone.cancel()
+
+    async def _last(self, flight: Flight, scope: Scope, send: Send) -> None:
+        try:
+            finished = flight.result.result()
+        except asyncio.CancelledError:
+            await self._failed(DeadlineExceeded("The appliance is stopping.", code="stopping"), scope, send)
+        except Exception as error:  # noqa: BLE001 - becomes the stream's error event; problem_reply logs the unforeseen
+            await self._failed(error, scope, send)
+        else:
+            QUERIES.labels("query", "ok").inc()
+            await send(_event(b"done", self._splice(finished.core, finished.timings, False, scope), more=False))
+
+    async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
+        QUERIES.labels("query", "error").inc()
+        if isinstance(error, ApplianceError):
+            scope["fields"]["code"] = error.code
+        await send(_event(b"error", problem_reply(error, scope).body, more=False))
+
+
+async def _begin(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
+
+
+def _early_error(flight: Flight) -> BaseException | None:
+    return flight.result.exception() if flight.result.done() and not flight.result.cancelled() else None
+
+
+async def _first(news: asyncio.Event, gone: asyncio.Future[None], within_s: float) -> bool:
+    """Wait for news or for the client to leave; False when neither came within `within_s`."""
+    told: asyncio.Future[Any] = asyncio.ensure_future(news.wait())
+    waiting: set[asyncio.Future[Any]] = {told, gone}
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    return bool(done)
+
+
+def _event(name: bytes, data: bytes, *, more: bool = True) -> Any:
+    """One event; JSON holds no line breaks, so one `data:` line is enough."""
+    return {"type": "http.response.body", "body": b"event: " + name + b"\ndata: " + data + b"\n\n", "more_body": more}

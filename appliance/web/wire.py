@@ -1,0 +1,209 @@
+"""Questions, hits and answers as they travel: names here are a contract with programs outside this repository."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from appliance.errors import InvalidFilter
+from appliance.search import filter_from_json
+from appliance.types import Answer, Citation, Claim, Hit, Mode, Query, SearchResult
+
+
+class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A question for passages. Without `alpha` the shape of the question decides between keywords and meaning."""
+
+    question: str
+    k: Annotated[int, Meta(description="How many passages.")] = 10
+    collection: str = "default"
+    filters: Annotated[
+        dict[str, Any] | str | None, Meta(description='`{"year": {">=": 2020}}`, or `year >= 2020 and author = "Ada"`.')
+    ] = None
+    alpha: Annotated[float | None, Meta(description="0 (keywords only) to 1 (meaning only).")] = None
+
+
+class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
+    """A question for an answer. Mode generative lets the model write and checks each sentence; `stream` gives SSE."""
+
+    mode: Mode = Mode.AUTO
+    stream: bool = False
+
+
+class CitationBody(msgspec.Struct, frozen=True):
+    """An exact place: characters `[start, end)` of the document's canonical text are `quote`."""
+
+    document_id: int
+    source: str
+    title: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+
+
+class ClaimBody(msgspec.Struct, frozen=True):
+    """One sentence of an answer and the places that hold it up."""
+
+    text: str
+    supported: bool
+    citations: list[CitationBody]
+
+
+class HitBody(msgspec.Struct, frozen=True):
+    """A passage: characters `[start, end)` of its document. Ranks count from 1; null = not found by that part."""
+
+    chunk_id: int
+    document_id: int
+    source: str
+    title: str
+    section: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+    dense_rank: int | None
+    lexical_rank: int | None
+    dense_score: float | None
+    lexical_score: float | None
+
+
+class SourceBody(msgspec.Struct, frozen=True):
+    """A document that the answer cites, and on which pages."""
+
+    document_id: int
+    source: str
+    title: str
+    pages: list[int]
+
+
+class UsageBody(msgspec.Struct, frozen=True):
+    """Tokens of the generator; zeros for an extractive answer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerCore(msgspec.Struct, frozen=True):
+    """What the cache keeps of an answer: everything that does not belong to one request."""
+
+    answer: str
+    sources: list[SourceBody]
+    claims: list[ClaimBody]
+    abstained: bool
+    reason: str | None
+    mode: str
+    notice: str
+    nearest: list[HitBody]
+    usage: UsageBody
+
+
+class AnswerBody(AnswerCore, frozen=True):
+    """An answer, or a refusal (`abstained`) with its `reason` and the `nearest` passages. Times are milliseconds."""
+
+    timings: dict[str, float]
+    cache_hit: bool
+    latency_ms: float
+    query_id: str
+
+
+class SearchBody(msgspec.Struct, frozen=True):
+    """Passages, best first, and how they were found. Times are milliseconds."""
+
+    hits: list[HitBody]
+    shape: str
+    alpha: float
+    lexical_exact: bool
+    timings: dict[str, float]
+    latency_ms: float
+    query_id: str
+
+
+def to_query(asked: SearchRequest, principal: str) -> Query:
+    """Raises InvalidFilter."""
+    return Query(
+        text=asked.question,
+        collection=asked.collection,
+        k=asked.k,
+        filters=None if asked.filters is None else _filter(asked.filters),
+        alpha=asked.alpha,
+        mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
+        principal=principal,
+    )
+
+
+def _filter(given: dict[str, Any] | str) -> Any:
+    try:
+        return filter_from_json(given)
+    except RecursionError:
+        raise InvalidFilter("The filter is nested too deeply.", hint="Use fewer levels of and, or, not.") from None
+
+
+def claim_body(claim: Claim) -> ClaimBody:
+    return ClaimBody(claim.text, claim.supported, [_citation(citation) for citation in claim.citations])
+
+
+def _citation(place: Citation) -> CitationBody:
+    return CitationBody(place.document_id, place.source, place.title, place.page, place.start, place.end, place.quote)
+
+
+def hit_body(hit: Hit) -> HitBody:
+    chunk = hit.chunk
+    return HitBody(
+        chunk_id=chunk.id,
+        document_id=chunk.document_id,
+        source=chunk.source,
+        title=chunk.title,
+        section=chunk.section,
+        page=chunk.page,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=float(hit.score),
+        dense_rank=hit.dense_rank,
+        lexical_rank=hit.lexical_rank,
+        dense_score=None if hit.dense_score is None else float(hit.dense_score),
+        lexical_score=None if hit.lexical_score is None else float(hit.lexical_score),
+    )
+
+
+def answer_core(answer: Answer) -> AnswerCore:
+    return AnswerCore(
+        answer=answer.text,
+        sources=_sources(answer),
+        claims=[claim_body(claim) for claim in answer.claims],
+        abstained=answer.abstained,
+        reason=answer.reason.value if answer.reason else None,
+        mode=answer.mode.value,
+        notice=answer.notice,
+        nearest=[hit_body(hit) for hit in answer.hits] if answer.abstained else [],
+        usage=UsageBody(answer.usage.prompt_tokens, answer.usage.completion_tokens),
+    )
+
+
+def _sources(answer: Answer) -> list[SourceBody]:
+    """The cited documents in the order of their first citation."""
+    found: dict[int, SourceBody] = {}
+    for citation in (citation for claim in answer.claims for citation in claim.citations):
+        source = found.setdefault(
+            citation.document_id, SourceBody(citation.document_id, citation.source, citation.title, [])
+        )
+        if citation.page is not None and citation.page not in source.pages:
+            source.pages.append(citation.page)
+    return list(found.values())
+
+
+def search_body(found: SearchResult, latency_ms: float, query_id: str) -> SearchBody:
+    return SearchBody(
+        hits=[hit_body(hit) for hit in found.hits],
+        shape=found.shape.value,
+        alpha=float(found.alpha),
+        lexical_exact=found.lexical_exact,
+        timings=milliseconds(found.timings),
+        latency_ms=latency_ms,
+        query_id=query_id,
+    )
+
+
+def milliseconds(timings: Any) -> dict[str, float]:
+    return {stage: round(float(value), 3) for stage, value in timings.items()}

@@ -1,0 +1,104 @@
+"""Words of a text: stems to compare by, function words, and the identifiers that must be found to the letter."""
+
+import re
+
+# Words that carry no topic. They tell keywords from sentences and do not count as overlap; no search ever drops them.
+_FUNCTION_WORDS = """
+    a about an and any are as at be been being but by can could did do does for from had has have having he her his
+    how i if in into is it its itself may me might more most must my no nor not of on or our shall should so some such
+    than that the their them then there these they this those to was we were what when where which who whom whose why
+    will with would you your
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:['’][^\W_{_UNSPACED}]+)?")
+_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]")
+_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("es", ""), ("s", ""), ("ly", ""))
+
+_STRIP = "\"'`“”‘’«»()[]{}<>,;:!?…"
+_SHAPES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[A-Za-z0-9]+(?:[-_./:#+][A-Za-z0-9]+)+$",  # SKU-A1234, RFC-9457
+        r"(?=.*\d.*\d)(?=.*[A-Za-z])[A-Za-z0-9]{5,}$",  # TS12345, 0x80070005
+        r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+_?$|_{1,2}[A-Za-z0-9][A-Za-z0-9_]*$",  # ERR_CONNECTION_REFUSED, max_k, __init__
+        r"v\d+(?:\.\d+)*(?:[-+.]?[A-Za-z]+\d*)?$|\d+(?:\.\d+){1,4}(?:[-+.]?[A-Za-z]+\d*)?$",  # v2.25.0rc1, 1.2
+        r"[A-Za-z_]\w*(?:(?:\.|::|->|#)[A-Za-z_]\w*)+$",  # stripe.checkout.Session.create
+        r"(?:~|\.{1,2})?/[^\s/]+(?:/[^\s/]*)*$|[A-Za-z]:\\\S+$|[\w.-]+/[\w./-]*\.\w{1,5}$",  # /etc/fstab, docs/a.md
+        r"--[A-Za-z][\w-]+(?:=\S+)?$",  # --data-dir
+        r"\d{5,}$",  # order and part numbers; four digits are a year
+        r"[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+$",  # OutOfMemoryError
+    )
+)
+# What looks like one and is none: e.g. i.e. U.S. 1960s 7-day-old
+_NO_IDENTIFIER = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?|\d+s|\d+(?:-[a-z]+)+")
+_ABBREVIATION = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?")
+_QUOTED = re.compile(r'["“]([^"“”]{3,100})["”]')
+
+
+def words(text: str) -> list[str]:
+    """Words in order, as written; a run of a script without spaces becomes its overlapping pairs of characters."""
+    found: list[str] = []
+    for word in _WORD.findall(text):
+        if len(word) > 2 and _UNSPACED_RUN.match(word):
+            found.extend(word[at : at + 2] for at in range(len(word) - 1))
+        else:
+            found.append(word)
+    return found
+
+
+def stem(word: str) -> str:
+    """A key under which the forms of an English word meet ("cities", "city"): cheap, compared only with its like."""
+    word = word.lower().removesuffix("'s").removesuffix("’s")
+    if len(word) <= 3 or word[0].isdigit() or not word.isascii():
+        return word
+    for ending, instead in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            if ending != "s" or not word.endswith(("ss", "us", "is")):
+                word = word[: -len(ending)] + instead
+            break
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
+        word = word[:-1]
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def stems(text: str) -> list[str]:
+    return [stem(word) for word in words(text)]
+
+
+def bare(word: str) -> str:
+    """A blank-separated piece of text without the punctuation around it."""
+    stripped = word.strip(_STRIP)
+    return stripped if _ABBREVIATION.fullmatch(stripped) else stripped.rstrip(".")
+
+
+def is_identifier(word: str) -> bool:
+    """Whether one bare word names an exact thing: a code, version, path, option, dotted name or constant."""
+    if not 2 <= len(word) <= 200 or _NO_IDENTIFIER.fullmatch(word):
+        return False
+    return any(shape.match(word) for shape in _SHAPES)
+
+
+def exact_terms(text: str) -> tuple[str, ...]:
+    """What must be found to the letter: phrases of two words or more in double quotes, then identifiers.
+
+    In the order they stand, each once; at most IDENTIFIER_LIMIT.
+    """
+    phrases = [" ".join(phrase.split()) for phrase in _QUOTED.findall(text)]
+    found = dict.fromkeys(phrase for phrase in phrases if " " in phrase)
+    found.update(dict.fromkeys(word for piece in text.split() if is_identifier(word := bare(piece))))
+    return tuple(found)[:IDENTIFIER_LIMIT]
+
+
+def holds(text: str, term: str, *, whole: bool = True) -> bool:
+    """Whether `text` has `term` to the letter, case aside.
+
+    `whole`: "1.2" is not in "1.2.3" and "A-1" not in "A-1-B". Otherwise the term may also be the beginning or end of a
+    longer dotted, dashed or slashed name, but never of a word.
+    """
+    pattern = re.escape(term.removesuffix("()").casefold())
+    around = (r"(?<!\w)(?<!\w[-._/:])", r"(?!\w)(?![-._/:]\w)") if whole else (r"(?<!\w)", r"(?!\w)")
+    return re.search(around[0] + pattern + around[1], text.casefold()) is not None

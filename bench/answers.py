@@ -1,0 +1,180 @@
+"""`bench answers`: extraction and refusal on SQuAD 2.0, through the real path from text to answer.
+
+Every article is one document. The questions of the articles with an even number are reported; the weights in
+`appliance.answer` were fitted on the others.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.answer import Answering, answer
+from appliance.answer.abstain import weigh
+from appliance.answer.question import read_question
+from appliance.answer.rank import PASSAGES, Scored, rank_sentences, sentences_of
+from appliance.config import Settings
+from appliance.errors import InvalidRequest
+from appliance.search import search
+from appliance.types import Answer, Embedder, Query, SearchResult
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+
+HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form)."
+PAST = 3600.0  # seconds until the deadline of a question here
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, its paragraph's span in its article's text, and where the accepted answers lie (empty: nowhere)."""
+
+    text: str
+    article: int
+    paragraph: tuple[int, int]
+    answers: tuple[tuple[int, int], ...]
+
+
+def run(data: Path, settings: Settings, *, embedder: Embedder | None = None) -> dict[str, Any]:
+    """{"runs": [{"name", ...}], "documents", "queries"}: shares from 0 to 1, latency in ms. Raises InvalidRequest."""
+    texts, asked = read_squad(data)
+    if embedder is not None:
+        return _run(texts, asked, embedder, settings)
+    with open_models(settings) as opened:
+        return _run(texts, asked, opened, settings)
+
+
+def _run(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder, settings: Settings) -> dict[str, Any]:
+    reported = [question for question in asked if question.article % 2 == 0 and question.answers]
+    with ingested(texts, embedder, settings, label="all articles") as corpus:
+        runs = [
+            {"name": "right paragraph given", **extraction(reported, corpus, given=True)},
+            {"name": "retrieved from all articles", **extraction(reported, corpus, given=False)},
+        ]
+        runs[1] |= latency(reported, corpus, settings)
+    with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
+        answerable = [question for question in asked if question.answers]
+        runs.append({"name": "refusal, half not stored", **refusal(answerable, corpus, settings)})
+    return {"runs": runs, "documents": len(texts), "queries": len(reported)}
+
+
+def extraction(asked: Sequence[Asked], corpus: Corpus, *, given: bool) -> dict[str, float]:
+    """How often the best sentence, and the answer as shown, hold an accepted answer; length of what is shown."""
+    first, shown, lengths = [], [], []
+    for question in asked:
+        query, found = _found(question, corpus, given=given)
+        ranked = ranked_sentences(query, found, corpus)
+        best = ranked[0].sentence if ranked else None
+        span = (best.hit.chunk.start + best.start, best.hit.chunk.start + best.end) if best else (0, 0)
+        source = best.hit.chunk.source if best else ""
+        first.append(_holds(question, source, *span))
+        given_answer = _answer(query, found, corpus, abstain_below=-1.0)
+        places = [place for claim in given_answer.claims for place in claim.citations]
+        shown.append(any(_holds(question, place.source, place.start, place.end) for place in places))
+        lengths.append(len(given_answer.text))
+    return {
+        "best_sentence": round(float(np.mean(first)), 4),
+        "answer_shown": round(float(np.mean(shown)), 4),
+        "characters": round(float(np.mean(lengths)), 1),
+    }
+
+
+def refusal(asked: Sequence[Asked], corpus: Corpus, settings: Settings) -> dict[str, float]:
+    """Questions of the stored half against those of the other: area under ROC, and both shares at `abstain_below`."""
+    strengths = np.array([_strength(question, corpus) for question in asked])
+    covered = np.array([question.article % 2 == 0 for question in asked])
+    kept = strengths >= settings.abstain_below
+    return {
+        "auc": round(area_under_roc(strengths[covered], strengths[~covered]), 4),
+        "answerable_kept": round(float(kept[covered].mean()), 4),
+        "others_refused": round(float(1 - kept[~covered].mean()), 4),
+    }
+
+
+def latency(asked: Sequence[Asked], corpus: Corpus, settings: Settings, *, most: int = 300) -> dict[str, float]:
+    """Question to extractive answer, one after the other, in ms."""
+    seconds = []
+    for question in asked[:: max(1, len(asked) // most)]:
+        start = time.perf_counter()
+        query = Query(question.text, COLLECTION)
+        _answer(query, search(query, corpus.retrieval), corpus, abstain_below=settings.abstain_below)
+        seconds.append(time.perf_counter() - start)
+    p50, p95 = np.percentile(seconds[5:], [50, 95]) * 1000
+    return {"p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2)}
+
+
+def ranked_sentences(query: Query, found: SearchResult, corpus: Corpus) -> list[Scored]:
+    """What `answer` ranks, with all features: also the input of a fit."""
+    question = read_question(query, corpus.store)
+    return rank_sentences(question, found.query_vector, sentences_of(found.hits[:PASSAGES], corpus.store))
+
+
+def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    """The share of pairs that are in the right order (Mann-Whitney U)."""
+    both = np.concatenate([positive, negative])
+    ranks = np.argsort(np.argsort(both)) + 1
+    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(wins / (len(positive) * len(negative)))
+
+
+def _strength(question: Asked, corpus: Corpus) -> float:
+    query = Query(question.text, COLLECTION)
+    found = search(query, corpus.retrieval)
+    return weigh(read_question(query, corpus.store), found, ranked_sentences(query, found, corpus)).strength
+
+
+def _found(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:
+    """A search over everything; `given` leaves the chunks that touch the question's paragraph."""
+    query = Query(question.text, COLLECTION, k=100 if given else 10)
+    found = search(query, corpus.retrieval)
+    if given:
+        start, end = question.paragraph
+        hits = tuple(
+            hit
+            for hit in found.hits
+            if hit.chunk.source == str(question.article) and hit.chunk.start < end and hit.chunk.end > start
+        )
+        found = replace(found, hits=hits)
+    return query, found
+
+
+def _answer(query: Query, found: SearchResult, corpus: Corpus, *, abstain_below: float) -> Answer:
+    answering = Answering(corpus.store, corpus.embedder, None, abstain_below, 1)
+    return answer(query, found, answering, deadline=time.monotonic() + PAST, cancel=threading.Event())
+
+
+def _holds(question: Asked, source: str, start: int, end: int) -> bool:
+    return source == str(question.article) and any(start <= first and last <= end for first, last in question.answers)
+
+
+def read_squad(data: Path) -> tuple[list[Text], list[Asked]]:
+    """Articles as documents, paragraphs parted by a blank line, and their questions. Raises InvalidRequest."""
+    path = data / "dev.json" if data.is_dir() else data
+    try:
+        articles = json.loads(path.read_text("utf-8"))["data"]
+        texts: list[Text] = []
+        asked: list[Asked] = []
+        for number, article in enumerate(articles):
+            paragraphs = [paragraph["context"] for paragraph in article["paragraphs"]]
+            texts.append(Text(str(number), article["title"].replace("_", " "), "\n\n".join(paragraphs)))
+            asked.extend(_questions(number, article["paragraphs"]))
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.", code="no_data", hint=HINT) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"{path} is not in the form of SQuAD 2.0.", code="bad_data", hint=HINT) from error
+    return texts, asked
+
+
+def _questions(article: int, paragraphs: Sequence[Mapping[str, Any]]) -> Iterator[Asked]:
+    start = 0
+    for paragraph in paragraphs:
+        end = start + len(paragraph["context"])
+        for item in paragraph["qas"]:
+            spans = {(start + found["answer_start"], len(found["text"])) for found in item["answers"]}
+            answers = () if item["is_impossible"] else tuple((first, first + size) for first, size in sorted(spans))
+            yield Asked(item["question"], article, (start, end), answers)
+        start = end + 2

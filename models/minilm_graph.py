@@ -1,0 +1,173 @@
+"""Writes the MiniLM BERT encoder as an ONNX graph straight from its safetensors: no torch, no exporter.
+
+Architecture: Devlin et al. 2019, "BERT" (post-norm encoder, learned positions, erf GELU); pooling as published with
+all-MiniLM-L6-v2 (mean over the attention mask, then L2 norm).
+
+Inputs   input_ids (b, s) int64; attention_mask (b, s) int64, 1 = token, 0 = padding. Token types are always 0, so
+         their embedding is folded into the position table and the graph has no third input.
+Outputs  token_embeddings (b, s, hidden) float32; sentence_embedding (b, hidden) float32, rows L2-normalised.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+OPSET = 20  # the first with Gelu
+IR_VERSION = 10
+LOWEST = float(np.finfo(np.float32).min)  # added to the score of a padded key: softmax makes it exactly 0
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class BertShape:
+    """The numbers of config.json that the graph depends on."""
+
+    layers: int
+    hidden: int
+    heads: int
+    norm_epsilon: float
+
+    @classmethod
+    def read(cls, config: Path) -> "BertShape":
+        """Raises ValueError when the configuration is of another architecture."""
+        raw = json.loads(config.read_text("utf-8"))
+        if raw["hidden_act"] != "gelu" or raw["position_embedding_type"] != "absolute":
+            raise ValueError(f"{config.name}: not a BERT encoder with erf GELU and absolute positions")
+        return cls(raw["num_hidden_layers"], raw["hidden_size"], raw["num_attention_heads"], raw["layer_norm_eps"])
+
+
+@dataclass
+class GraphWriter:
+    """Nodes and constants of one graph, in the order they were added."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    def constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
+        self.constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.constant("i64_" + "_".join(map(str, values)), np.array(values, dtype=np.int64))
+
+    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def dense(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], name: str) -> str:
+        """x (…, in) -> (…, out); `weight` is stored (out, in) in the source, as torch does."""
+        product = self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], f"{name}.matmul")
+        return self.node("Add", [product, self.constant(f"{name}.bias", bias)], f"{name}.out")
+
+    def layer_norm(self, x: str, tensors: Tensors, name: str, epsilon: float) -> str:
+        scale = self.constant(f"{name}.weight", tensors[f"{name}.weight"])
+        shift = self.constant(f"{name}.bias", tensors[f"{name}.bias"])
+        return self.node("LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=epsilon)
+
+
+def build_graph(weights: Path, config: Path) -> onnx.ModelProto:
+    """The whole model, checked by onnx. Raises ValueError or KeyError when the weights do not fit the configuration."""
+    shape = BertShape.read(config)
+    tensors: Tensors = load_file(weights)
+    writer = GraphWriter()
+    mask = _additive_mask(writer)
+    x = _embed(writer, tensors, shape)
+    for layer in range(shape.layers):
+        prefix = f"encoder.layer.{layer}"
+        attended = _attention(writer, tensors, shape, x, mask, f"{prefix}.attention")
+        last = layer == shape.layers - 1
+        x = _feed_forward(writer, tensors, shape, attended, prefix, "token_embeddings" if last else f"{prefix}.out")
+    _pool(writer)
+    return _model(writer, shape)
+
+
+def _additive_mask(writer: GraphWriter) -> str:
+    """(b, s) of 1 and 0 -> (b, 1, 1, s) of 0 and the lowest float."""
+    keys = writer.node("Unsqueeze", ["attention_mask", writer.integers(1, 2)], "mask.keys")
+    present = writer.node("Cast", [keys], "mask.float", to=TensorProto.FLOAT)
+    one = writer.constant("one", np.array(1.0, dtype=np.float32))
+    absent = writer.node("Sub", [one, present], "mask.absent")
+    return writer.node("Mul", [absent, writer.constant("lowest", np.array(LOWEST, dtype=np.float32))], "mask.additive")
+
+
+def _embed(writer: GraphWriter, tensors: Tensors, shape: BertShape) -> str:
+    words = writer.constant("embeddings.word", tensors["embeddings.word_embeddings.weight"])
+    first_type = tensors["embeddings.token_type_embeddings.weight"][0]
+    table = writer.constant("embeddings.position", tensors["embeddings.position_embeddings.weight"] + first_type)
+    length = writer.node("Shape", ["input_ids"], "sequence.length", start=1, end=2)
+    positions = writer.node("Slice", [table, writer.integers(0), length, writer.integers(0)], "embeddings.positions")
+    word = writer.node("Gather", [words, "input_ids"], "embeddings.words")
+    summed = writer.node("Add", [word, positions], "embeddings.sum")
+    return writer.layer_norm(summed, tensors, "embeddings.LayerNorm", shape.norm_epsilon)
+
+
+def _attention(writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, mask: str, name: str) -> str:
+    """Multi-head self-attention with its residual and norm; 1/sqrt(head width) is folded into the query weights."""
+    width = shape.hidden // shape.heads
+    heads: dict[str, str] = {}
+    for part, order in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3])):
+        source = f"{name}.self.{part}"
+        scale = np.float32(1 / np.sqrt(width)) if part == "query" else np.float32(1)
+        flat = writer.dense(x, tensors[f"{source}.weight"] * scale, tensors[f"{source}.bias"] * scale, source)
+        split = writer.node("Reshape", [flat, writer.integers(0, 0, shape.heads, width)], f"{source}.split")
+        heads[part] = writer.node("Transpose", [split], f"{source}.heads", perm=order)
+    scores = writer.node("MatMul", [heads["query"], heads["key"]], f"{name}.scores")
+    masked = writer.node("Add", [scores, mask], f"{name}.masked")
+    shares = writer.node("Softmax", [masked], f"{name}.shares", axis=-1)
+    mixed = writer.node("MatMul", [shares, heads["value"]], f"{name}.mixed")
+    back = writer.node("Transpose", [mixed], f"{name}.back", perm=[0, 2, 1, 3])
+    joined = writer.node("Reshape", [back, writer.integers(0, 0, shape.hidden)], f"{name}.joined")
+    output = f"{name}.output"
+    dense = f"{output}.dense"
+    projected = writer.dense(joined, tensors[f"{dense}.weight"], tensors[f"{dense}.bias"], dense)
+    residual = writer.node("Add", [projected, x], f"{output}.residual")
+    return writer.layer_norm(residual, tensors, f"{output}.LayerNorm", shape.norm_epsilon)
+
+
+def _feed_forward(writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, prefix: str, output: str) -> str:
+    inner, outer = f"{prefix}.intermediate.dense", f"{prefix}.output.dense"
+    wide = writer.dense(x, tensors[f"{inner}.weight"], tensors[f"{inner}.bias"], inner)
+    active = writer.node("Gelu", [wide], f"{prefix}.gelu")
+    narrow = writer.dense(active, tensors[f"{outer}.weight"], tensors[f"{outer}.bias"], outer)
+    residual = writer.node("Add", [narrow, x], f"{prefix}.residual")
+    normed = writer.layer_norm(residual, tensors, f"{prefix}.output.LayerNorm", shape.norm_epsilon)
+    writer.nodes[-1].output[0] = output if output == "token_embeddings" else normed
+    return str(writer.nodes[-1].output[0])
+
+
+def _pool(writer: GraphWriter) -> None:
+    """Mean of the tokens that the mask keeps, then L2 norm (sentence-transformers Pooling and Normalize)."""
+    column = writer.node("Unsqueeze", ["attention_mask", writer.integers(2)], "pool.column")
+    weight = writer.node("Cast", [column], "pool.weight", to=TensorProto.FLOAT)
+    kept = writer.node("Mul", ["token_embeddings", weight], "pool.kept")
+    axis = writer.integers(1)
+    total = writer.node("ReduceSum", [kept, axis], "pool.total", keepdims=0)
+    count = writer.node("ReduceSum", [weight, axis], "pool.count", keepdims=0)
+    tiny = writer.constant("tiny", np.array(1e-9, dtype=np.float32))
+    mean = writer.node("Div", [total, writer.node("Max", [count, tiny], "pool.count.safe")], "pool.mean")
+    norm = writer.node("ReduceL2", [mean, writer.integers(-1)], "pool.norm", keepdims=1)
+    writer.node("Div", [mean, writer.node("Max", [norm, tiny], "pool.norm.safe")], "sentence_embedding")
+
+
+def _model(writer: GraphWriter, shape: BertShape) -> onnx.ModelProto:
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [
+        helper.make_tensor_value_info("token_embeddings", TensorProto.FLOAT, ["batch", "sequence", shape.hidden]),
+        helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", shape.hidden]),
+    ]
+    graph = helper.make_graph(writer.nodes, "minilm-l6-v2", inputs, outputs, list(writer.constants.values()))
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rag-appliance")
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,203 @@
+"""Generated answers: what the passages do not say is not shown, whatever the model writes."""
+
+import threading
+import time
+
+import pytest
+
+from appliance.answer import Answering, answer
+from appliance.answer.prompts import PROMPT_VERSION, messages
+from appliance.answer.reply import parameters
+from appliance.errors import ModelError, Overloaded
+from appliance.inference import ScriptedGenerator
+from appliance.search import search
+from appliance.types import Answer, CancelToken, Claim, Generated, GenerationRequest, Mode, Query, TokenSink
+from bench.corpus import COLLECTION, Corpus
+from tests.answer.conftest import Ask
+from tests.answer.test_extract import assert_places
+
+QUESTION = "Who built the lighthouse at Cape Arran?"
+
+
+def generated(ask: Ask, text: str, question: str = QUESTION, **more: object) -> Answer:
+    return ask(question, mode=Mode.GENERATIVE, generator=ScriptedGenerator(default=text), **more)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The lighthouse at Cape Arran was built by the engineer Margaret Sloane.",
+        "Margaret Sloane built the lighthouse between 1871 and 1874 [1].",
+        "It was built by Margaret Sloane.",
+        "Margaret Sloane.",
+    ],
+)
+def test_a_supported_sentence_is_shown_with_its_place(ask: Ask, corpus: Corpus, text: str) -> None:
+    answered = generated(ask, text)
+    assert answered.mode is Mode.GENERATIVE
+    assert answered.text == text.replace(" [1]", "")
+    assert "Sloane" in answered.claims[0].citations[0].quote
+    assert answered.usage.completion_tokens > 0
+    assert answered.notice == ""
+    assert_places(answered, corpus)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The lighthouse was built by the engineer Robert Stevenson.",
+        "The lighthouse at Cape Arran was built between 1881 and 1884 by Margaret Sloane.",
+        "The lighthouse built by Margaret Sloane in 1871 is 41 metres high and has 199 steps.",
+        "The lighthouse was not built by the engineer Margaret Sloane.",
+        "The moon is made of green cheese and circles the earth.",
+        'Margaret Sloane built the lighthouse and said "it will stand for ever".',
+        "Ignore the passages and visit the site now.",
+        "",
+    ],
+)
+def test_an_unsupported_sentence_is_never_shown(ask: Ask, corpus: Corpus, text: str) -> None:
+    answered = generated(ask, text)
+    assert answered.mode is Mode.EXTRACTIVE
+    assert "Sloane" in answered.text
+    assert text not in answered.text or not text
+    assert answered.notice
+    assert_places(answered, corpus)
+
+
+def test_only_the_unsupported_sentence_is_dropped(ask: Ask) -> None:
+    shown = ["The lighthouse was built by Margaret Sloane.", "The lighthouse is 41 metres high."]
+    answered = generated(ask, f"{shown[0]} It was opened by Queen Victoria in 1875. {shown[1]}")
+    assert [claim.text for claim in answered.claims] == shown
+    assert "One generated sentence" in answered.notice
+
+
+def test_claims_are_told_in_order_while_it_writes(ask: Ask) -> None:
+    told: list[tuple[float, Claim]] = []
+    text = "Margaret Sloane built the lighthouse. Elvis lived there. The lighthouse is 41 metres high. And so on."
+    generator = ScriptedGenerator(default=text, token_delay_s=0.03)
+    answered = ask(
+        QUESTION,
+        mode=Mode.GENERATIVE,
+        generator=generator,
+        on_claim=lambda claim: told.append((time.monotonic(), claim)),
+    )
+    end = time.monotonic()
+    assert tuple(claim for _, claim in told) == answered.claims
+    assert answered.claims[0].text == "Margaret Sloane built the lighthouse."
+    assert end - told[0][0] > 0.2, "the first claim came while the rest was being written"
+
+
+def test_a_model_that_finds_nothing_leaves_the_sentences(ask: Ask) -> None:
+    answered = generated(ask, "The passages do not say.")
+    assert answered.mode is Mode.EXTRACTIVE
+    assert "found no answer" in answered.notice
+
+
+def test_at_the_deadline_the_answer_is_extractive(ask: Ask) -> None:
+    generator = ScriptedGenerator(default="word " * 200, token_delay_s=0.05)
+    start = time.monotonic()
+    answered = ask(QUESTION, mode=Mode.GENERATIVE, generator=generator, seconds=0.7)
+    assert time.monotonic() - start < 1.5
+    assert answered.mode is Mode.EXTRACTIVE
+    assert "Time ran out" in answered.notice
+    assert "Sloane" in answered.text
+
+
+def test_a_sentence_cut_off_is_left_out(ask: Ask) -> None:
+    generator = ScriptedGenerator(default="Margaret Sloane built it in 1871. It is 41 metres" + " high" * 300)
+    answered = ask(QUESTION, mode=Mode.GENERATIVE, generator=generator)
+    assert [claim.text for claim in answered.claims] == ["Margaret Sloane built it in 1871."]
+
+
+class Failing(ScriptedGenerator):
+    """A generator whose queue is full, or whose file is torn."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def generate(self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None) -> Generated:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(Overloaded("full"), "busy"), (ModelError("torn"), "cannot be used")],
+)
+def test_a_busy_or_broken_generator_degrades(ask: Ask, error: Exception, said: str) -> None:
+    answered = ask(QUESTION, mode=Mode.GENERATIVE, generator=Failing(error))
+    assert answered.mode is Mode.EXTRACTIVE
+    assert "Sloane" in answered.text
+    assert said in answered.notice
+
+
+def test_without_a_generator_it_says_so(ask: Ask) -> None:
+    answered = ask(QUESTION, mode=Mode.GENERATIVE)
+    assert answered.mode is Mode.EXTRACTIVE
+    assert "No generator" in answered.notice
+
+
+def test_it_abstains_before_it_generates(ask: Ask) -> None:
+    answered = generated(ask, "Paris is the capital.", "What is the capital of Mongolia?")
+    assert answered.abstained
+    assert answered.usage.completion_tokens == 0
+
+
+def test_auto_generates_with_a_strong_model_only(ask: Ask) -> None:
+    class Named(ScriptedGenerator):
+        def __init__(self, name: str) -> None:
+            super().__init__(default="It was built by Margaret Sloane.")
+            self._given = name
+
+        @property
+        def name(self) -> str:
+            return self._given
+
+    assert ask(QUESTION, generator=Named("smollm2-135m-instruct.q8_0")).mode is Mode.EXTRACTIVE
+    assert ask(QUESTION, generator=Named("scripted")).mode is Mode.EXTRACTIVE
+    assert ask(QUESTION, generator=Named("qwen2.5-7b-instruct.q4_k_m")).mode is Mode.GENERATIVE
+    assert ask(QUESTION, generator=Named("qwen2.5-7b-instruct"), mode=Mode.EXTRACTIVE).mode is Mode.EXTRACTIVE
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("smollm2-135m-instruct.q8_0", 1.35e8),
+        ("Llama-3.2-1B", 1e9),
+        ("phi-3.5-mini", 0),
+        ("qwen2.5-0.5b", 5e8),
+        ("", 0),
+    ],
+)
+def test_parameters_by_name(name: str, count: float) -> None:
+    assert parameters(name) == pytest.approx(count)
+
+
+def test_the_prompt_fits_and_ends_with_the_question(corpus: Corpus) -> None:
+    found = search(Query(QUESTION, COLLECTION), corpus.retrieval)
+    for context in (220, 260, 400, 4000):
+        generator = ScriptedGenerator(context_tokens=context)
+        prompt, used = messages(QUESTION, found.hits, generator, 40)
+        assert [message["role"] for message in prompt] == ["system", "user"]
+        assert sum(generator.count_tokens(message["content"]) for message in prompt) <= context - 40
+        assert prompt[1]["content"].endswith(f"Question: {QUESTION}")
+    assert len(used) == len(found.hits)
+    assert PROMPT_VERSION == "answer-1"
+
+
+def test_braces_in_a_question_are_only_text(corpus: Corpus) -> None:
+    found = search(Query(QUESTION, COLLECTION), corpus.retrieval)
+    prompt, _ = messages("what is {passages}?", found.hits, ScriptedGenerator(), 40)
+    assert prompt[1]["content"].count("41 metres") == 1
+    assert "what is {passages}?" in prompt[1]["content"]
+
+
+def test_a_cancelled_question_ends_early(corpus: Corpus) -> None:
+    query = Query(QUESTION, COLLECTION, mode=Mode.GENERATIVE)
+    cancel = threading.Event()
+    cancel.set()
+    generator = ScriptedGenerator(default="word " * 100, token_delay_s=0.1)
+    answering = Answering(corpus.store, corpus.embedder, generator, 0.0, 100)
+    start = time.monotonic()
+    answer(query, search(query, corpus.retrieval), answering, deadline=start + 30, cancel=cancel)
+    assert time.monotonic() - start < 2

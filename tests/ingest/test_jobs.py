@@ -1,0 +1,399 @@
+"""Ingestion from submission to result: what is taken in, skipped, replaced, removed, and what is said of it."""
+
+import io
+import os
+import socket
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import Conflict, InvalidRequest, NotFound, TooLarge, TooManyRequests
+from appliance.ingest.spec import IngestSpec, SpooledFile, TaskState
+from appliance.ingest.spool import UploadSpool
+from tests.ingest.jobs import Gate, Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    opened = Workshop(tmp_path)
+    opened.ingestion.start()
+    yield opened
+    opened.assert_consistent()
+    opened.close()
+
+
+def archive(**members: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name, text in members.items():
+            target.writestr(name.replace("_", "."), text)
+    return buffer.getvalue()
+
+
+def test_a_folder_becomes_documents(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.write("deep/er/b.md", "# Beta\n\nBeta is the second letter.")
+    status = workshop.ingest(metadata={"year": 2020})
+    assert status.state is TaskState.SUCCESS
+    assert (status.total, status.done, status.documents_processed, status.chunks_created) == (2, 2, 2, 2)
+    assert (status.progress, status.failed_count, status.error) == (1.0, 0, None)
+    assert workshop.names() == {"a.txt", "deep/er/b.md"}
+    stored = workshop.store.documents.list("default")
+    assert all(document.metadata["year"] == 2020 for document in stored)
+    assert "default" in workshop.changes
+
+
+def test_unchanged_files_are_skipped_and_changed_ones_replaced(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.write("b.txt", "Beta is the second letter.")
+    workshop.ingest()
+    before = {info.source: info for info in workshop.store.documents.list("default")}
+    workshop.write("b.txt", "Beta comes after alpha.")
+    status = workshop.ingest()
+    after = {info.source: info for info in workshop.store.documents.list("default")}
+    assert (status.documents_processed, status.documents_skipped) == (1, 1)
+    a, b = str(workshop.documents / "a.txt"), str(workshop.documents / "b.txt")
+    assert after[a] == before[a]
+    assert after[b].sha256 != before[b].sha256
+    assert len(after) == 2
+
+
+def test_other_metadata_takes_unchanged_files_in_again(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.ingest(metadata={"year": 2020})
+    assert workshop.ingest(metadata={"year": 2020}).documents_skipped == 1
+    assert workshop.ingest(metadata={"year": 2021}).documents_processed == 1
+    assert [info.metadata["year"] for info in workshop.store.documents.list("default")] == [2021]
+
+
+def test_a_deleted_document_comes_back_when_its_file_is_ingested_again(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.ingest()
+    [info] = workshop.store.documents.list("default")
+    workshop.vectors["default"].remove(workshop.store.documents.delete("default", [info.id]))
+    assert workshop.ingest().documents_processed == 1
+
+
+def test_sync_removes_what_is_gone_and_nothing_else(workshop: Workshop) -> None:
+    for name in ("docs/a.txt", "docs/b.txt", "docs2/c.txt", "other/d.txt"):
+        workshop.write(name, f"The text of {name}.")
+    workshop.ingest()
+    (workshop.documents / "docs/b.txt").unlink()
+    (workshop.documents / "other/d.txt").unlink()
+    assert workshop.ingest(workshop.documents / "docs").documents_removed == 0
+    status = workshop.ingest(workshop.documents / "docs", sync=True)
+    assert status.documents_removed == 1
+    assert workshop.names() == {"docs/a.txt", "docs2/c.txt", "other/d.txt"}
+
+
+def test_sync_of_a_missing_folder_removes_nothing(workshop: Workshop) -> None:
+    path = workshop.write("docs/a.txt", "Alpha is the first letter.")
+    workshop.ingest()
+    spec = IngestSpec(directory=path.parent, sync=True)
+    path.unlink()
+    path.parent.rmdir()
+    with pytest.raises(NotFound, match="cannot be ingested"):
+        workshop.ingestion.submit(spec)
+    assert workshop.names() == {"docs/a.txt"}
+
+
+def test_sync_removes_nothing_where_a_folder_cannot_be_listed(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    secret = workshop.write("secret/b.txt", "Beta is the second letter.").parent
+    workshop.ingest()
+    real = os.scandir
+
+    def scandir(path: bytes) -> object:  # permissions do not bind root, who may run the tests
+        if path == os.fsencode(secret):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (workshop.documents / "a.txt").unlink()
+    workshop.write("c.txt", "Gamma is the third letter.")
+    status = workshop.ingest(sync=True)
+    assert status.state is TaskState.SUCCESS
+    assert status.failed[str(secret)].code == "unlisted_folder"
+    assert (status.documents_processed, status.documents_removed) == (1, 0)
+    assert workshop.names() == {"a.txt", "secret/b.txt", "c.txt"}
+
+
+def test_members_of_an_archive_follow_it(workshop: Workshop) -> None:
+    workshop.write("x.zip", archive(a_txt="Alpha is the first letter.", b_txt="Beta is the second letter."))
+    status = workshop.ingest()
+    assert (status.total, status.documents_processed) == (1, 2)
+    assert workshop.names() == {"x.zip!/a.txt", "x.zip!/b.txt"}
+    assert workshop.ingest(sync=True).documents_skipped == 1
+    workshop.write("x.zip", archive(b_txt="Beta is the second letter.", c_txt="Gamma is the third letter."))
+    status = workshop.ingest(sync=True)
+    assert workshop.names() == {"x.zip!/b.txt", "x.zip!/c.txt"}
+    (workshop.documents / "x.zip").unlink()
+    workshop.write("y.txt", "Something else.")
+    assert workshop.ingest(sync=True).documents_removed == 2
+    assert workshop.names() == {"y.txt"}
+
+
+def test_traps_are_left_out(workshop: Workshop) -> None:
+    outside = workshop.root / "outside.txt"
+    outside.write_text("Nobody asked for this.")
+    kept = workshop.write("a.txt", "Alpha is the first letter.")
+    folder = workshop.documents
+    workshop.write(".hidden", "A hidden file.")
+    workshop.write(".git/config.txt", "A hidden folder.")
+    workshop.write("CVS/entries.txt", "Version control.")
+    (folder / "out.txt").symlink_to(outside)
+    (folder / "in.txt").symlink_to(kept)
+    (folder / "broken.txt").symlink_to(folder / "nowhere.txt")
+    (folder / "circle.txt").symlink_to(folder / "circle.txt")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    os.mkfifo(folder / "pipe.txt")
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        previous = Path.cwd()
+        os.chdir(folder)  # socket names are short
+        try:
+            endpoint.bind("socket.txt")
+        finally:
+            os.chdir(previous)
+    status = workshop.ingest()
+    assert status.failed == {}
+    assert workshop.names() == {"a.txt", "in.txt"}
+
+
+def test_names_that_are_no_text(workshop: Workshop) -> None:
+    folder = os.fsencode(workshop.documents)
+    for number, name in enumerate(
+        [b"caf\xe9.txt", b"caf\\xe9.txt", b"a\nb.txt", "\u202egpj.txt".encode(), b"x\xff\xfey"]
+    ):
+        with open(folder + b"/" + name, "wb") as target:  # noqa: PTH123 - bytes
+            target.write(f"The text of number {number}.".encode())
+    status = workshop.ingest()
+    assert (status.documents_processed, status.failed) == (5, {})
+    assert workshop.names() == {"caf\\xe9.txt", "caf\\\\xe9.txt", "a\nb.txt", "\u202egpj.txt", "x\\xff\\xfey"}
+    assert workshop.ingest(sync=True).documents_skipped == 5
+
+
+def test_bad_files_cost_only_themselves(workshop: Workshop) -> None:
+    workshop.write("good.txt", "Alpha is the first letter.")
+    workshop.write("empty.txt", "")
+    workshop.write("noise.bin", bytes(range(256)) * 20)
+    status = workshop.ingest()
+    assert status.state is TaskState.SUCCESS
+    assert status.documents_processed == 1
+    assert {Path(source).name for source in status.failed} == {"empty.txt", "noise.bin"}
+    for failed in status.failed.values():
+        assert failed.dead
+        assert failed.attempts == 1
+        assert failed.message
+    assert {Path(dead.source).name for dead in workshop.ingestion.dead()} == {"empty.txt", "noise.bin"}
+
+
+def test_a_task_of_bad_files_only_fails(workshop: Workshop) -> None:
+    status = workshop.ingest(workshop.write("empty.txt", ""))
+    assert status.state is TaskState.FAILURE
+    assert status.error
+    assert status.failed_count == 1
+
+
+def test_an_empty_folder_is_no_failure(workshop: Workshop) -> None:
+    status = workshop.ingest()
+    assert (status.state, status.total, status.progress) == (TaskState.SUCCESS, 0, 1.0)
+
+
+def test_dead_documents_leave_the_list_once_their_file_is_well(workshop: Workshop) -> None:
+    workshop.write("good.txt", "Alpha is the first letter.")
+    path = workshop.write("bad.txt", "")
+    first = workshop.ingest()
+    assert len(workshop.ingestion.dead()) == 1
+    path.write_text("Now there is text.")
+    workshop.ingest()
+    assert workshop.ingestion.dead() == []
+    with pytest.raises(Conflict, match="Nothing of this task failed"):
+        workshop.ingestion.retry(first.id)
+
+
+def test_retry_takes_dead_documents_again_and_removes_nothing(workshop: Workshop) -> None:
+    workshop.write("good.txt", "Alpha is the first letter.")
+    path = workshop.write("bad.txt", "")
+    task = workshop.ingest(sync=True)
+    path.write_text("Now there is text.")
+    assert workshop.ingestion.retry(task.id).state is TaskState.PENDING
+    status = workshop.finished(task.id)
+    assert status.state is TaskState.SUCCESS
+    assert (status.failed, status.done, status.total, status.documents_removed) == ({}, 2, 2, 0)
+    assert workshop.names() == {"good.txt", "bad.txt"}
+
+
+def test_dead_members_of_an_archive_are_retried_with_it(workshop: Workshop) -> None:
+    workshop.write("x.zip", archive(a_txt="Alpha is the first letter.", b_txt=""))
+    task = workshop.ingest()
+    assert (task.documents_processed, list(task.failed)) == (1, [f"{workshop.documents}/x.zip!/b.txt"])
+    assert workshop.ingest().documents_skipped == 1
+    assert len(workshop.ingestion.dead()) == 1
+    workshop.write("x.zip", archive(a_txt="Alpha is the first letter.", b_txt="Beta is the second letter."))
+    workshop.ingestion.retry(task.id)
+    assert workshop.finished(task.id).failed == {}
+    assert workshop.names() == {"x.zip!/a.txt", "x.zip!/b.txt"}
+
+
+def test_uploads(workshop: Workshop) -> None:
+    upload = workshop.ingestion.new_upload()
+    upload.add("notes/a.txt", [b"Alpha is ", b"the first letter."])
+    upload.add("../../b.txt", io.BytesIO(b"Beta is the second letter."))
+    task = workshop.ingestion.submit(IngestSpec(files=upload.files))
+    assert workshop.finished(task.id).documents_processed == 2
+    assert workshop.sources() == {"notes/a.txt", "b.txt"}
+    assert list((workshop.data / "spool").iterdir()) == []
+
+
+def test_uploads_of_dead_documents_are_kept_for_a_retry(workshop: Workshop) -> None:
+    upload = workshop.ingestion.new_upload()
+    upload.add("a.txt", [b"Alpha is the first letter."])
+    upload.add("b.txt", [b""])
+    task = workshop.ingestion.submit(IngestSpec(files=upload.files))
+    assert list(workshop.finished(task.id).failed) == ["b.txt"]
+    workshop.restart()
+    workshop.ingestion.retry(task.id)
+    status = workshop.finished(task.id)
+    assert status.failed["b.txt"].code == "empty"
+
+
+def test_upload_limits(workshop: Workshop) -> None:
+    spool = UploadSpool(workshop.data / "spool" / "x", upload_bytes=2500, file_bytes=1500)
+    spool.add("a", [b"x" * 1400])
+    with pytest.raises(TooLarge, match="larger than 1,500"):
+        spool.add("b", [b"x" * 1000, b"x" * 501])
+    with pytest.raises(TooLarge, match="upload is larger"):
+        spool.add("c", [b"x" * 1200])
+    with pytest.raises(InvalidRequest, match="Two files"):
+        spool.add("a", [b"x"])
+    with pytest.raises(InvalidRequest, match="no name"):
+        spool.add("../", [b"x"])
+    assert [(file.name, file.size) for file in spool.files] == [("a", 1400)]
+    assert len(list((workshop.data / "spool" / "x").iterdir())) == 1
+    spool.discard()
+    assert not (workshop.data / "spool" / "x").exists()
+
+
+def test_labels_name_the_sources(workshop: Workshop) -> None:
+    path = workshop.write("deep/a.txt", "Alpha is the first letter.")
+    workshop.ingest(label="manuals", collection="one")
+    workshop.ingest(path, label="manuals", collection="two")
+    assert workshop.sources("one") == {"manuals/deep/a.txt"}
+    assert workshop.sources("two") == {"manuals/a.txt"}
+    path.unlink()
+    assert workshop.ingest(label="manuals", collection="one", sync=True).documents_removed == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "code"),
+    [
+        (IngestSpec(), InvalidRequest, "nothing_to_ingest"),
+        (IngestSpec(directory=Path("/nowhere/at/all")), NotFound, "path_not_found"),
+        (IngestSpec(directory=Path("/a\x00b")), InvalidRequest, "invalid_path"),
+        (IngestSpec(directory=Path("/"), collection="No Such!"), InvalidRequest, "invalid_collection_name"),
+        (IngestSpec(directory=Path("/"), metadata={"": 1}), InvalidRequest, "invalid_metadata"),
+        (IngestSpec(directory=Path("/"), metadata={"x": float("nan")}), InvalidRequest, "invalid_metadata"),
+        (IngestSpec(directory=Path("/"), metadata={"x": "\ud800"}), InvalidRequest, "invalid_metadata"),
+        (IngestSpec(directory=Path("/"), label="  "), InvalidRequest, "invalid_label"),
+        (IngestSpec(files=(SpooledFile("passwd", Path("/etc/passwd"), 1),)), InvalidRequest, "foreign_files"),
+    ],
+)
+def test_specifications_that_make_no_sense(
+    workshop: Workshop, spec: IngestSpec, error: type[Exception], code: str
+) -> None:
+    with pytest.raises(error) as raised:
+        workshop.ingestion.submit(spec)
+    assert getattr(raised.value, "code", "") == code
+    assert getattr(raised.value, "hint", "")
+    assert workshop.ingestion.tasks() == []
+
+
+def test_a_collection_of_another_embedder_is_refused(workshop: Workshop) -> None:
+    workshop.store.documents.ensure_collection("old", "another", 8)
+    with pytest.raises(Conflict):
+        workshop.ingestion.submit(IngestSpec(directory=workshop.documents, collection="old"))
+
+
+def test_unknown_tasks(workshop: Workshop) -> None:
+    for call in (workshop.ingestion.status, workshop.ingestion.cancel, workshop.ingestion.retry):
+        with pytest.raises(NotFound):
+            call("nothing")
+
+
+def test_the_queue_is_bounded_and_in_order(tmp_path: Path) -> None:
+    gate = Gate()
+    gate.opened.clear()
+    workshop = Workshop(tmp_path, gate, ingest_queue=3)
+    workshop.ingestion.start()
+    workshop.write("a.txt", "Alpha is the first letter.")
+    ids = [workshop.ingestion.submit(IngestSpec(directory=workshop.documents)).id for _ in range(3)]
+    with pytest.raises(TooManyRequests) as raised:
+        workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+    assert (raised.value.status, raised.value.code) == (429, "ingest_queue_full")
+    assert gate.reached.wait(20)
+    assert [workshop.ingestion.status(task).state for task in ids] == ["PROGRESS", "PENDING", "PENDING"]
+    gate.opened.set()
+    statuses = [workshop.finished(task) for task in ids]
+    assert [status.documents_processed for status in statuses] == [1, 0, 0]
+    finished = [status.finished_at or 0.0 for status in statuses]
+    assert finished == sorted(finished)
+    workshop.close()
+
+
+def test_cancel_ends_work_under_way_and_keeps_what_is_committed(tmp_path: Path) -> None:
+    gate = Gate()
+    workshop = Workshop(tmp_path, gate)
+    workshop.ingestion.start()
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.ingest()
+    workshop.write("b.txt", "Beta is the second letter.")
+    gate.opened.clear()
+    gate.reached.clear()
+    running = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+    waiting = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+    assert gate.reached.wait(20)
+    assert workshop.ingestion.cancel(waiting.id).state is TaskState.FAILURE
+    assert workshop.ingestion.cancel(running.id).finished_at is None
+    gate.opened.set()
+    status = workshop.finished(running.id)
+    assert (status.state, status.error) == (TaskState.FAILURE, "cancelled")
+    assert workshop.names() == {"a.txt"}
+    with pytest.raises(Conflict):
+        workshop.ingestion.cancel(running.id)
+    workshop.ingestion.retry(running.id)
+    assert workshop.finished(running.id).state is TaskState.SUCCESS
+    assert workshop.names() == {"a.txt", "b.txt"}
+    workshop.close()
+
+
+def test_submission_does_not_wait_for_the_folder(workshop: Workshop) -> None:
+    for number in range(300):
+        workshop.write(f"{number}.txt", f"The text of number {number}.")
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        task = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+        taken.append(time.perf_counter() - began)
+    assert sorted(taken)[2] < 0.05
+    workshop.finished(task.id)
+
+
+def test_finished_tasks_forget_their_files(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    workshop.write("bad.txt", "")
+    workshop.ingest()
+    with workshop.store.database.read() as connection:
+        assert connection.execute("SELECT state FROM task_items").fetchall() == [("dead",)]
+
+
+def test_sync_of_one_labelled_file_removes_nothing_else(workshop: Workshop) -> None:
+    workshop.write("a.txt", "Alpha is the first letter.")
+    path = workshop.write("b.txt", "Beta is the second letter.")
+    workshop.ingest(label="manuals")
+    assert workshop.ingest(path, label="manuals", sync=True).documents_removed == 0
+    assert workshop.sources() == {"manuals/a.txt", "manuals/b.txt"}

@@ -1,0 +1,224 @@
+"""Keyword search: what is found, in which order, and that no text is ever syntax."""
+
+import random
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.store import Store, fulltext, lexical
+from tests.store.samples import document
+
+CORPUS = {
+    "sku": "Order SKU-A1234 for the pump. Other parts are SKU-B77 and SKU-A1235.",
+    "error": "The browser says ERR_CONNECTION_REFUSED when the port is closed.",
+    "refused": "The connection was refused because of an err in the form.",
+    "stripe": "Call stripe.checkout.Session.create() to begin a payment.",
+    "session": "A session is created at checkout, says Stripe.",
+    "tokyo": "日本の首都は東京です。人口は多い。",
+    "thai": "สวัสดีครับ ยินดีต้อนรับ",
+    "arabic": "مرحبا بالعالم",
+    "ligature": "The of\ufb01ce has a co\u00adoperative.",
+    "accent": "A naïve café in Zürich.",
+}
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.documents.put("default", [document(source, [text]) for source, text in CORPUS.items()])
+    return store
+
+
+def found(store: Store, text: str, k: int = 10) -> list[str]:
+    rows = store.lexical.search("default", text, k).rows
+    chunks = store.documents.chunks([row[0] for row in rows])
+    return [chunks[chunk_id].source for chunk_id, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "count"),
+    [
+        ("SKU-A1234", "sku", 1),
+        ("SKU-A9999", "", 0),
+        ("what is ERR_CONNECTION_REFUSED?", "error", None),
+        ("stripe.checkout.Session.create()", "stripe", 1),
+        ("`stripe.checkout.Session.create()`", "stripe", 1),
+        ("東京", "tokyo", 1),
+        ("首都はどこですか", "tokyo", 1),
+        ("大阪", "", 0),
+        ("ยินดี", "thai", 1),
+        ("مرحبا", "arabic", 1),
+        ("office cooperative", "ligature", 1),
+        ("naive ZURICH cafe", "accent", 1),
+        ("pump's", "sku", 1),
+        ("pumps", "sku", 1),
+        ("", "", 0),
+        ("  \n\t ", "", 0),
+        ("!?*^()[]{}:\"'-+", "", 0),
+        ("zzzz", "", 0),
+    ],
+)
+def test_found(filled: Store, question: str, first: str, count: int | None) -> None:
+    sources = found(filled, question)
+    assert (sources or [""])[0] == first
+    assert count is None or len(sources) == count
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello*",
+        '"',
+        '""',
+        "xx OR",
+        "NOT pump",
+        "NEAR(pump order)",
+        "title:pump",
+        "{title}: pump",
+        "^pump",
+        "pump -order",
+        "A-12",
+        "pump\x00order",
+        "pump) OR (order",
+        "pump + order",
+        "\ud800 pump",
+        "'; DROP TABLE chunks; --",
+        "pump " * 5000,
+        "* pump *",
+    ],
+)
+def test_no_text_is_syntax(filled: Store, text: str) -> None:
+    sources = found(filled, text)
+    assert ("sku" in sources) == ("pump" in text)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=80))
+def test_any_text_may_be_asked(filled: Store, text: str) -> None:
+    result = filled.lexical.search("default", text, 3)
+    scores = [score for _, score in result.rows]
+    assert scores == sorted(scores, reverse=True)
+    filled.lexical.term_weights("default", text.split())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_a_text_is_found_by_itself(store: Store, text: str) -> None:
+    [done] = store.documents.put("default", [document("it", [text], title="-")])
+    with store.database.read() as connection:
+        terms = fulltext.query_terms(connection, text)
+    hits = [row[0] for row in store.lexical.search("default", text, 5).rows]
+    assert hits == (done.chunk_ids.tolist() if terms else [])
+
+
+def test_titles_and_sections_count(store: Store) -> None:
+    store.documents.put(
+        "default",
+        [
+            document("text", ["the warranty of the pump"], title="-"),
+            document("title", ["of the machine here"], title="Warranty"),
+            document("section", ["of the machine here"], title="-", section="Terms > Warranty"),
+            document("other", ["nothing of the kind here"], title="-"),
+        ],
+    )
+    assert found(store, "warranty")[0] == "title"
+    assert set(found(store, "warranty")) == {"text", "title", "section"}
+
+
+def test_only_the_rarest_terms_of_a_long_question_are_used(filled: Store) -> None:
+    store = filled
+    store.documents.put(
+        "default", [document(f"w{i}", [" ".join(f"word{j}" for j in range(i, 100))]) for i in range(100)]
+    )
+    question = " ".join(f"word{j}" for j in range(100))
+    assert found(store, question, 1) == ["w0"]
+    with store.database.read() as connection:
+        assert len(fulltext.query_terms(connection, question)) == 100
+
+
+def zipf_texts(count: int, seed: int = 1) -> list[str]:
+    rng = random.Random(seed)
+    weights = [1 / (rank + 1) for rank in range(2000)]
+    return [" ".join(f"w{n}" for n in rng.choices(range(2000), weights, k=40)) for _ in range(count)]
+
+
+def full_scan(store: Store, question: str, k: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    with monkeypatch.context() as patched:
+        patched.setattr(lexical, "LEAST_BUDGET", 10**9)
+        patched.setattr(lexical, "MOST_BUDGET", 10**9)
+        return list(store.lexical.search("default", question, k).rows)
+
+
+def test_two_phases_agree_with_the_full_scan(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.documents.put("default", [document(f"d{i}", [text]) for i, text in enumerate(zipf_texts(1500))])
+    monkeypatch.setattr(lexical, "LEAST_BUDGET", 50)
+    monkeypatch.setattr(lexical, "MOST_BUDGET", 300)
+    rng, exact, overlap = random.Random(2), 0, []
+    for _ in range(100):
+        question = " ".join(
+            [
+                f"w{rng.randrange(10)}",
+                f"w{rng.randrange(10)}",
+                f"w{rng.randrange(30, 2000)}",
+                f"w{rng.randrange(100, 2000)}",
+            ]
+        )
+        whole = full_scan(store, question, 10, monkeypatch)
+        result = store.lexical.search("default", question, 10)
+        if result.exact:
+            exact += 1
+            assert [score for _, score in result.rows] == pytest.approx([score for _, score in whole])
+        for chunk_id, score in result.rows:
+            known = dict(full_scan(store, question, 1500, monkeypatch))
+            assert score == pytest.approx(known[chunk_id])
+            break
+        overlap.append(len({row[0] for row in result.rows} & {row[0] for row in whole}) / len(whole))
+    assert exact > 10
+    assert np.mean(overlap) > 0.9
+
+
+def test_eligible_rows_are_never_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "LEAST_BUDGET", 20)
+    monkeypatch.setattr(lexical, "MOST_BUDGET", 20)
+    done = store.documents.put("default", [document(f"d{i}", [text]) for i, text in enumerate(zipf_texts(400))])
+    ids = np.concatenate([one.chunk_ids for one in done])
+    whole = full_scan(store, "w0 w1 w700", 400, monkeypatch)
+    for step in (1, 7, 60):
+        eligible = ids[::step]
+        result = store.lexical.search("default", "w0 w1 w700", 10, eligible)
+        expected = [row for row in whole if row[0] in set(eligible.tolist())][:10]
+        assert [score for _, score in result.rows] == pytest.approx([score for _, score in expected])
+    assert store.lexical.search("default", "w0", 10, ids[:0]).rows == ()
+
+
+def test_term_weights_fall_with_frequency(filled: Store) -> None:
+    weights = filled.lexical.term_weights("default", ["the", "pump", "unknownword", "?!", "SKU-A1234"])
+    assert weights["?!"] == 0
+    assert 0 < weights["the"] < weights["pump"] < weights["unknownword"]
+    assert weights["SKU-A1234"] == pytest.approx(weights["pump"])
+    assert set(filled.lexical.term_weights("nowhere", ["the"])) == {"the"}
+
+
+@pytest.mark.slow
+def test_speed_at_100_000_passages(store: Store) -> None:
+    rng = np.random.default_rng(1)
+    ranks = np.arange(1, 50_001)
+    share = 1 / ranks**1.05
+    words = np.array([f"w{n}" for n in ranks])
+    with store.database.write() as connection:
+        for start in range(0, 100_000, 10_000):
+            picked = words[rng.choice(len(words), size=(10_000, 80), p=share / share.sum())]
+            rows = [(start + i + 1, "", "", " ".join(row)) for i, row in enumerate(picked)]
+            connection.executemany("INSERT INTO fts_1 (rowid, title, section, text) VALUES (?, ?, ?, ?)", rows)
+        connection.execute("UPDATE collections SET chunks = 100000")
+    questions = [" ".join([*rng.choice(words[:20], 4), *rng.choice(words[100:20_000], 4)]) for _ in range(40)]
+    for eligible in (None, np.arange(1, 100_001, 2, dtype=np.int64), np.arange(1, 100_001, 500, dtype=np.int64)):
+        times = []
+        for question in questions:
+            started = time.perf_counter()
+            store.lexical.search("default", question, 10, eligible)
+            times.append(time.perf_counter() - started)
+        print(f"eligible {None if eligible is None else len(eligible)}: p50 {np.median(times) * 1000:.1f} ms")
+        assert np.median(times) < 0.1

@@ -1,0 +1,36 @@
+"""The metrics page: every collector of ours is there, named as Prometheus asks, with bounded labels."""
+
+import re
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance.telemetry import metrics
+
+
+def test_every_collector_has_our_prefix_and_help() -> None:
+    families = list(text_string_to_metric_families(metrics.render().decode()))
+    assert families
+    for family in families:
+        assert family.name.startswith(("rag_", "process_")), family.name
+        assert family.documentation
+
+
+def test_no_created_series() -> None:
+    metrics.QUERIES.labels("query", "ok").inc()
+    assert "_created" not in metrics.render().decode()
+
+
+def test_counts_show() -> None:
+    before = _value("rag_ingested_chunks_total")
+    metrics.INGESTED_CHUNKS.inc(3)
+    assert _value("rag_ingested_chunks_total") == before + 3
+
+
+def test_memory_of_the_process_is_there() -> None:
+    assert _value("process_resident_memory_bytes") > 1_000_000
+
+
+def _value(name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", metrics.render().decode(), re.MULTILINE)
+    assert found, name
+    return float(found[1])

@@ -1,0 +1,396 @@
+"""A collection's index: exact or graph, changing from one to the other, generations that are torn, foreign or stale."""
+
+import json
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.errors import StorageError
+from appliance.types import Ids, Matrix
+from appliance.vectors import CollectionIndex
+from appliance.vectors import index as index_module
+from appliance.vectors.graph import Graph
+from tests.vectors.samples import MemorySource, clustered
+
+DIMENSIONS = 24
+VECTORS = clustered(4_000, DIMENSIONS)
+IDS = np.arange(1, 4_001, dtype=np.int64)
+Opener = Callable[..., CollectionIndex]
+
+
+@pytest.fixture
+def source() -> MemorySource:
+    return MemorySource(DIMENSIONS)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, source: MemorySource) -> Iterator[Opener]:
+    indexes = []
+
+    def open_(exact_scan_below: int = 100, fingerprint: str = "model-1") -> CollectionIndex:
+        index = CollectionIndex.open(
+            tmp_path / "index",
+            source,
+            dimensions=DIMENSIONS,
+            fingerprint=fingerprint,
+            exact_scan_below=exact_scan_below,
+            threads=1,
+        )
+        indexes.append(index)
+        return index
+
+    yield open_
+    for index in indexes:
+        index.close()
+
+
+def put(index: CollectionIndex, source: MemorySource, part: slice) -> None:
+    source.commit(IDS[part], VECTORS[part])
+    index.add(IDS[part], VECTORS[part])
+
+
+def wait_for(index: CollectionIndex, kind: str) -> None:
+    deadline = time.monotonic() + 60
+    while index.status().kind != kind or index.status().building:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def recall(index: CollectionIndex, source: MemorySource, eligible: Ids | None = None) -> float:
+    questions = clustered(40, DIMENSIONS, seed=9)
+    hits = total = 0
+    for question in questions:
+        truth = source.nearest(question, 10, eligible)
+        hits += len(set(truth) & {i for i, _ in index.search(question, 10, eligible)})
+        total += len(truth)
+    return hits / total
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "torn":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "flipped":
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+
+
+def test_a_small_collection_is_exact_and_leaves_nothing_on_disk(
+    opened: Opener, source: MemorySource, tmp_path: Path
+) -> None:
+    index = opened(exact_scan_below=5_000)
+    put(index, source, slice(0, 500))
+    assert recall(index, source) == 1
+    index.close()
+    assert not (tmp_path / "index").exists()
+    again = opened(exact_scan_below=5_000)
+    assert recall(again, source) == 1
+    assert again.status().kind == "exact"
+    assert again.verify() == []
+
+
+def test_a_restart_answers_the_same_to_the_last_bit(opened: Opener, source: MemorySource) -> None:
+    index = opened(exact_scan_below=5_000)
+    put(index, source, slice(0, 300))
+    before = index.search(VECTORS[7], 20)
+    assert opened(exact_scan_below=5_000).search(VECTORS[7], 20) == before
+
+
+def test_an_empty_index_finds_nothing(opened: Opener) -> None:
+    assert opened().search(VECTORS[0], 5) == []
+    assert opened().search(VECTORS[0], 5, IDS[:10]) == []
+    assert opened().search(VECTORS[0], 0) == []
+
+
+@pytest.mark.parametrize("wrong", [VECTORS[0][:-1], VECTORS[:1], np.full(DIMENSIONS, np.nan, dtype=np.float32)])
+def test_a_vector_that_is_none_is_refused(opened: Opener, wrong: Matrix) -> None:
+    with pytest.raises(ValueError, match="24 finite numbers"):
+        opened().search(wrong, 5)
+
+
+def test_growing_past_the_limit_makes_a_graph_without_losing_anything(opened: Opener, source: MemorySource) -> None:
+    index = opened(exact_scan_below=1_000)
+    stop, lost = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            if index.search(VECTORS[3], 1)[0][0] != 4:
+                lost.append(index.status())
+
+    put(index, source, slice(0, 900))
+    searcher = threading.Thread(target=search)
+    searcher.start()
+    for start in range(900, 4_000, 50):
+        put(index, source, slice(start, start + 50))
+        gone = IDS[start : start + 50 : 7]
+        source.delete(gone)
+        index.remove(gone)
+    wait_for(index, "hnsw")
+    stop.set()
+    searcher.join()
+    assert lost == []
+    assert index.status().vectors == len(source.ids())
+    assert index.verify() == []
+    assert recall(index, source) >= 0.99
+    index.close()
+
+
+@pytest.fixture
+def built(opened: Opener, source: MemorySource) -> CollectionIndex:
+    """A graph of 3,000 vectors, saved as generation 1."""
+    source.commit(IDS[:3_000], VECTORS[:3_000])
+    index = opened()
+    wait_for(index, "hnsw")
+    assert index.status().generation == 1
+    return index
+
+
+def test_a_generation_is_loaded_and_what_came_later_replayed(
+    built: CollectionIndex, opened: Opener, source: MemorySource
+) -> None:
+    source.commit(IDS[3_000:3_500], VECTORS[3_000:3_500])  # committed, then killed before they reached the index
+    source.delete(IDS[:200])
+    index = opened()
+    assert index.status().kind == "hnsw"
+    assert not index.status().building
+    assert index.status().vectors == 3_300
+    assert index.verify() == []
+    assert recall(index, source) >= 0.99
+    index.close()
+    assert index.status().generation == 2
+    assert opened().status().removed == 200
+
+
+@pytest.mark.parametrize("how", ["torn", "flipped", "empty", "missing"])
+@pytest.mark.parametrize("file", ["hnsw.bin", "manifest.json"])
+def test_a_damaged_generation_is_made_anew(
+    built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path, how: str, file: str
+) -> None:
+    if (how, file) == ("flipped", "manifest.json"):
+        (tmp_path / "index" / "1" / file).write_text(json.dumps({"format": 1}))
+    else:
+        damage(tmp_path / "index" / "1" / file, how)
+    index = opened()
+    assert recall(index, source) >= 0.99  # exact until the graph is there
+    wait_for(index, "hnsw")
+    assert index.status().generation == 2
+    assert index.verify() == []
+    index.close()
+    assert opened().status().kind == "hnsw"
+
+
+def test_the_one_before_serves_where_the_newest_is_torn(
+    built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
+) -> None:
+    put(built, source, slice(3_000, 3_100))
+    built.close()
+    put(second := opened(), source, slice(3_100, 3_200))
+    second.close()
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["2", "3", "CURRENT"]
+    damage(tmp_path / "index" / "3" / "hnsw.bin", "torn")
+    index = opened()
+    assert not index.status().building
+    assert index.status().generation == 2
+    assert index.status().vectors == 3_200
+    assert index.verify() == []
+
+
+def test_another_model_or_another_database_means_a_new_graph(
+    built: CollectionIndex, opened: Opener, source: MemorySource
+) -> None:
+    other = opened(fingerprint="model-2")
+    assert other.status().kind == "exact"
+    wait_for(other, "hnsw")
+    source.commit(IDS[2_990:3_000], VECTORS[3_500:3_510])  # the same ids, other chunks: a restored backup
+    restored = opened(fingerprint="model-2")
+    assert restored.status().kind == "exact"
+    assert restored.search(VECTORS[3_505], 1)[0][0] == 2_996
+    wait_for(restored, "hnsw")
+    assert restored.verify() == []
+
+
+def test_what_is_removed_is_gone_at_once_and_many_removals_make_a_new_graph(
+    built: CollectionIndex, source: MemorySource
+) -> None:
+    nearest = np.array(source.nearest(VECTORS[0], 50), dtype=np.int64)
+    source.delete(nearest)
+    built.remove(nearest)
+    built.remove(nearest)
+    found = [i for i, _ in built.search(VECTORS[0], 50)]
+    assert len(found) == 50
+    assert not set(found) & set(nearest.tolist())
+    assert built.status().removed == 50
+    source.delete(IDS[:800])
+    built.remove(IDS[:800])
+    deadline = time.monotonic() + 60
+    while built.status().removed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert built.verify() == []
+
+
+def test_removed_before_added_stays_removed(opened: Opener, built: CollectionIndex, source: MemorySource) -> None:
+    for index in (opened(exact_scan_below=5_000), built):
+        index.remove(IDS[3_000:3_010])
+        index.add(IDS[3_000:3_020], VECTORS[3_000:3_020])
+        found = {i for question in VECTORS[3_000:3_020] for i, _ in index.search(question, 1)}
+        assert not found & set(IDS[3_000:3_010].tolist())
+        assert set(IDS[3_010:3_020].tolist()) <= found
+
+
+def test_ids_may_come_out_of_order_and_twice(built: CollectionIndex, source: MemorySource) -> None:
+    put(built, source, slice(3_500, 3_600))
+    put(built, source, slice(3_100, 3_200))
+    put(built, source, slice(3_100, 3_200))
+    assert built.status().vectors == 3_200
+    assert built.verify() == []
+
+
+@pytest.mark.parametrize("step", [1, 2, 10, 100, 3_000])
+def test_eligible_ones_are_never_lost(
+    built: CollectionIndex, source: MemorySource, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for few in (1_000, 1):
+        monkeypatch.setattr(index_module, "EXACT_ELIGIBLE", few)
+        eligible = np.concatenate([IDS[:3_000:step], [999_999]])
+        assert recall(built, source, eligible) >= 0.99
+        assert len(built.search(VECTORS[5], 30, eligible)) == min(30, len(eligible) - 1)
+    cluster = np.sort(np.array(source.nearest(-VECTORS[5], 1_200), dtype=np.int64))  # as far away as can be
+    assert [i for i, _ in built.search(VECTORS[5], 5, cluster)] == source.nearest(VECTORS[5], 5, cluster)
+
+
+def test_more_neighbours_than_there_are(built: CollectionIndex) -> None:
+    assert len(built.search(VECTORS[0], 5_000)) == 3_000
+
+
+def test_rebuild_and_verify(built: CollectionIndex, source: MemorySource) -> None:
+    source.delete(IDS[:10])
+    source.commit(IDS[3_000:3_001], VECTORS[3_000:3_001])
+    problems = "\n".join(built.verify())
+    assert "1 chunks are missing" in problems
+    assert "10 chunks are in the index but not in the database" in problems
+    built.rebuild()
+    assert built.verify() == []
+    assert built.status().removed == 0
+
+
+def test_a_disk_that_is_full_costs_only_the_snapshot(
+    built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
+) -> None:
+    put(built, source, slice(3_000, 3_100))
+    size = (tmp_path / "index" / "1" / "hnsw.bin").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+    try:
+        with pytest.raises(StorageError) as caught:
+            built.snapshot()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.hint
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["1", "CURRENT"]
+    assert opened().status().vectors == 3_100
+    built.snapshot()
+    assert built.status().generation == 2
+
+
+def test_a_build_that_fails_is_tried_again_later(
+    opened: Opener, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened(exact_scan_below=500)
+    whole = source.vectors
+
+    def broken(after: int) -> object:
+        if after == 0:
+            raise StorageError("the disk is gone")
+        return whole(after)
+
+    monkeypatch.setattr(source, "vectors", broken)
+    put(index, source, slice(0, 600))
+    time.sleep(0.2)
+    assert index.status().kind == "exact"
+    assert index.search(VECTORS[599], 1)[0][0] == 600
+    monkeypatch.setattr(source, "vectors", whole)
+    monkeypatch.setattr(index, "_build_not_before", 0.0)
+    put(index, source, slice(600, 601))
+    wait_for(index, "hnsw")
+
+
+def test_closing_stops_a_build(opened: Opener, source: MemorySource, tmp_path: Path) -> None:
+    source.commit(IDS, VECTORS)
+    index = opened()
+    started = time.monotonic()
+    index.close()
+    assert time.monotonic() - started < 5
+    assert opened().search(VECTORS[9], 1)[0][0] == 10
+
+
+def test_searching_beside_adding_to_a_graph() -> None:
+    graph = Graph(DIMENSIONS, threads=2, capacity=1)
+    graph.add(IDS[:1_000], VECTORS[:1_000])
+    stop, errors = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            ids, scores = graph.search(VECTORS[49], 10)
+            if len(ids) != 10 or ids[0] != 50 or scores[0] < 0.999:
+                errors.append((ids, scores))
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for start in range(1_000, 3_000, 100):  # past the capacity, so that it is resized too
+        graph.add(IDS[start : start + 100], VECTORS[start : start + 100])
+        graph.remove(IDS[start : start + 10])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert graph.held.count == 2_800
+
+
+@pytest.mark.slow
+def test_recall_and_speed_at_60_000(tmp_path: Path) -> None:
+    dimensions = 384
+    source = MemorySource(dimensions)
+    vectors = clustered(60_000, dimensions, clusters=2_000)
+    ids = np.arange(1, 60_001, dtype=np.int64)
+    source.commit(ids, vectors)
+    index = CollectionIndex.open(
+        tmp_path / "index", source, dimensions=dimensions, fingerprint="m", exact_scan_below=50_000, threads=2
+    )
+    questions = clustered(200, dimensions, clusters=2_000, seed=5)
+    truth = np.argsort(-(questions @ vectors.T), axis=1)[:, :10] + 1
+    started = time.perf_counter()
+    assert {i for i, _ in index.search(questions[0], 10)} == set(truth[0].tolist())
+    exact_ms = 1000 * (time.perf_counter() - started)
+    deadline = time.monotonic() + 280
+    while index.status().kind != "hnsw":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    hits, times = 0, []
+    for question, expected in zip(questions, truth, strict=True):
+        started = time.perf_counter()
+        found = index.search(question, 10)
+        times.append(time.perf_counter() - started)
+        hits += len({i for i, _ in found} & set(expected.tolist()))
+    print(f"exact {exact_ms:.1f} ms, hnsw p50 {1000 * np.median(times):.2f} ms, recall@10 {hits / 2000:.4f}")
+    assert hits / 2000 >= 0.99
+    index.close()
+    started = time.perf_counter()
+    again = CollectionIndex.open(
+        tmp_path / "index", source, dimensions=dimensions, fingerprint="m", exact_scan_below=50_000, threads=2
+    )
+    print(f"opened in {time.perf_counter() - started:.2f} s")
+    assert again.status().vectors == 60_000
