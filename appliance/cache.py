@@ -23,7 +23,17 @@ LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
 RETRY_AFTER_S = 2.0  # how long a cache that could not be opened is left alone
 
 # Everything a torn or foreign cache file was seen to raise from within diskcache; Timeout is its "database is locked".
-FAILURES = (sqlite3.Error, OSError, Timeout, TypeError, ValueError, KeyError, AttributeError, MemoryError)
+FAILURES = (
+    sqlite3.Error,
+    OSError,
+    Timeout,
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    MemoryError,
+    AssertionError,
+)
 
 
 class ForeignEntry(ValueError):
@@ -80,7 +90,7 @@ class AnswerCache:
         self._database = str(directory / FILES[0])
         self._size_bytes = size_bytes
         self._ttl_s = ttl_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # one write or fresh start at a time; reads take no lock
         self._cache: Cache | None = None
         self._inode = 0
         self._not_before = 0.0
@@ -107,10 +117,11 @@ class AnswerCache:
         cache = self._usable()
         if cache is None or len(value) > LARGEST_VALUE:
             return
-        try:
-            cache.set(key, value, expire=self._ttl_s, tag=tag)
-        except FAILURES as error:
-            self._failed(cache, "put", error)
+        with self._lock:
+            try:
+                cache.set(key, value, expire=self._ttl_s, tag=tag)
+            except FAILURES as error:
+                self._failed(cache, "put", error)
 
     def stats(self) -> CacheStats:
         cache = self._usable()
@@ -127,11 +138,12 @@ class AnswerCache:
         cache = self._usable()
         if cache is None:
             return 0
-        try:
-            return int(cache.clear() if tag is None else cache.evict(tag))
-        except FAILURES as error:
-            self._failed(cache, "clear", error)
-            return 0
+        with self._lock:
+            try:
+                return int(cache.clear() if tag is None else cache.evict(tag))
+            except FAILURES as error:
+                self._failed(cache, "clear", error)
+                return 0
 
     def close(self) -> None:
         """Close this thread's connection; the others go with their threads. Later calls are misses."""
@@ -206,10 +218,11 @@ class AnswerCache:
 
     def _drop(self, cache: Cache, key: str, error: ForeignEntry) -> None:
         self._note("get", error)
-        try:
-            cache.delete(key)
-        except FAILURES as failure:
-            self._failed(cache, "delete", failure)
+        with self._lock:
+            try:
+                cache.delete(key)
+            except FAILURES as failure:
+                self._failed(cache, "delete", failure)
 
     def _note(self, operation: str, error: BaseException) -> None:
         self._errors += 1

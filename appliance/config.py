@@ -5,6 +5,7 @@ The only module that reads the environment.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from appliance.errors import ConfigError
 
 PREFIX = "RAG_APPLIANCE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+_HOST_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.?)+")
 
 
 def _default_threads() -> int:
@@ -36,6 +38,9 @@ class Settings(BaseModel):
 
     data_dir: Annotated[Path, Field(default_factory=_default_data_dir, description="Where everything is kept.")]
     host: Annotated[str, Field(description="Address to listen on; beyond loopback put TLS in front.")] = "127.0.0.1"
+    allowed_hosts: Annotated[
+        list[str], Field(description="More host names that callers may use, such as the one a reverse proxy passes on.")
+    ] = []
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     threads: Annotated[
         int, Field(default_factory=_default_threads, ge=1, le=512, description="CPU budget shared by all parts.")
@@ -98,6 +103,14 @@ class Settings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("allowed_hosts", mode="after")
+    @classmethod
+    def _host_names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a host name; write it as rag.example.org, without scheme and port")
+        return [name.lower().rstrip(".") for name in value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +180,8 @@ def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: 
     }
     if isinstance(found.get("ingest_roots"), str):
         found["ingest_roots"] = [part for part in found["ingest_roots"].split(os.pathsep) if part]
+    if isinstance(found.get("allowed_hosts"), str):
+        found["allowed_hosts"] = found["allowed_hosts"].replace(",", " ").split()
     return _known(found, origin, problems)
 
 

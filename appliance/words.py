@@ -55,7 +55,7 @@ def stem(word: str) -> str:
     word = word.lower().removesuffix("'s").removesuffix("’s")
     if len(word) <= 3 or word[0].isdigit() or not word.isascii():
         return word
-    for ending, instead in _ENDINGS:
+    for ending, instead in _ENDINGS if word[-1] in "sgdy" else ():
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             if ending != "s" or not word.endswith(("ss", "us", "is")):
                 word = word[: -len(ending)] + instead

@@ -26,9 +26,10 @@ import uvloop
 
 from appliance.config import Settings
 from appliance.paths import HANDBOOK, DataPaths
+from bench.retrieval import read_texts
 
 START_S = 60.0
-INGEST_S = 600.0
+INGEST_S = 1800.0
 CACHED_QUESTIONS = 20
 WORDS = 9  # of an uncached question
 
@@ -161,10 +162,11 @@ def _request(url: str, key: str, path: str, question: str) -> bytes:
 def bench_load(settings: Settings, folder: Path | None = None, *, seconds: float = 5.0) -> dict[str, Any]:
     """Start a server on a fresh data directory, ingest `folder` (the handbook when none), and measure.
 
-    Uses the models of `settings`; its data directory is left alone. Returns {"runs": […], "documents", "passages"}.
+    A data set in BEIR form, or a folder of such sets, is written out as one file a document first. Uses the models of
+    `settings`; its data directory is left alone. Returns {"runs": […], "documents", "passages"}.
     """
     with tempfile.TemporaryDirectory(prefix="rag-bench-") as data, server(Path(data), settings) as (url, key):
-        documents, passages = _ingest(url, key, folder or HANDBOOK)
+        documents, passages = _ingest(url, key, _documents(folder or HANDBOOK, Path(data) / "documents"))
         texts = _texts(url, key)
         fresh = _questions(texts, 4000, seed=1)
         cached = fresh[:CACHED_QUESTIONS]
@@ -225,6 +227,19 @@ def _call(url: str, key: str, path: str, body: dict[str, Any] | None = None) -> 
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
         return json.loads(answer.read())
+
+
+def _documents(folder: Path, scratch: Path) -> Path:
+    """The folder itself, or `scratch` with the texts of the data sets in it."""
+    sets = sorted({*folder.glob("corpus.jsonl"), *folder.glob("*/corpus.jsonl")})
+    if not sets:
+        return folder
+    for corpus in sets:
+        (scratch / corpus.parent.name).mkdir(parents=True)
+        for number, text in enumerate(read_texts(corpus)):
+            content = f"# {text.title}\n\n{text.text}\n" if text.title else text.text
+            (scratch / corpus.parent.name / f"{number}.md").write_text(content, encoding="utf-8")
+    return scratch
 
 
 def _ingest(url: str, key: str, folder: Path) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def ndcg(ranked: Sequence[str], grades: Mapping[str, int]) -> float:
 def read_set(folder: Path, split: str) -> JudgedSet:
     """Raises InvalidRequest for a file that is missing or is not what it should be."""
     judgements = _judgements(folder / "qrels" / f"{split}.tsv")
-    texts = [_text(row) for row in _rows(folder / "corpus.jsonl")]
+    texts = read_texts(folder / "corpus.jsonl")
     asked = _rows(folder / "queries.jsonl")
     queries = {str(row["_id"]): str(row["text"]) for row in asked if str(row["_id"]) in judgements}
     if not texts or not queries:
@@ -114,6 +114,11 @@ def _folders(data: Path, split: str) -> list[Path]:
     if not found:
         raise InvalidRequest(f"There is no data set in {data}.", code="no_data", hint=HINT)
     return found
+
+
+def read_texts(corpus: Path) -> list[Text]:
+    """The documents of a `corpus.jsonl`. Raises InvalidRequest for a file that is not one."""
+    return [_text(row) for row in _rows(corpus)]
 
 
 def _text(row: Mapping[str, Any]) -> Text:

@@ -16,11 +16,14 @@ LEAST_OVERLAP = 0.6  # share of the claim's content words in the sentence it sta
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
+LEAST_WORDS = 4  # of a claim without a full stop; "Margaret Sloane." and "In 1905" answer, "Roles of keys" does not
 
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _NAME = re.compile(r"\b[A-Z][\w'-]*\b")
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,})[\"”]")
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
+_ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
+_DIGIT = re.compile(r"\d")
 _NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t)\b", re.IGNORECASE)
 
 
@@ -47,11 +50,12 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
     """The claim with the exact span of the sentence that holds it up; None when nothing does.
 
     Its numbers and quotations must stand in that sentence, its names in the passage, most of its content words in the
-    sentence or beside it, its meaning must be near the sentence's, and it must not deny what the sentence says.
+    sentence or beside it, its meaning must be near the sentence's, it must not deny what the sentence says, and it must
+    not be a mere heading.
     """
     text = _REFERENCE.sub("", claim).strip()
     content = _content(text)
-    if not content or len(text) > LONGEST_CLAIM or not support.sentences:
+    if not content or len(text) > LONGEST_CLAIM or _is_heading(text, support):
         return None
     cosines = _cosines(text, support, embedder)
     overlaps = np.array([len(content & stemmed) / len(content) for stemmed in support.stems])
@@ -66,6 +70,16 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
         if citation is not None:
             return Claim(text, (citation,), supported=True)
     return None
+
+
+def _is_heading(text: str, support: Support) -> bool:
+    """Whether it is a title or a section's heading of the passages, or a fragment that reads like one."""
+    own = [word.lower() for word in words(text)]
+    if len(own) < LEAST_WORDS and not _ENDED.search(text) and not _DIGIT.search(text):
+        return True
+    chunks = {item.hit.chunk.id: item.hit.chunk for item in support.sentences}.values()
+    headings = {heading for chunk in chunks for heading in (chunk.title, *chunk.section.split(" > "))}
+    return any(own == [word.lower() for word in words(heading)] for heading in headings)
 
 
 def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:

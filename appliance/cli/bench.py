@@ -64,7 +64,7 @@ def answers(invocation: Invocation, data: Path) -> None:
 
 
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
-@_data(False, "Folder to take in (default: the handbook).")
+@_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")
 def load(invocation: Invocation, data: Path | None, seconds: float) -> None:
     """Questions a second and latency over HTTP, cached and not, of a server started for it."""

@@ -86,6 +86,8 @@ def _told(status: dict[str, Any]) -> str:
         parts.append(f"{status['result']['failed_count']} failed")
     if status.get("rate_per_s"):
         parts.append(f"{status['rate_per_s']:.1f}/s")
+    if status.get("chunks_per_s") and status["state"] not in FINISHED:
+        parts.append(f"{status['chunks_per_s']:.0f} chunks/s")
     if status.get("eta_s") is not None and status["state"] not in FINISHED:
         parts.append(f"{duration(status['eta_s'])} left")
     return " · ".join(parts)

@@ -43,4 +43,6 @@ def open_generator(
     if name == "scripted":
         return ScriptedGenerator(default="I do not know.", context_tokens=context_tokens)
     model = registry.resolve(name, "generator")
-    return LlamaGenerator.open(model.path, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit)
+    return LlamaGenerator.open(
+        model.path, sha256=model.sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit
+    )

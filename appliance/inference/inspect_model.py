@@ -1,17 +1,27 @@
-"""Tells by trying whether a file is a model we can run."""
+"""Tells by trying, in a child process, whether a file is a model we can run."""
 
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from appliance.errors import ModelError
+import appliance
+from appliance.errors import ApplianceError, ModelError
 from appliance.inference.embed import OnnxEmbedder
-from appliance.inference.llama_native import NativeModel
+from appliance.inference.llama_native import CHUNK, NativeModel
 
 ModelKind = Literal["embedder", "generator"]
 
 TOKENIZER_FILE = "tokenizer.json"
 GGUF_MAGIC = b"GGUF"
 GGUF_VERSIONS = (2, 3)
+TRIAL_S = 300  # a large file on a slow disk
+SPARE_BYTES = 2 * 1024**3  # for everything but the weights
+REFUSED = 3  # exit status of the child when the error is on its standard output
 
 
 def model_kind(path: Path) -> ModelKind:
@@ -33,19 +43,73 @@ def model_kind(path: Path) -> ModelKind:
     raise ModelError(f"{path.name}: neither GGUF nor ONNX", code="model_foreign", hint=hint)
 
 
-def check_embedder(model: Path, tokenizer: Path) -> None:
+def check(model: Path, tokenizer: Path | None = None) -> None:
+    """Open and try an embedder (with its `tokenizer`) or a generator (without) in a child process.
+
+    A file may make llama.cpp abort or onnxruntime take all memory: that costs the child and is reported like any fault.
+    Raises ModelError naming the file.
+    """
+    command = [sys.executable, "-m", __name__, str(model), *([str(tokenizer)] if tokenizer else [])]
+    root = str(Path(appliance.__file__).resolve().parents[1])
+    environment = {"PYTHONPATH": root, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        child = subprocess.run(
+            command, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, timeout=TRIAL_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{model.name}: not ready after {TRIAL_S} s", code="model_foreign") from error
+    if child.returncode == REFUSED:
+        fault = json.loads(child.stdout)
+        raise ModelError(fault["message"], code=fault["code"], hint=fault["hint"])
+    if child.returncode != 0:
+        end = signal.Signals(-child.returncode).name if child.returncode < 0 else f"status {child.returncode}"
+        hint = "The file is damaged, needs more memory than there is, or is of a kind this version cannot run."
+        raise ModelError(f"{model.name}: the model library broke down on it ({end})", code="model_foreign", hint=hint)
+
+
+def try_embedder(model: Path, tokenizer: Path) -> None:
     """Open both and encode one text. Raises ModelError naming the file at fault."""
     OnnxEmbedder.open(model, tokenizer, threads=1).close()
 
 
-def check_generator(model: Path) -> None:
-    """Read header, tensor table, vocabulary and chat template; llama.cpp checks that every tensor lies within the file.
-
-    Raises ModelError naming the file.
-    """
-    native = NativeModel(model, vocab_only=True)
+def try_generator(model: Path) -> None:
+    """Load the file, read a prompt through its chat template and write one token. Raises ModelError naming the file."""
+    native = NativeModel(model, context_tokens=CHUNK)
     try:
-        if not native.tokenise("ready"):
+        tokens = native.prompt([{"role": "user", "content": "ready"}])
+        if not tokens:
             raise ModelError(f"{model.name}: its vocabulary reads no text", code="model_foreign")
+        native.keep_prefix(tokens)
+        native.decode(tokens[-CHUNK:])
+        sampler = native.sampler(0)
+        native.sample(sampler)
+        native.free_sampler(sampler)
     finally:
         native.close()
+
+
+def _limit_memory(model: Path) -> None:
+    """What a process allocates, not the files it maps; the weights may be held in two more forms."""
+    most = SPARE_BYTES + 3 * model.stat().st_size
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: MODEL [TOKENIZER]. -> 0, or REFUSED with the error as JSON on standard output."""
+    model, *tokenizer = map(Path, arguments)
+    _limit_memory(model)
+    try:
+        if tokenizer:
+            try_embedder(model, tokenizer[0])
+        else:
+            try_generator(model)
+    except ApplianceError as error:
+        sys.stdout.write(json.dumps({"message": str(error), "code": error.code, "hint": error.hint}))
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,6 @@
 """The llama.cpp generator: one thread owns the model, a bounded queue leads to it."""
 
-import contextlib
 import hashlib
-import os
 import threading
 import time
 from collections import deque
@@ -10,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import ApplianceError, InvalidRequest, ModelError, Overloaded
-from appliance.inference.files import file_sha256
-from appliance.inference.llama_native import CHUNK, NativeModel
+from appliance.inference.llama_native import CHUNK, VALUES, NativeModel
+from appliance.inference.spare_cores import SpareCores
 from appliance.inference.text_stream import TextStream
+from appliance.telemetry.metrics import GENERATED_TOKENS
 from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage
 
-NICENESS = 5  # of the owner thread and the threads llama.cpp starts from it: search comes first, yet it is not starved
 POLL_S = 0.05  # how often a waiting caller looks at its cancel token and deadline
+LOOKS = 4  # at the host's load before a chunk of the prompt, which takes much longer than a token
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +39,14 @@ class _Job:
 class LlamaGenerator:
     """A GGUF model behind one owner thread. Nothing is loaded before the first use; safe for concurrent callers.
 
-    The file's hash is the registry's affair; `fingerprint` reads the file once, when first asked for.
+    It computes with at most `threads`, fewer while other programs keep the cores busy; what it writes is the same.
     """
 
-    def __init__(self, gguf: Path, *, threads: int, context_tokens: int, queue_limit: int) -> None:
+    def __init__(self, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int) -> None:
         self._path = gguf
+        self._sha256 = sha256
         self._threads = max(1, threads)
+        self._spare = SpareCores(self._threads)
         self._wanted_context = context_tokens
         self._queue_limit = max(1, queue_limit)
         self._native: NativeModel | None = None
@@ -54,15 +55,16 @@ class LlamaGenerator:
         self._waiting: deque[_Job] = deque()
         self._owner: threading.Thread | None = None
         self._closing = False
-        self._fingerprint = ""
 
     @classmethod
-    def open(cls, gguf: Path, *, threads: int, context_tokens: int, queue_limit: int) -> "LlamaGenerator":
-        """`queue_limit`: requests that may wait behind the running one. Raises ModelError when the file is missing."""
+    def open(cls, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int) -> "LlamaGenerator":
+        """`sha256`: of the file, as the registry has checked it; `queue_limit`: requests that may wait behind the
+        running one. Raises ModelError when the file is missing.
+        """
         if not gguf.is_file():
             hint = "Bundled models are made by `make models`."
             raise ModelError(f"{gguf.name}: the model file is missing", code="model_missing", hint=hint)
-        return cls(gguf, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit)
+        return cls(gguf, sha256=sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit)
 
     @property
     def name(self) -> str:
@@ -70,10 +72,8 @@ class LlamaGenerator:
 
     @property
     def fingerprint(self) -> str:
-        if not self._fingerprint:
-            parts = (file_sha256(self._path), str(self._wanted_context), str(CHUNK))
-            self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-        return self._fingerprint
+        parts = (self._sha256, str(self._wanted_context), str(CHUNK), VALUES)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     @property
     def context_tokens(self) -> int:
@@ -145,8 +145,6 @@ class LlamaGenerator:
 
     def _own(self) -> None:
         """The owner thread: one job after another until close()."""
-        with contextlib.suppress(PermissionError):  # a seccomp filter may forbid it; then it runs at normal priority
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._waiting or self._closing)
@@ -193,6 +191,7 @@ class LlamaGenerator:
         while done < len(tokens):
             if reason := self._stop_reason(job):
                 return Generated("", Usage(done, 0), reason)
+            native.set_threads(self._spare.threads(looks=LOOKS))
             native.decode(tokens[done : done + CHUNK])
             done += CHUNK
         stream = TextStream(job.request.stop, job.on_text)
@@ -204,6 +203,7 @@ class LlamaGenerator:
                     reason = stopped
                     break
                 token = native.sample(sampler)
+                native.set_threads(self._spare.threads())
                 if token is None or stream.add(native.piece(token)):
                     reason = "stop"
                     break
@@ -212,6 +212,7 @@ class LlamaGenerator:
                     native.decode([token])
         finally:
             native.free_sampler(sampler)
+            GENERATED_TOKENS.inc(written)
         return Generated(stream.finish(), Usage(len(tokens), written), reason)
 
     def _stop_reason(self, job: _Job) -> str | None:

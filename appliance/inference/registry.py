@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from appliance.errors import Conflict, InvalidRequest, ModelError, NotFound
 from appliance.inference.files import file_sha256
-from appliance.inference.inspect_model import TOKENIZER_FILE, ModelKind, check_embedder, check_generator, model_kind
+from appliance.inference.inspect_model import TOKENIZER_FILE, ModelKind, check, model_kind
 
 LOCK = "models.lock.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -108,9 +108,7 @@ class ModelRegistry:
         model = next(iter(copies.values()))
         if tokenizer is not None:
             copies[f"{name}.{TOKENIZER_FILE}"] = _copy(tokenizer, folder / "tokenizer" / tokenizer.name)
-            check_embedder(*copies.values())
-        else:
-            check_generator(model)
+        check(*copies.values())
         entry: dict[str, Any] = {
             "name": name,
             "file": f"{name}{suffix}",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from appliance.errors import InvalidRequest
 from appliance.inference.text_stream import TextStream
+from appliance.telemetry.metrics import GENERATED_TOKENS
 from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage
 
 
@@ -74,6 +75,7 @@ class ScriptedGenerator:
             written += 1
             if stream.add(word.encode()):
                 break
+        GENERATED_TOKENS.inc(written)
         return Generated(stream.finish(), Usage(prompt_tokens, written), reason)
 
     def _answer(self, messages: Sequence[Mapping[str, str]]) -> str:

@@ -77,7 +77,7 @@ class Embedding:
             unit.left -= 1
             if not unit.left:
                 outgoing.put(unit, 0)
-        progress.advance(part)
+        progress.advance(part, len(batch))
 
     def _embed(self, batch: list[Passage]) -> list[PassageVectors | DocumentError]:
         """One result a passage; what the model refuses costs its own document only.

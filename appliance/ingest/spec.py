@@ -81,7 +81,8 @@ class DeadDocument:
 class TaskStatus:
     """A task as seen from outside. Times in seconds since the epoch; `total` and `done` count files.
 
-    `failed` holds the first 100 by source, `failed_count` counts all. `rate_per_s` is files a second.
+    `failed` holds the first 100 by source, `failed_count` counts all. `rate_per_s` is files a second,
+    `chunks_per_s` what the model embeds now.
     """
 
     id: str
@@ -101,6 +102,7 @@ class TaskStatus:
     failed_count: int
     error: str | None
     rate_per_s: float | None = None
+    chunks_per_s: float | None = None
     eta_s: float | None = None
 
 

@@ -30,6 +30,7 @@ def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], liv
         failed_count=failed_count,
         error=task.error,
         rate_per_s=rate,
+        chunks_per_s=live.progress.chunks_per_s if live else None,
         eta_s=max(0.0, task.total - task.done - partial) / rate if rate else None,
     )
 

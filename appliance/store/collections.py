@@ -42,7 +42,7 @@ def require(connection: apsw.Connection, name: str) -> Collection:
     if found is None:
         raise NotFound(
             f"There is no collection {name!r}.",
-            code="collection_not_found",
+            code="unknown_collection",
             hint="Ingest documents into it first, or choose one of the collections that exist.",
         )
     return found

@@ -288,6 +288,6 @@ def _info(row: tuple[Any, ...]) -> DocumentInfo:
 def _no_document(document_id: int) -> NotFound:
     return NotFound(
         f"There is no document {document_id}.",
-        code="document_not_found",
+        code="unknown_document",
         hint="It may have been deleted; `rag-appliance documents list` shows those that exist.",
     )

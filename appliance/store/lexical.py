@@ -113,7 +113,7 @@ class _Scan:
                 for chunk, score in self._top(f"({_any(rare)}) AND ({_any(common)})"):
                     best[chunk] = max(score, best.get(chunk, score))
             rows = sorted(best.items(), key=lambda row: (-row[1], row[0]))[: self.k]
-            bound = sum(term.idf * (K1 + 1) for term in common)
+            bound = sum(term.term.count * term.idf * (K1 + 1) for term in common)
             exact = not common or (len(rows) == self.k and rows[-1][1] >= bound)
             if exact or (rows and (self.eligible is None or len(rows) == self.k)):
                 return LexicalResult(tuple(rows), exact)
@@ -149,7 +149,8 @@ def _within(budget: int, terms: Sequence[_Weighted]) -> int:
 
 
 def _any(terms: Sequence[_Weighted]) -> str:
-    return " OR ".join(term.term.expression for term in terms)
+    """A word the question repeats is repeated here: BM25's query term frequency, each occurrence adding its score."""
+    return " OR ".join(" OR ".join([term.term.expression] * term.term.count) for term in terms)
 
 
 def _rows_of(term: Term, counts: dict[str, int]) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,7 +42,7 @@ class Envelope:
 
     def __init__(self, inner: ASGIApp, settings: Settings) -> None:
         self._inner = inner
-        self._hosts = _allowed_hosts(settings.host)
+        self._hosts = _allowed_hosts(settings.host, settings.allowed_hosts)
         self._limit = settings.query_concurrency + BESIDE_QUESTIONS
         self._in_flight = 0
         self._seconds: dict[tuple[str, str, str], Histogram] = {}  # bounded: methods x routes x status classes
@@ -88,7 +88,7 @@ class Envelope:
             shown = host[:100]
             return MisdirectedRequest(
                 f"This server is not known as {shown!r}.",
-                hint="Use its address or the configured host name (setting host); a proxy should set Host to it.",
+                hint="Use its address, or add the name to the setting allowed_hosts.",
             )
         site = header(scope, b"sec-fetch-site")
         origin = header(scope, b"origin").decode("latin-1")
@@ -153,9 +153,9 @@ class _Sent:
         await self._send(message)
 
 
-def _allowed_hosts(configured: str) -> frozenset[str]:
+def _allowed_hosts(configured: str, more: Sequence[str]) -> frozenset[str]:
     """Names under which this server may be asked for; addresses are always allowed, a rebound name is not one."""
-    names = {"localhost", configured.lower()}
+    names = {"localhost", configured.lower(), *more}
     if not _is_loopback(configured):
         names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
     return frozenset(names)

@@ -54,6 +54,7 @@ class TaskBody(msgspec.Struct, frozen=True):
     total: int
     done: int
     rate_per_s: float | None
+    chunks_per_s: float | None
     eta_s: float | None
     error: str | None
     result: ResultBody
@@ -107,6 +108,7 @@ def task_body(task: TaskStatus) -> TaskBody:
         total=task.total,
         done=task.done,
         rate_per_s=task.rate_per_s,
+        chunks_per_s=task.chunks_per_s,
         eta_s=task.eta_s,
         error=task.error,
         result=result,

@@ -149,6 +149,18 @@ def test_progress_rate() -> None:
     assert 0.5 * files / 0.6 < rate < 2 * files / 0.6
 
 
+def test_progress_within_a_large_document() -> None:
+    progress = Progress()
+    progress.settle(10, 0)
+    time.sleep(0.3)
+    progress.advance(0.001, 30)
+    assert progress.rate_per_s is not None
+    assert progress.rate_per_s > 10  # the long view: small files before it count too
+    assert progress.chunks_per_s is not None
+    assert 20 < progress.chunks_per_s < 110
+    assert progress.partial == 0.001
+
+
 def test_the_version_changes_with_all_that_matters() -> None:
     versions = {
         intake_version(HashEmbedder(16), 200, {}),

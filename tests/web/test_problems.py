@@ -1,5 +1,6 @@
 """One error shape: problem+json of RFC 9457 with code, hint and query id, on every route and for every cause."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -128,6 +129,16 @@ def test_foreign_host_names_are_refused(service: Service, host: str) -> None:
 def test_own_names_are_served(service: Service, host: str) -> None:
     with service.client() as client:
         assert client.get("/documents", headers={"Host": host}).status_code == 200
+
+
+def test_allowed_hosts_are_served(open_service: Callable[..., Service]) -> None:
+    with open_service(allowed_hosts=["RAG.example.org"]).client() as client:
+        for host in ("rag.example.org", "Rag.Example.org:8443"):
+            assert client.get("/documents", headers={"Host": host}).status_code == 200
+            same = {"Host": host, "Origin": f"https://{host}"}
+            assert client.get("/documents", headers=same).status_code == 200
+        for host in ("example.org", "x.rag.example.org"):
+            assert client.get("/documents", headers={"Host": host}).status_code == 421
 
 
 def test_foreign_host_gets_the_same_shape(service: Service) -> None:
