@@ -199,5 +199,5 @@ def _label(name: str, origin: str) -> str:
 
 def _describe(item: Any, origins: Mapping[str, str]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
-    message = str(item["msg"])
+    message = str(item["msg"]).removeprefix("Value error, ")
     return f"{_label(name, origins.get(name, 'default'))}: {message[:1].lower()}{message[1:]}, got {item['input']!r}"

@@ -1,5 +1,6 @@
 """Where everything lives below the data directory, and nowhere else."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,3 +66,19 @@ class DataPaths:
                 code="data_directory_unusable",
                 hint="Choose a folder that this user may write (--data-dir or RAG_APPLIANCE_DATA_DIR).",
             ) from error
+
+
+def is_data_directory(folder: bytes) -> bool:
+    """Whether an appliance, this one or another, keeps its data in `folder`: keys and uploads are no documents."""
+    return all(os.path.lexists(os.path.join(folder, name)) for name in (b"appliance.db", b"lock"))  # noqa: PTH118
+
+
+def is_appliance_data(path: bytes) -> bool:
+    """Whether the real `path` is a data directory or lies in one."""
+    real = os.path.realpath(path)
+    while not is_data_directory(real):
+        parent = os.path.dirname(real)  # noqa: PTH120 - bytes
+        if parent == real:
+            return False
+        real = parent
+    return True

@@ -73,13 +73,16 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
 
 
 def _is_heading(text: str, support: Support) -> bool:
-    """Whether it is a title or a section's heading of the passages, or a fragment that reads like one."""
+    """Whether it is a title or a heading of the passages, a path of them, or a fragment that reads like one."""
     own = [word.lower() for word in words(text)]
-    if len(own) < LEAST_WORDS and not _ENDED.search(text) and not _DIGIT.search(text):
+    ended = _ENDED.search(text) is not None
+    if len(own) < LEAST_WORDS and not ended and not _DIGIT.search(text):
         return True
-    chunks = {item.hit.chunk.id: item.hit.chunk for item in support.sentences}.values()
-    headings = {heading for chunk in chunks for heading in (chunk.title, *chunk.section.split(" > "))}
-    return any(own == [word.lower() for word in words(heading)] for heading in headings)
+    for title, section in {(item.hit.chunk.title, item.hit.chunk.section) for item in support.sentences}:
+        parts = [[word.lower() for word in words(part)] for part in (title, *section.split(" > "))]
+        if own in parts or (not ended and set(own) <= {word for part in parts for word in part}):
+            return True
+    return False
 
 
 def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:

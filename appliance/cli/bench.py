@@ -1,6 +1,11 @@
 """`bench`: the benchmarks of the source tree, run against this host."""
 
 import importlib
+import os
+import platform
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +13,13 @@ from typing import Any
 
 import rich_click as click
 
+from appliance import __version__
 from appliance.cli.invocation import Invocation, command, group
 from appliance.cli.output import print_json, print_table
 from appliance.cli.problem import Problem
+from appliance.config import Settings
 from appliance.paths import PACKAGE
+from appliance.telemetry import log
 
 bench = group("bench", "Measure retrieval, answers, load and ingestion on this host.")
 
@@ -28,7 +36,24 @@ def _module(name: str) -> Any:
                       hint="Benchmarks are part of the source tree; run them from a checkout.") from error  # fmt: skip
 
 
+def _settings(invocation: Invocation) -> Settings:
+    """The settings in force; the log keeps to errors, so that a benchmark prints its figures alone."""
+    loaded = invocation.settings()
+    log.configure("error", loaded.settings.log_format)
+    return loaded.settings
+
+
+def _host() -> dict[str, str]:
+    """What figures depend on: the program, its commit in a checkout, the processor."""
+    command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short", "HEAD"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout if shutil.which("git") else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE)
+    processor = f"{model.group(1) if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    return {"version": __version__, "commit": told.strip() or "unknown", "processor": processor}
+
+
 def _show(invocation: Invocation, result: dict[str, Any]) -> None:
+    result = {**result, **_host()}
     if invocation.as_json:
         print_json(result)
         return
@@ -53,14 +78,14 @@ def _data(required: bool, told: str) -> Callable[[Any], Any]:
 @_data(True, "Data set in BEIR form: corpus.jsonl, queries.jsonl, qrels/test.tsv; or a folder of such folders.")
 def retrieval(invocation: Invocation, data: Path) -> None:
     """nDCG@10, recall@100 and latency of hybrid, dense and keyword search on a judged data set."""
-    _show(invocation, _module("retrieval").run(data, invocation.settings().settings))
+    _show(invocation, _module("retrieval").run(data, _settings(invocation)))
 
 
 @command("answers", group=bench, examples=["bench answers --data squad2 --json"])
 @_data(True, "SQuAD 2.0 file, or its folder.")
 def answers(invocation: Invocation, data: Path) -> None:
     """How often the answer is right, and how often it is rightly declined."""
-    _show(invocation, _module("answers").run(data, invocation.settings().settings))
+    _show(invocation, _module("answers").run(data, _settings(invocation)))
 
 
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
@@ -68,7 +93,7 @@ def answers(invocation: Invocation, data: Path) -> None:
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")
 def load(invocation: Invocation, data: Path | None, seconds: float) -> None:
     """Questions a second and latency over HTTP, cached and not, of a server started for it."""
-    _show(invocation, _module("load").bench_load(invocation.settings().settings, data, seconds=seconds))
+    _show(invocation, _module("load").bench_load(_settings(invocation), data, seconds=seconds))
 
 
 @command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])
@@ -77,5 +102,5 @@ def load(invocation: Invocation, data: Path | None, seconds: float) -> None:
 @click.option("--no-memory", is_flag=True, help="Leave out the measurement of memory (20,000 passages).")
 def ingest(invocation: Invocation, data: Path | None, documents: int, no_memory: bool) -> None:
     """Documents and chunks a second, beside what the embedding model alone can do on this host; and memory."""
-    settings = invocation.settings().settings
+    settings = _settings(invocation)
     _show(invocation, _module("ingest").run(data, settings, documents=documents, memory=not no_memory))

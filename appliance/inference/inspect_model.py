@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import appliance
-from appliance.errors import ApplianceError, ModelError
+from appliance.errors import InvalidRequest, ModelError
 from appliance.inference.embed import OnnxEmbedder
 from appliance.inference.llama_native import CHUNK, NativeModel
 
@@ -21,6 +21,7 @@ GGUF_MAGIC = b"GGUF"
 GGUF_VERSIONS = (2, 3)
 TRIAL_S = 300  # a large file on a slow disk
 SPARE_BYTES = 2 * 1024**3  # for everything but the weights
+CHILD = "import sys; from appliance.inference.inspect_model import main; sys.exit(main(sys.argv[1:]))"
 REFUSED = 3  # exit status of the child when the error is on its standard output
 
 
@@ -49,7 +50,8 @@ def check(model: Path, tokenizer: Path | None = None) -> None:
     A file may make llama.cpp abort or onnxruntime take all memory: that costs the child and is reported like any fault.
     Raises ModelError naming the file.
     """
-    command = [sys.executable, "-m", __name__, str(model), *([str(tokenizer)] if tokenizer else [])]
+    files = [str(path.resolve()) for path in (model, tokenizer) if path is not None]
+    command = [sys.executable, "-c", CHILD, *files]
     root = str(Path(appliance.__file__).resolve().parents[1])
     environment = {"PYTHONPATH": root, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -85,6 +87,8 @@ def try_generator(model: Path) -> None:
         sampler = native.sampler(0)
         native.sample(sampler)
         native.free_sampler(sampler)
+    except InvalidRequest as error:
+        raise ModelError(f"{model.name}: {error}", code="model_foreign") from error
     finally:
         native.close()
 
@@ -105,11 +109,7 @@ def main(arguments: Sequence[str]) -> int:
             try_embedder(model, tokenizer[0])
         else:
             try_generator(model)
-    except ApplianceError as error:
+    except ModelError as error:
         sys.stdout.write(json.dumps({"message": str(error), "code": error.code, "hint": error.hint}))
         return REFUSED
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

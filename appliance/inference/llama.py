@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import ApplianceError, InvalidRequest, ModelError, Overloaded
-from appliance.inference.llama_native import CHUNK, VALUES, NativeModel
+from appliance.inference.llama_native import CHUNK, NativeModel
 from appliance.inference.spare_cores import SpareCores
 from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
@@ -39,7 +39,8 @@ class _Job:
 class LlamaGenerator:
     """A GGUF model behind one owner thread. Nothing is loaded before the first use; safe for concurrent callers.
 
-    It computes with at most `threads`, fewer while other programs keep the cores busy; what it writes is the same.
+    It computes with at most `threads`, fewer while other programs keep the cores busy. Where two words are about
+    equally likely, the number of threads may decide between them: only with one is every answer reproducible.
     """
 
     def __init__(self, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int) -> None:
@@ -72,7 +73,7 @@ class LlamaGenerator:
 
     @property
     def fingerprint(self) -> str:
-        parts = (self._sha256, str(self._wanted_context), str(CHUNK), VALUES)
+        parts = (self._sha256, str(self._wanted_context), str(CHUNK))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     @property

@@ -17,9 +17,6 @@ from appliance.errors import InvalidRequest, ModelError
 CHUNK = 256  # prompt tokens a decode call; also the grain at which a repeated prefix is kept
 SEED = 20_240_601
 TOP_K, TOP_P, MIN_P = 40, 0.95, 0.05  # llama.cpp's own defaults, used above temperature 0
-VALUES = "bf16"  # of the cache. With f16, flash attention adds up in another order for every number of threads (logits
-#                  differ by 0.5 and more, so answers do), with any type but the keys' in one order only.
-BF16 = 30  # GGML_TYPE_BF16, which the binding does not name
 ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
 DEFAULT_CONTEXT = 2_048  # when a file does not say what it was trained for
 
@@ -133,7 +130,9 @@ class NativeModel:
         self._held += tokens
 
     def set_threads(self, threads: int) -> None:
-        """Threads of the next decode; the logits do not depend on it."""
+        """Threads of the next decode. For a single token behind 512 others flash attention adds up in another order for
+        every number of threads, so the logits differ a little; those of a prompt do not.
+        """
         self._api.llama_set_n_threads(self._context, threads, threads)
 
     def sampler(self, temperature: float) -> Any:
@@ -161,11 +160,6 @@ class NativeModel:
         token = int(self._api.llama_sampler_sample(sampler, self._context, -1))
         return None if self._api.llama_vocab_is_eog(self._vocab, token) else token
 
-    def logits(self) -> list[float]:
-        """(vocabulary,) Of the next token, after the last decode."""
-        count = int(self._api.llama_vocab_n_tokens(self._vocab))
-        return list(self._api.llama_get_logits_ith(self._context, -1)[:count])
-
     def piece(self, token: int) -> bytes:
         """The bytes of a token: a part of a character at times; nothing for control tokens."""
         size = 64
@@ -192,7 +186,6 @@ class NativeModel:
         parameters.n_batch = parameters.n_ubatch = CHUNK
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.flash_attn_type = self._api.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        parameters.type_v = BF16
         parameters.no_perf = True
         self._context = self._api.llama_init_from_model(self._model, parameters)
         if not self._context:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, InvalidRequest
 from appliance.ingest.names import path_to_bytes, source_of
+from appliance.paths import is_appliance_data, is_data_directory
 
 SKIPPED_FOLDERS = frozenset({b"CVS", b"_darcs", b"__pycache__", b"lost+found"})  # besides hidden ones
 FILES_LIMIT = 1_000_000
@@ -34,8 +35,9 @@ def source_prefix(root: Path, label: str | None) -> str:
 def list_files(root: Path, label: str | None, stopped: Callable[[], bool]) -> Iterator[ListedFile]:
     """Regular files at or below `root`, folder by folder, each sorted by name.
 
-    Hidden files and folders, version control folders, devices, sockets and pipes are left out. A symbolic link to a
-    file inside `root` is followed, any other is not, so there are no loops and no ways out. Ends early once `stopped`.
+    Hidden files and folders, version control folders, data directories, devices, sockets and pipes are left out. A
+    symbolic link to a file inside `root` is followed, any other is not, so there are no loops and no ways out. Ends
+    early once `stopped`.
 
     Raises OSError when `root` itself cannot be listed, InvalidRequest past FILES_LIMIT.
     """
@@ -87,7 +89,7 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
     if entry.name.startswith(b".") or entry.name in SKIPPED_FOLDERS:
         return False
     try:
-        return entry.is_dir(follow_symlinks=False)
+        return entry.is_dir(follow_symlinks=False) and not is_data_directory(entry.path)
     except OSError:
         return False
 
@@ -102,7 +104,8 @@ def _is_document(entry: os.DirEntry[bytes], root: bytes) -> bool:
     except OSError:
         return False
     target = os.path.realpath(entry.path)
-    return target.startswith(root.rstrip(b"/") + b"/") and b"/." not in target[len(root) :]
+    inside = target.startswith(root.rstrip(b"/") + b"/") and b"/." not in target[len(root) :]
+    return inside and not is_appliance_data(target)
 
 
 def explain(error: Exception) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.ingest.names import absolute_path, path_from_bytes, path_to_bytes
+from appliance.paths import is_appliance_data
 from appliance.types import Metadata, MetadataValue
 
 METADATA_FIELDS = 100
@@ -164,6 +165,12 @@ def check_spec(spec: IngestSpec) -> IngestSpec:
             code="path_not_found",
             hint="Check the path; it must be on the host of the appliance and readable by its user.",
         ) from error
+    if is_appliance_data(path_to_bytes(path)):
+        raise InvalidRequest(
+            f"{str(path)!a} belongs to the data directory of an appliance.",
+            code="own_data",
+            hint="It holds keys and uploads, not documents; name another folder.",
+        )
     return IngestSpec(spec.collection, path, (), spec.sync, spec.metadata, spec.label)
 
 

@@ -10,6 +10,7 @@ import watchfiles
 
 from appliance.errors import ApplianceError
 from appliance.ingest.listing import SKIPPED_FOLDERS
+from appliance.paths import is_appliance_data
 
 SETTLE_MS = 1_600  # longest time that one burst of changes is collected
 QUIET_MS = 400  # a burst ends after so long without a change
@@ -57,9 +58,11 @@ def watch(root: Path, on_change: Callable[[int], None], stop: StopSign) -> None:
 
 
 def is_followed(root: Path, path: str) -> bool:
-    """Whether ingestion would take a file at `path` (a hidden or version control folder on the way rules it out)."""
+    """Whether ingestion would take a file at `path` (no hidden, version control or data folder on the way)."""
     inside = os.path.relpath(path, root)
     parts = Path(inside).parts
+    if is_appliance_data(os.fsencode(path)):
+        return False
     return not any(part.startswith(".") and part != "." for part in parts) and not any(
         os.fsencode(part) in SKIPPED_FOLDERS for part in parts[:-1]
     )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,19 @@ def test_a_torn_gguf_is_not_added(registry: ModelRegistry, bundled: Path, tmp_pa
         (tmp_path / "torn.gguf").write_bytes(stream.read(40_000_000))
     with pytest.raises(ModelError, match=r"torn\.gguf"):
         registry.add(tmp_path / "torn.gguf", name="torn")
+
+
+def test_a_gguf_that_makes_llama_cpp_abort_costs_a_child(
+    registry: ModelRegistry, bundled: Path, tmp_path: Path
+) -> None:
+    content = bytearray((bundled / GGUF).read_bytes())
+    key = b"llama.attention.layer_norm_rms_epsilon"
+    value = content.index(key) + len(key) + 4  # behind the key stands the value's type
+    content[value : value + 4] = struct.pack("<f", -1.0)  # llama.cpp asserts that it is not below 0
+    (tmp_path / "abort.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match=r"abort\.gguf.*SIGABRT"):
+        registry.add(tmp_path / "abort.gguf")
+    assert "abort" not in [model.name for model in registry.list()]
 
 
 @pytest.mark.parametrize("name", ["../evil", "", ".hidden", "a/b", "x" * 101])

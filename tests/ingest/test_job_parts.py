@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.errors import TooManyRequests
+from appliance.errors import InvalidRequest, TooManyRequests
 from appliance.inference.hash_embed import HashEmbedder
 from appliance.ingest.breaker import Stopped
 from appliance.ingest.channel import Channel, Crew
 from appliance.ingest.listing import list_files
 from appliance.ingest.names import clean_name, path_from_bytes, source_of
 from appliance.ingest.progress import Progress
-from appliance.ingest.spec import IngestSpec, SpooledFile, decode_spec, encode_spec
+from appliance.ingest.spec import IngestSpec, SpooledFile, check_spec, decode_spec, encode_spec
 from appliance.ingest.version import intake_version
 from appliance.ingest.watch import is_followed, watch
 
@@ -70,6 +70,23 @@ def test_listing_is_ordered_and_ends_when_told(tmp_path: Path) -> None:
     names = [listed.source for listed in list_files(tmp_path, "docs", lambda: False)]
     assert names == ["docs/z.txt", "docs/a/3.txt", "docs/b/1.txt", "docs/b/2.txt"]
     assert list(list_files(tmp_path, None, lambda: True)) == []
+
+
+def test_the_data_directory_of_an_appliance_is_never_taken_in(tmp_path: Path) -> None:
+    data = tmp_path / "home/rag-data"
+    (data / "spool").mkdir(parents=True)
+    for name in ("appliance.db", "lock", "server.json", "spool/upload.txt"):
+        (data / name).write_text("secret")
+    (tmp_path / "home/letter.txt").write_text("x")
+    (tmp_path / "home/key.txt").symlink_to(data / "server.json")
+    assert [listed.source for listed in list_files(tmp_path / "home", "docs", lambda: False)] == ["docs/letter.txt"]
+    assert not is_followed(tmp_path, str(data / "spool/upload.txt"))
+    assert is_followed(tmp_path, str(tmp_path / "home/letter.txt"))
+    (tmp_path / "link").symlink_to(data)
+    for path in (data, data / "server.json", data / "spool", tmp_path / "home/key.txt", tmp_path / "link"):
+        with pytest.raises(InvalidRequest) as refused:
+            check_spec(IngestSpec(directory=path))
+        assert refused.value.code == "own_data"
 
 
 def test_listing_of_a_very_deep_folder_says_so(tmp_path: Path) -> None:
