@@ -47,7 +47,7 @@ def test_all_mistakes_are_told_at_once(config: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("content", ["a: [", "- 1", "\x00", "just words"])
 def test_a_file_that_is_no_configuration(config: Path, content: str) -> None:
     config.write_text(content)
-    with pytest.raises(ConfigError, match="rag.yaml"):
+    with pytest.raises(ConfigError, match=r"rag\.yaml"):
         load_settings({}, config)
 
 
