@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -17,9 +17,10 @@ from appliance import __version__
 from appliance.cli.invocation import Invocation, command, group
 from appliance.cli.output import print_json, print_table
 from appliance.cli.problem import Problem
-from appliance.config import Settings
 from appliance.paths import PACKAGE
-from appliance.telemetry import log
+
+if TYPE_CHECKING:
+    from appliance.config import Settings
 
 bench = group("bench", "Measure retrieval, answers, load and ingestion on this host.")
 
@@ -36,8 +37,10 @@ def _module(name: str) -> Any:
                       hint="Benchmarks are part of the source tree; run them from a checkout.") from error  # fmt: skip
 
 
-def _settings(invocation: Invocation) -> Settings:
+def _settings(invocation: Invocation) -> "Settings":
     """The settings in force; the log keeps to errors, so that a benchmark prints its figures alone."""
+    from appliance.telemetry import log
+
     loaded = invocation.settings()
     log.configure("error", loaded.settings.log_format)
     return loaded.settings

@@ -262,13 +262,13 @@ def test_a_server_killed_leaves_nothing_in_the_way(data: Path, docs: Path) -> No
 def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(60):
+    for number in range(2000):
         words = " ".join(f"word{number}x{place}" for place in range(60))
         (folder / f"{number}.txt").write_text(f"Number {number}. {words}", encoding="utf-8")
     process = start(data, "ingest", str(folder))
     assert process.stderr is not None
     seen = ""
-    while "/60 documents" not in seen:  # the first line of progress
+    while "/2000 documents" not in seen:  # the first line of progress
         line = process.stderr.readline()
         assert line, seen
         seen += line
@@ -280,5 +280,5 @@ def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Pat
     task_id = errors.split("tasks show ")[1].split()[0]
     done = told(data, "tasks", "show", task_id, "--follow")
     assert done["state"] == "SUCCESS"
-    assert done["total"] == 60
-    assert len(told(data, "documents", "list", "--limit", "1000")["documents"]) == 60
+    assert done["total"] == 2000
+    assert [one["documents"] for one in told(data, "collections", "list")["collections"]] == [2000]
