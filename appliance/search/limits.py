@@ -21,5 +21,7 @@ def check_query(query: Query, settings: Settings) -> None:
         )
     if query.alpha is not None and not 0 <= query.alpha <= 1:
         raise InvalidRequest(
-            f"alpha is {query.alpha}; it must be from 0 (keywords only) to 1 (meaning only).", code="invalid_alpha"
+            f"alpha is {query.alpha}; it must be from 0 (keywords only) to 1 (meaning only).",
+            code="invalid_alpha",
+            hint="Leave it out to let the appliance choose.",
         )
