@@ -82,3 +82,12 @@ def is_appliance_data(path: bytes) -> bool:
             return False
         real = parent
     return True
+
+
+def sync_path(path: Path) -> None:
+    """Make a file's content, or a folder's entries, durable (fsync(2)). Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from appliance.errors import Conflict, InvalidRequest, ModelError, NotFound
 from appliance.inference.files import file_sha256
 from appliance.inference.inspect_model import TOKENIZER_FILE, ModelKind, check, model_kind
+from appliance.paths import sync_path
 
 LOCK = "models.lock.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -135,9 +136,9 @@ class ModelRegistry:
         text = json.dumps({"format": 1, "files": [*entries, *extra, entry]}, indent=2)
         temporary = self._added / f".{LOCK}.part"
         temporary.write_text(text + "\n", "utf-8")
-        _sync(temporary)
+        sync_path(temporary)
         temporary.replace(self._added / LOCK)
-        _sync(self._added)
+        sync_path(self._added)
 
     def _check_once(self, path: Path, expected: str) -> None:
         """check_file, unless this very file (path, inode, size, time) has passed in this process."""
@@ -229,11 +230,3 @@ def _copy(source: Path, target: Path) -> Path:
         reason = error.strerror or str(error)
         raise ModelError(f"{source.name}: cannot be copied ({reason})", code="model_unreadable") from error
     return target
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

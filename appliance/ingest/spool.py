@@ -13,6 +13,7 @@ from typing import BinaryIO
 from appliance.errors import DiskFull, InvalidRequest, StorageError, TooLarge
 from appliance.ingest.names import clean_name
 from appliance.ingest.spec import SpooledFile
+from appliance.paths import sync_path
 
 BLOCK_BYTES = 1 << 20
 UPLOAD_FILES = 10_000
@@ -44,8 +45,8 @@ class UploadSpool:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             size = self._write(name, path, content)
-            _sync_folder(self._folder)
-            _sync_folder(self._folder.parent)
+            sync_path(self._folder)
+            sync_path(self._folder.parent)
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError):
@@ -153,14 +154,6 @@ def _blocks(content: Iterable[bytes] | BinaryIO) -> Iterator[bytes]:
         return
     while block := read(BLOCK_BYTES):
         yield block
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(folder: Path) -> int:

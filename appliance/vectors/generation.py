@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.paths import sync_path
 from appliance.types import Ids
 from appliance.vectors import graph as graphs
 from appliance.vectors.graph import Graph
@@ -96,7 +97,7 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     try:
         path = beside / "hnsw.bin"
         expected = graph.save(path)
-        _sync(path)
+        sync_path(path)
         if path.stat().st_size != expected:  # hnswlib does not look whether its writes succeed
             raise OSError(28, "the graph file is shorter than it should be; the disk may be full", str(path))
         _write_synced(beside / "manifest.json", json.dumps(asdict(_manifest(graph, fingerprint, path))))
@@ -104,10 +105,10 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    _sync(directory)
+    sync_path(directory)
     _write_synced(directory / f"{CURRENT}.new", str(number))
     (directory / f"{CURRENT}.new").replace(directory / CURRENT)
-    _sync(directory)
+    sync_path(directory)
     for old in existing[KEPT - 1 :]:
         shutil.rmtree(directory / str(old), ignore_errors=True)
     return number
@@ -145,11 +146,3 @@ def _write_synced(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
