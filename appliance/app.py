@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,22 +16,21 @@ from appliance import __version__
 from appliance.answer import PROMPT_VERSION, Answering
 from appliance.answer import answer as answer_question
 from appliance.cache import AnswerCache
+from appliance.collections import Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
-from appliance.errors import ApplianceError, InvalidRequest, ModelError, NotFound, Unauthenticated
+from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.inference import ModelRegistry, open_embedder, open_generator
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import Retrieval
 from appliance.search import search as search_collection
 from appliance.search.limits import check_query
-from appliance.store import Collection, Store
+from appliance.store import Store
 from appliance.types import Answer, CancelToken, Claim, Embedder, Generator, Principal, Query, Role, SearchResult
-from appliance.vectors import CollectionIndex
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_COLLECTION = "default"
 LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
 
 
@@ -54,11 +52,8 @@ class Appliance:
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
         self.first_key: str | None = None
         self._parts = parts
-        self._indexes: dict[str, CollectionIndex] = {}
-        self._index_lock = threading.Lock()
         self._asked = 0  # questions being worked on: ingestion gives way to them
         self._asked_lock = threading.Lock()
-        self._published: dict[str, int] = {}
         self._open_parts()
 
     @classmethod
@@ -85,15 +80,16 @@ class Appliance:
         parts.callback(self.store.close)
         self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
         parts.callback(self.cache.close)
-        parts.callback(self._close_indexes)
+        self.collections = Collections(self.store, self.embedder, self.paths.index, settings)
+        parts.callback(self.collections.close)
         self._first_start()
-        self._retrieval = Retrieval(self.store, self.embedder, self.index)
+        self._retrieval = Retrieval(self.store, self.embedder, self.collections.index)
         self._answering = Answering(
             self.store, self.embedder, self.generator, settings.abstain_below, settings.answer_tokens
         )
         self.ingestion = Ingestion(
-            *(self.store, self.embedder, self.index, self.paths.spool, settings),
-            changed=self._publish,
+            *(self.store, self.embedder, self.collections.index, self.paths.spool, settings),
+            changed=self.collections.publish,
             busy=lambda: self._asked > 0,
         )
         self.ingestion.start()
@@ -121,12 +117,9 @@ class Appliance:
         return generator
 
     def _first_start(self) -> None:
-        self.store.documents.ensure_collection(DEFAULT_COLLECTION, self.embedder.fingerprint, self.embedder.dimensions)
         if self.settings.auth == "keys" and self.store.keys.empty():
             _, self.first_key = self.store.keys.create("first admin", Role.ADMIN)
-        for collection in self.store.documents.collections():
-            if collection.embedder == self.embedder.fingerprint:
-                self.index(collection.name)
+        self.collections.open_all()
 
     def close(self) -> None:
         """Stop the work and close every part, the last opened first."""
@@ -166,7 +159,7 @@ class Appliance:
         Raises InvalidRequest, NotFound.
         """
         check_query(query, self.settings)
-        self.index(query.collection)
+        self.collections.index(query.collection)
         with self._asking():
             return search_collection(query, self._retrieval)
 
@@ -200,61 +193,14 @@ class Appliance:
             return None
         parts = {
             "question": " ".join(query.text.split()),
-            "collection": (query.collection, self._published.get(query.collection, 0)),
-            "parameters": (query.k, query.alpha, query.mode, asdict(query.filters) if query.filters else None),
+            "collection": (query.collection, self.collections.published(query.collection)),
+            "parameters": {**asdict(query), "text": None, "principal": None},
             "models": (self.embedder.fingerprint, self.generator.fingerprint if self.generator else ""),
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
 
-    # --- collections -------------------------------------------------------------------------------------------------
-
-    def collections(self) -> list[Collection]:
-        return self.store.documents.collections()
-
-    def index(self, collection: str) -> CollectionIndex:
-        """The vector index of a collection, opened on first use.
-
-        Raises NotFound for an unknown collection, Conflict for one made with another embedding model.
-        """
-        opened = self._indexes.get(collection)
-        if opened is not None:
-            return opened
-        with self._index_lock:
-            if collection not in self._indexes:
-                self._indexes[collection] = self._open_index(collection)
-                self._publish(collection)
-            return self._indexes[collection]
-
-    def _open_index(self, name: str) -> CollectionIndex:
-        collection = self._collection(name)
-        self.store.documents.ensure_collection(name, self.embedder.fingerprint, self.embedder.dimensions)
-        return CollectionIndex.open(
-            self.paths.index / str(collection.id),
-            self.store.documents.vector_source(name),
-            dimensions=collection.dimensions,
-            fingerprint=collection.embedder,
-            exact_scan_below=self.settings.exact_scan_below,
-            threads=self.settings.threads,
-        )
-
-    def _collection(self, name: str) -> Collection:
-        collection = self.store.documents.collection(name)
-        if collection is None:
-            raise NotFound(
-                f"There is no collection {name!r}.",
-                code="unknown_collection",
-                hint="`collections list` shows them; ingesting into a new name makes one.",
-            )
-        return collection
-
-    def _publish(self, collection: str) -> None:
-        """Rows and index agree again: questions from now on are asked of, and cached under, this version."""
-        self._published[collection] = self.store.documents.version(collection)
-
-    def _close_indexes(self) -> None:
-        for index in self._indexes.values():
-            index.close()
+    # --- documents ---------------------------------------------------------------------------------------------------
 
     def delete_documents(self, document_ids: Sequence[int]) -> list[int]:
         """Delete at once from rows, FTS and vectors; returns the ids that existed."""
@@ -264,36 +210,20 @@ class Appliance:
                 gone.setdefault(self.store.documents.info(document_id).collection, []).append(document_id)
         for collection, ids in gone.items():
             removed = self.store.documents.delete(collection, ids)
-            self.index(collection).remove(removed)
-            self._publish(collection)
+            self.collections.index(collection).remove(removed)
+            self.collections.publish(collection)
         return [document_id for ids in gone.values() for document_id in ids]
-
-    def drop_collection(self, name: str) -> None:
-        """Delete a collection and its index.
-
-        Raises NotFound, InvalidRequest for the default collection.
-        """
-        if name == DEFAULT_COLLECTION:
-            raise InvalidRequest("The default collection cannot be dropped.", hint="Delete its documents instead.")
-        collection = self._collection(name)
-        with self._index_lock:
-            index = self._indexes.pop(name, None)
-            self._published.pop(name, None)
-            self.store.documents.drop_collection(name)
-            if index is not None:
-                index.close()
-            shutil.rmtree(self.paths.index / str(collection.id), ignore_errors=True)
 
     # --- state -------------------------------------------------------------------------------------------------------
 
     def readiness(self) -> dict[str, Component]:
         """Every part by name; only parts that questions need make the appliance unready."""
         return {
-            "database": self._component(lambda: f"{len(self.collections())} collection(s)"),
+            "database": self._component(lambda: f"{len(self.collections.all())} collection(s)"),
             "embedder": self._component(
                 lambda: f"{self.embedder.name}, {self.embedder.embed_query('ready').shape[0]}d"
             ),
-            "index": self._component(lambda: f"{len(self._indexes)} open"),
+            "index": self._component(lambda: f"{self.collections.open_count} open"),
             "ingestion": self._component(self.ingestion.health),
             "generator": Component(
                 self.generator is not None or self.settings.generator == "none", self._generator_detail

@@ -98,7 +98,7 @@ class CheckedBody(msgspec.Struct, frozen=True):
 
 
 def _status(web: Rooms, collection: str) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(web.appliance.index(collection).status(), enc_hook=str)
+    found: dict[str, Any] = msgspec.to_builtins(web.appliance.collections.index(collection).status(), enc_hook=str)
     return {"collection": collection, **found}
 
 
@@ -108,7 +108,7 @@ async def list_indexes(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
 
     def statuses() -> list[dict[str, Any]]:
-        return [_status(web, collection.name) for collection in web.appliance.collections()]
+        return [_status(web, collection.name) for collection in web.appliance.collections.all()]
 
     return reply(IndexesBody(await web.desk.run(statuses)))
 
@@ -123,7 +123,7 @@ async def rebuild_index(request: Request[Any, Any, Any], collection: FromPath[st
     web = rooms(request)
 
     def rebuilt() -> RebuiltBody:
-        web.appliance.index(collection).rebuild()
+        web.appliance.collections.index(collection).rebuild()
         return RebuiltBody(collection, _status(web, collection))
 
     return reply(await web.upkeep.run(rebuilt))
@@ -137,7 +137,7 @@ async def rebuild_index(request: Request[Any, Any, Any], collection: FromPath[st
 async def verify_index(request: Request[Any, Any, Any], collection: FromPath[str]) -> ASGIApp:
     """Compare the vector index of a collection with the database."""
     web = rooms(request)
-    problems = await web.upkeep.run(lambda: web.appliance.index(collection).verify())
+    problems = await web.upkeep.run(lambda: web.appliance.collections.index(collection).verify())
     return reply(CheckedBody(collection, list(problems)))
 
 

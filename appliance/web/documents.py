@@ -178,7 +178,7 @@ async def delete_document(request: Request[Any, Any, Any], document_id: FromPath
 async def list_collections(request: Request[Any, Any, Any]) -> ASGIApp:
     """The collections and how much is in them."""
     web = rooms(request)
-    found = await web.desk.run(web.appliance.collections)
+    found = await web.desk.run(web.appliance.collections.all)
     return reply(
         CollectionsBody(
             [CollectionBody(c.name, c.version, c.embedder, c.dimensions, c.documents, c.chunks) for c in found]
@@ -190,5 +190,5 @@ async def list_collections(request: Request[Any, Any, Any]) -> ASGIApp:
 async def drop_collection(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIApp:
     """Delete a collection with everything in it."""
     web = rooms(request)
-    await web.upkeep.run(lambda: web.appliance.drop_collection(name))
+    await web.upkeep.run(lambda: web.appliance.collections.drop(name))
     return reply(DroppedBody(name))

@@ -1,0 +1,77 @@
+"""The values that flow through the appliance: frozen, slotted, without behaviour beyond what derives from them.
+
+Offsets are character positions (Python `str` indices) into the canonical text of a document, `[start, end)`.
+"""
+
+from appliance.types.access import Principal, Role
+from appliance.types.answers import AbstainReason, Answer, Citation, Claim, Usage
+from appliance.types.arrays import Ids, Matrix, Metadata, MetadataValue, Vector
+from appliance.types.documents import (
+    Block,
+    BlockKind,
+    Chunk,
+    ChunkSpan,
+    Document,
+    DocumentInfo,
+    EmbeddedChunk,
+    NewDocument,
+    Page,
+    ReadDocument,
+    SentenceVectors,
+)
+from appliance.types.filters import AllOf, AnyOf, Comparison, Filter, Not
+from appliance.types.models import (
+    CancelToken,
+    Embedder,
+    Generated,
+    GenerationRequest,
+    Generator,
+    Passage,
+    PassageVectors,
+    TokenSink,
+)
+from appliance.types.questions import Hit, Mode, Query, QueryShape, SearchResult
+
+__all__ = [
+    "AbstainReason",
+    "AllOf",
+    "Answer",
+    "AnyOf",
+    "Block",
+    "BlockKind",
+    "CancelToken",
+    "Chunk",
+    "ChunkSpan",
+    "Citation",
+    "Claim",
+    "Comparison",
+    "Document",
+    "DocumentInfo",
+    "EmbeddedChunk",
+    "Embedder",
+    "Filter",
+    "Generated",
+    "GenerationRequest",
+    "Generator",
+    "Hit",
+    "Ids",
+    "Matrix",
+    "Metadata",
+    "MetadataValue",
+    "Mode",
+    "NewDocument",
+    "Not",
+    "Page",
+    "Passage",
+    "PassageVectors",
+    "Principal",
+    "Query",
+    "QueryShape",
+    "ReadDocument",
+    "Role",
+    "SearchResult",
+    "SentenceVectors",
+    "TokenSink",
+    "Usage",
+    "Vector",
+]

@@ -1,0 +1,64 @@
+"""Answers: claims with their citations, or an abstention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.types.questions import Hit, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """An exact place: `document.text[start:end] == quote`, checked before it leaves."""
+
+    document_id: int
+    source: str
+    title: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One sentence of an answer and the places that hold it up."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    supported: bool
+
+
+class AbstainReason(StrEnum):
+    NO_PASSAGE = "no_passage"
+    WEAK_EVIDENCE = "weak_evidence"
+    FILTERED_OUT = "filtered_out"
+    EMPTY_COLLECTION = "empty_collection"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Claims with citations, or an abstention with its reason. `mode` is the one that was used, not the one asked for.
+
+    `notice` says in a sentence when less was done than asked for (generator busy, nothing generated was supported).
+    """
+
+    claims: tuple[Claim, ...]
+    mode: Mode
+    abstained: bool
+    reason: AbstainReason | None
+    hits: tuple[Hit, ...]  # the passages it rests on or, when it abstains, the nearest ones
+    usage: Usage
+    timings: Mapping[str, float]  # ms by stage
+    notice: str = ""
+
+    @property
+    def text(self) -> str:
+        """The answer as one string, derived from its claims."""
+        return " ".join(claim.text for claim in self.claims)

@@ -1,0 +1,97 @@
+"""What models take and give: protocols, each with several real implementations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from appliance.types.answers import Usage
+from appliance.types.arrays import Matrix, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What an embedder encodes: `context` (title and section) is read before `text` but owns no sentence."""
+
+    context: str
+    text: str
+    sentences: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PassageVectors:
+    """`vector` (dimensions,); `sentences` (s, dimensions): mean of the token outputs over each span, normalised."""
+
+    vector: Vector
+    sentences: Matrix
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors. `fingerprint` changes when vectors may; `max_tokens` includes special tokens."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+
+    def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
+        """Character spans of the model's tokens of `text`, without special tokens and without truncation."""
+        ...
+
+    def embed_query(self, text: str) -> Vector: ...
+
+    def embed_passages(self, passages: Sequence[Passage]) -> list[PassageVectors]:
+        """In the order given; long ones are truncated at `max_tokens`; batch results equal single results."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """`messages` are {"role", "content"}; `deadline` is a `time.monotonic()` value."""
+
+    messages: Sequence[Mapping[str, str]]
+    max_tokens: int
+    deadline: float
+    temperature: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+class CancelToken(Protocol):
+    """Anything like `threading.Event`: the generator stops soon after it is set."""
+
+    def is_set(self) -> bool: ...
+
+
+class TokenSink(Protocol):
+    """Receives text as it is generated, on the generator's thread."""
+
+    def __call__(self, text: str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    text: str
+    usage: Usage
+    finish_reason: str  # stop | length | cancelled | deadline
+
+
+class Generator(Protocol):
+    """Writes text. Raises Overloaded at once when its queue is full, ModelError when the model cannot be used."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def context_tokens(self) -> int: ...
+
+    def count_tokens(self, text: str) -> int: ...
+    def generate(
+        self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None
+    ) -> Generated: ...
+    def close(self) -> None: ...

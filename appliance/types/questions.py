@@ -1,0 +1,61 @@
+"""A question as asked, and the passages that a search found for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.types.arrays import Vector
+from appliance.types.documents import Chunk
+from appliance.types.filters import Filter
+
+
+class Mode(StrEnum):
+    AUTO = "auto"
+    EXTRACTIVE = "extractive"
+    GENERATIVE = "generative"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as asked. `alpha` 0 = keywords only, 1 = meaning only, None = chosen by the shape of the text."""
+
+    text: str
+    collection: str = "default"
+    k: int = 10
+    filters: Filter | None = None
+    alpha: float | None = None
+    mode: Mode = Mode.AUTO
+    principal: str = ""
+
+
+class QueryShape(StrEnum):
+    """What a question looks like; it decides the default `alpha`."""
+
+    IDENTIFIER = "identifier"
+    KEYWORDS = "keywords"
+    SENTENCE = "sentence"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk and why it is here: ranks count from 1, None = not found by that part; scores are that part's own."""
+
+    chunk: Chunk
+    score: float
+    dense_rank: int | None = None
+    lexical_rank: int | None = None
+    dense_score: float | None = None  # cosine
+    lexical_score: float | None = None  # BM25, larger is better
+    rerank_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, and how they were found. `timings` are milliseconds by stage."""
+
+    hits: tuple[Hit, ...]
+    shape: QueryShape
+    alpha: float
+    lexical_exact: bool
+    query_vector: Vector
+    timings: Mapping[str, float]
