@@ -20,6 +20,7 @@ from appliance.collections import Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
+from appliance.faults import reached
 from appliance.inference import ModelRegistry, open_embedder, open_generator
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
@@ -66,6 +67,7 @@ class Appliance:
         paths.create()
         with contextlib.ExitStack() as parts:
             parts.callback(DataLock.acquire(paths.lock, purpose).close)
+            reached("start.locked")
             appliance = cls(loaded, paths, parts)
             appliance._parts = parts.pop_all()
         return appliance
@@ -78,11 +80,13 @@ class Appliance:
         self.generator = self._open_generator()
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
+        reached("start.database_open")
         self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
         parts.callback(self.cache.close)
         self.collections = Collections(self.store, self.embedder, self.paths.index, settings)
         parts.callback(self.collections.close)
         self._first_start()
+        reached("start.collections_open")
         self._retrieval = Retrieval(self.store, self.embedder, self.collections.index)
         self._answering = Answering(
             self.store, self.embedder, self.generator, settings.abstain_below, settings.answer_tokens
@@ -210,7 +214,9 @@ class Appliance:
                 gone.setdefault(self.store.documents.info(document_id).collection, []).append(document_id)
         for collection, ids in gone.items():
             removed = self.store.documents.delete(collection, ids)
+            reached("delete.committed")
             self.collections.index(collection).remove(removed)
+            reached("delete.index_told")
             self.collections.publish(collection)
         return [document_id for ids in gone.values() for document_id in ids]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest, NotFound
+from appliance.faults import reached
 from appliance.store import Collection, Store
 from appliance.types import Embedder
 from appliance.vectors import CollectionIndex
@@ -75,6 +76,7 @@ class Collections:
             index = self._indexes.pop(name, None)
             self._published.pop(name, None)
             self._store.documents.drop_collection(name)
+            reached("delete.collection_dropped")
             if index is not None:
                 index.close()
             shutil.rmtree(self._folder / str(collection.id), ignore_errors=True)

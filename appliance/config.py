@@ -15,10 +15,12 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from appliance import faults
 from appliance.errors import ConfigError
 
 PREFIX = "RAG_APPLIANCE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+FAULT_VARIABLE = PREFIX + "FAULT"  # set by `doctor --torture` alone, for the servers that it starts
 _HOST_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.?)+")
 
 
@@ -151,6 +153,22 @@ def load_settings(
     return LoadedSettings(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
 
 
+def arm_fault(data_dir: Path) -> None:
+    """Arm the fault that the environment asks for, if it does.
+
+    Raises ConfigError for an unknown step, and for a data directory that was not made to be tortured.
+    """
+    fault = os.environ.get(FAULT_VARIABLE)
+    if not fault:
+        return
+    if not (data_dir.parent / faults.MARK).is_file():
+        raise ConfigError([f"{FAULT_VARIABLE} (environment): {data_dir} was not made by `doctor --torture`; unset it"])
+    try:
+        faults.arm(fault)
+    except ValueError as error:
+        raise ConfigError([f"{FAULT_VARIABLE} (environment): {error}"]) from None
+
+
 def _yaml_layer(path: Path | None, problems: list[str]) -> dict[str, Any]:
     if path is None:
         return {}
@@ -176,7 +194,7 @@ def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: 
     found: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in variables.items()
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE and value is not None
+        if name.startswith(PREFIX) and name not in (CONFIG_VARIABLE, FAULT_VARIABLE) and value is not None
     }
     if isinstance(found.get("ingest_roots"), str):
         found["ingest_roots"] = [part for part in found["ingest_roots"].split(os.pathsep) if part]

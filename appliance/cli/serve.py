@@ -18,11 +18,13 @@ def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
 
     from appliance.app import Appliance
     from appliance.cli.client import announce_first_key
+    from appliance.config import arm_fault
     from appliance.telemetry import log
     from appliance.web import serve as serve_http
 
     settings = loaded.settings
     log.configure(settings.log_level, settings.log_format, questions=settings.log_questions)
+    arm_fault(settings.data_dir)
     with Appliance.open(loaded, purpose="serve") as appliance:
         announce_first_key(appliance.first_key)
         return serve_http(appliance)

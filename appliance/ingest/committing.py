@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from appliance.errors import ApplianceError, InvalidRequest
+from appliance.faults import reached
 from appliance.ingest.breaker import Breaker
 from appliance.ingest.channel import Channel
 from appliance.ingest.progress import Progress
@@ -91,6 +92,7 @@ class Committing:
             log.warning("document_refused", code=error.code)
             group[0].fail(error)
             intakes, result = self._breaker.run(commit, self._stopped)
+        reached("ingest.committed")
         self._publish(task.collection, group, result)
         _count(intakes)
 
@@ -111,7 +113,9 @@ class Committing:
             return
         vectors = [chunk.vector for unit in group for draft in unit.drafts for chunk in draft.embedded]
         update_index(self._index, collection, result.removed, result.added, vectors)
+        reached("ingest.index_told")
         self._changed(collection)
+        reached("ingest.published")
 
 
 def update_index(

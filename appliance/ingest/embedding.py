@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from appliance.errors import DocumentError, ModelError
+from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, cause
 from appliance.ingest.channel import Channel
 from appliance.ingest.progress import Progress
@@ -64,6 +65,7 @@ class Embedding:
         self._give_way()
         progress.step = "embedding"
         vectors = self._embed([passage for *_, passage in batch])
+        reached("ingest.batch_embedded")
         part = 0.0
         for (unit, draft, span, _), vector in zip(batch, vectors, strict=True):
             if unit.error is not None:

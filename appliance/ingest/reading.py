@@ -14,6 +14,7 @@ import structlog
 
 from appliance.config import Settings
 from appliance.errors import DocumentError
+from appliance.faults import reached
 from appliance.ingest.breaker import Stopped, cause
 from appliance.ingest.chunk import chunk_document
 from appliance.ingest.names import is_text, path_from_bytes
@@ -74,6 +75,7 @@ class FileReader:
         unit = Unit(item)
         try:
             self._fill(unit, unchanged, stopped)
+            reached("ingest.file_read")
         except DocumentError as error:
             unit.fail(error)
         except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from appliance.errors import DiskFull, InvalidRequest, StorageError, TooLarge
+from appliance.faults import reached
 from appliance.ingest.names import clean_name
 from appliance.ingest.spec import SpooledFile
 from appliance.paths import sync_path
@@ -47,6 +48,7 @@ class UploadSpool:
             size = self._write(name, path, content)
             sync_path(self._folder)
             sync_path(self._folder.parent)
+            reached("ingest.file_spooled")
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError):

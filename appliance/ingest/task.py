@@ -11,6 +11,7 @@ import structlog
 
 from appliance.config import Settings
 from appliance.errors import ApplianceError, DocumentError, StorageError
+from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, Stopped
 from appliance.ingest.channel import Channel, Crew
 from appliance.ingest.committing import Committing, VectorIndex, update_index
@@ -135,6 +136,7 @@ class TaskRun:
             raise Stopped
         self._add(rows)
         self._write(lambda: self._jobs.listed(self.task.seq, complete=complete))
+        reached("ingest.listed")
         self.task = self._jobs.task(self.task.id)
 
     def _listed(self) -> Iterator[tuple[str, bytes, Failure | None]]:
@@ -263,6 +265,7 @@ class TaskRun:
     def _remove(self, documents: list[tuple[str, int]]) -> None:
         store = self._around.store
         removed = self._write(lambda: take_out(store.database, self.task, documents))
+        reached("ingest.gone_removed")
         update_index(self._around.index, self.task.collection, removed, removed[:0], [])
         self._around.changed(self.task.collection)
 

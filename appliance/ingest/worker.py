@@ -13,6 +13,7 @@ import structlog
 
 from appliance.config import Settings
 from appliance.errors import ApplianceError
+from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, Stopped
 from appliance.ingest.committing import VectorIndex
 from appliance.ingest.sandbox import ReaderProcess
@@ -129,6 +130,7 @@ class Ingestion:
             uuid.uuid4().hex, spec.collection, encode_spec(spec), self._spool.upload_of(spec.files), time.time()
         )
         self._jobs.add(task, limit=self._settings.ingest_queue)
+        reached("ingest.task_noted")
         self._wake.set()
         return self.status(task.id)
 
@@ -221,6 +223,7 @@ class Ingestion:
             ledger.run(lambda: self._jobs.begin(task.seq), self._stopping)
             failure = self._outcome(run)
             ledger.run(lambda: self._jobs.finish(task.seq, failure, time.time()), self._stopping)
+            reached("ingest.task_finished")
             log.info("ingestion_task_finished", task=task.id, error=failure)
         except Stopped:
             with contextlib.suppress(ApplianceError):
@@ -272,6 +275,7 @@ class Ingestion:
         keep = self._spool.within_bounds(needed)
         for name in {task.upload, *(name for name, *_ in needed)} - keep:
             self._spool.remove(name)
+            reached("ingest.upload_removed")
 
     def _notify(self) -> None:
         with self._finished:

@@ -15,6 +15,7 @@ import apsw
 import structlog
 
 from appliance.errors import DiskFull, StorageError
+from appliance.faults import reached
 from appliance.store.migrations import migrate
 
 BUSY_MS = 5_000
@@ -115,6 +116,7 @@ class Database:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
+                reached("database.committed")
             except BaseException:
                 if self._writer.in_transaction:  # SQLite has already rolled back after some errors
                     self._writer.execute("ROLLBACK")
@@ -151,6 +153,7 @@ class Database:
         self._writer.set_busy_timeout(RESTART_WAIT_MS)
         try:
             self._writer.wal_checkpoint(mode=mode)
+            reached("database.checkpointed")
         except apsw.BusyError:
             _log.debug("checkpoint_postponed", wal_pages=self._wal_pages)  # the next commit tries again
         except (apsw.FullError, apsw.IOError) as error:

@@ -9,6 +9,7 @@ import apsw
 import numpy as np
 
 from appliance.errors import InvalidRequest, NotFound
+from appliance.faults import reached
 from appliance.store import collections, consistency, filters, rows
 from appliance.store.collections import Collection
 from appliance.store.database import Database, fetch
@@ -141,6 +142,7 @@ class Documents:
             removed = rows.remove_documents(connection, found.id, [number for number in document_ids if _is_id(number)])
             if collections.require(connection, collection).documents != before:
                 collections.changed(connection, found.id)
+            reached("delete.rows_removed")
         return removed
 
     # --- reading documents

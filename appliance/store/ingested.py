@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import apsw
 import numpy as np
 
+from appliance.faults import reached
 from appliance.store import collections, job_rows, rows
 from appliance.store.collections import Collection
 from appliance.store.database import Database
@@ -46,6 +47,7 @@ def take_in(database: Database, task: TaskRow, intakes: Sequence[Intake]) -> Int
             collections.changed(connection, collection.id)
         settled = [intake.settled for intake in intakes]
         job_rows.settle(connection, task, settled, time.time())
+        reached("ingest.rows_written")
     return result
 
 

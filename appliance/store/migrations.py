@@ -6,6 +6,7 @@ from importlib import resources
 import apsw
 
 from appliance.errors import StorageError
+from appliance.faults import reached
 
 APPLICATION_ID = 0x52414741  # "RAGA" in the file header, set by the first migration
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -50,7 +51,9 @@ def migrate(connection: apsw.Connection) -> int:
         try:
             connection.execute(sql)
             connection.execute(f"PRAGMA user_version = {number}")
+            reached("migration.applied")
             connection.execute("COMMIT")
+            reached("migration.committed")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

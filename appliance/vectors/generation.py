@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.faults import reached
 from appliance.paths import sync_path
 from appliance.types import Ids
 from appliance.vectors import graph as graphs
@@ -97,20 +98,26 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     try:
         path = beside / "hnsw.bin"
         expected = graph.save(path)
+        reached("generation.graph_written")
         sync_path(path)
         if path.stat().st_size != expected:  # hnswlib does not look whether its writes succeed
             raise OSError(28, "the graph file is shorter than it should be; the disk may be full", str(path))
         _write_synced(beside / "manifest.json", json.dumps(asdict(_manifest(graph, fingerprint, path))))
+        reached("generation.files_synced")
         beside.rename(directory / str(number))
+        reached("generation.renamed")
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     sync_path(directory)
     _write_synced(directory / f"{CURRENT}.new", str(number))
+    reached("generation.current_written")
     (directory / f"{CURRENT}.new").replace(directory / CURRENT)
     sync_path(directory)
+    reached("generation.switched")
     for old in existing[KEPT - 1 :]:
         shutil.rmtree(directory / str(old), ignore_errors=True)
+    reached("generation.older_removed")
     return number
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 
 from appliance.errors import ApplianceError, DiskFull, StorageError
+from appliance.faults import reached
 from appliance.telemetry.metrics import INDEX_REBUILDS
 from appliance.types import Ids, Matrix, Vector
 from appliance.vectors import build, generation, verify
@@ -208,9 +209,11 @@ class CollectionIndex:
             new = build.anew(self._source, self._form, self._closing)
             if new is None:
                 return  # closing
+            reached("rebuild.built")
             with self._change:
                 build.complete(new, self._source)
                 self._state, self._unsaved, self._generation = new, 1, None
+            reached("rebuild.switched")
             seconds = round(time.monotonic() - started, 1)
             _log.info("index_built", index=self._directory.name, vectors=new.held.count, seconds=seconds)
             if isinstance(new, Graph):

@@ -17,6 +17,7 @@ import uvloop
 
 from appliance.app import Appliance
 from appliance.errors import StorageError
+from appliance.faults import reached
 from appliance.telemetry import log as telemetry_log
 from appliance.web.application import create_app
 
@@ -143,6 +144,7 @@ def _announced(appliance: Appliance, url: str) -> Iterator[str]:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
         beside.rename(path)
+        reached("start.announced")
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.", hint="Check the data directory.") from error
     try:

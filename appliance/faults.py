@@ -1,0 +1,76 @@
+"""Named steps at which the process can be made to end, so that a crash at each of them can be tested.
+
+In ordinary life `reached` does nothing. `doctor --torture` starts a server that is armed for one step; there the
+process kills itself with SIGKILL, as a power cut would, without a flush, a rollback or an exit handler.
+"""
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+
+MARK = "torture.json"  # lies beside a data directory that was made to be tortured; no other can be armed
+
+# What has just happened when a step is reached. Each is reached somewhere: tests/test_faults.py compares.
+STEPS: dict[str, str] = {
+    # start
+    "start.locked": "the data directory is locked, nothing is open yet",
+    "start.database_open": "the database is open and migrated",
+    "start.collections_open": "every index is loaded, replayed or being built",
+    "start.announced": "the address is written to server.json, nothing is served yet",
+    "migration.applied": "a migration has run inside its transaction",
+    "migration.committed": "a migration is durable",
+    # ingestion
+    "ingest.file_spooled": "an uploaded file is synced, its task is not noted",
+    "ingest.task_noted": "the task is durable, the caller has no answer yet",
+    "ingest.listed": "all files of the task are in the ledger",
+    "ingest.file_read": "a file is read and cut",
+    "ingest.batch_embedded": "a batch of chunks has its vectors",
+    "ingest.rows_written": "documents are written inside their transaction",
+    "ingest.committed": "documents are durable, the index does not know them",
+    "ingest.index_told": "the index knows the documents, the version is not published",
+    "ingest.published": "questions see the documents, the task is not finished",
+    "ingest.gone_removed": "documents of vanished files are durably removed",
+    "ingest.task_finished": "the task is finished, its upload is still in the spool",
+    "ingest.upload_removed": "the upload of a finished task is removed",
+    # deletion
+    "delete.rows_removed": "documents are removed inside their transaction",
+    "delete.committed": "the deletion is durable, the index does not know it",
+    "delete.index_told": "the index knows the deletion, the version is not published",
+    "delete.collection_dropped": "a collection's rows are gone, its index is still on disk",
+    # a generation of an index
+    "generation.graph_written": "the graph file is written, not synced",
+    "generation.files_synced": "graph and manifest are synced beside the generations in force",
+    "generation.renamed": "the new generation has its name, CURRENT names the one before",
+    "generation.current_written": "the new CURRENT is written beside the one in force",
+    "generation.switched": "CURRENT names the new generation",
+    "generation.older_removed": "generations beyond the ones kept are removed",
+    # rebuilding
+    "rebuild.built": "a new index is built, the one before serves",
+    "rebuild.switched": "the new index serves, nothing of it is on disk",
+    # the database's log
+    "database.committed": "a transaction is durable in the log, no checkpoint yet",
+    "database.checkpointed": "a checkpoint has moved the log into the database",
+}
+
+_armed: tuple[str, Iterator[int], int] | None = None
+
+
+def reached(step: str) -> None:
+    """Say that `step` (one of STEPS) has happened. Ends the process when it is armed for this time of reaching it."""
+    if _armed is not None and _armed[0] == step and next(_armed[1]) == _armed[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(fault: str) -> None:
+    """End this process when it reaches a step for the n-th time: `step` or `step:n`, n from 1.
+
+    Raises ValueError for a step that is not one of STEPS, or a bad n.
+    """
+    global _armed
+    step, _, number = fault.partition(":")
+    if step not in STEPS:
+        raise ValueError(f"there is no step {step!r}; the steps are {', '.join(STEPS)}")
+    if number and not (number.isascii() and number.isdecimal() and int(number)):
+        raise ValueError(f"{number!r} is not a number from 1")
+    _armed = (step, itertools.count(1), int(number or 1))
