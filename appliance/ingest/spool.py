@@ -52,7 +52,7 @@ class UploadSpool:
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise _unwritable(error) from error
+                raise unwritable(error) from error
             raise
         self._left -= size
         self._files[name] = SpooledFile(name, path, size)
@@ -164,7 +164,8 @@ def _size(folder: Path) -> int:
     return 0
 
 
-def _unwritable(error: OSError) -> StorageError:
+def unwritable(error: OSError) -> StorageError:
+    """The error to raise when the spool cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull("The disk is full; the upload was not kept.", hint="Free some space and send it again.")
     return StorageError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appliance.ingest.spec import FailedItem, TaskState, TaskStatus
 from appliance.ingest.task import TaskRun
-from appliance.store.job_rows import FailedRow, TaskRow
+from appliance.store.job_rows import FailedRow, NewTask, TaskRow
 
 
 def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], live: TaskRun | None) -> TaskStatus:
@@ -32,6 +32,28 @@ def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], liv
         rate_per_s=rate,
         chunks_per_s=live.progress.chunks_per_s if live else None,
         eta_s=max(0.0, task.total - task.done - partial) / rate if rate else None,
+    )
+
+
+def status_of_accepted(task: NewTask) -> TaskStatus:
+    """Of a task that waits in the inbox: nothing of it has begun."""
+    return TaskStatus(
+        id=task.id,
+        state=TaskState.PENDING,
+        step="queued",
+        progress=0.0,
+        collection=task.collection,
+        created_at=task.created_at,
+        finished_at=None,
+        total=0,
+        done=0,
+        documents_processed=0,
+        documents_skipped=0,
+        documents_removed=0,
+        chunks_created=0,
+        failed={},
+        failed_count=0,
+        error=None,
     )
 
 

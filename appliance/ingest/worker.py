@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError
 from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, Stopped
 from appliance.ingest.committing import VectorIndex
+from appliance.ingest.inbox import Inbox
 from appliance.ingest.sandbox import ReaderProcess
 from appliance.ingest.spec import (
     DeadDocument,
@@ -25,10 +26,11 @@ from appliance.ingest.spec import (
     encode_spec,
 )
 from appliance.ingest.spool import Spool, UploadSpool
-from appliance.ingest.status import status_of
+from appliance.ingest.status import status_of, status_of_accepted
 from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
 from appliance.store import Store, collections
 from appliance.store.job_rows import NewTask, TaskRow
+from appliance.store.jobs import check_room
 from appliance.telemetry.metrics import QUEUE_DEPTH
 from appliance.types import Embedder
 
@@ -63,6 +65,7 @@ class Ingestion:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
         self._reader = reader or ReaderProcess()
+        self._inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
             store=store,
             embedder=embedder,
@@ -85,6 +88,7 @@ class Ingestion:
 
     def start(self) -> None:
         """Go on with what is unfinished, in a thread of its own. Call it once."""
+        self._inbox.hand_over()
         self._spool.keep_only(self._jobs.uploads())
         self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
         self._thread.start()
@@ -129,7 +133,8 @@ class Ingestion:
         task = NewTask(
             uuid.uuid4().hex, spec.collection, encode_spec(spec), self._spool.upload_of(spec.files), time.time()
         )
-        self._jobs.add(task, limit=self._settings.ingest_queue)
+        check_room(self._jobs.unfinished() + len(self._inbox), self._settings.ingest_queue)
+        self._inbox.accept(task)
         reached("ingest.task_noted")
         self._wake.set()
         return self.status(task.id)
@@ -140,11 +145,15 @@ class Ingestion:
 
     def status(self, task_id: str) -> TaskStatus:
         """Raises NotFound."""
-        return self._status(self._jobs.task(task_id))
+        accepted = self._inbox.find(task_id)
+        return status_of_accepted(accepted) if accepted else self._status(self._jobs.task(task_id))
 
     def tasks(self, limit: int = 50) -> list[TaskStatus]:
         """The newest first."""
-        return [self._status(task) for task in self._jobs.tasks(max(1, min(limit, 1000)))]
+        limit = max(1, min(limit, 1000))
+        accepted = [status_of_accepted(task) for task in reversed(self._inbox.tasks())]
+        begun = [self._status(task) for task in self._jobs.tasks(limit)]
+        return list({status.id: status for status in (*accepted, *begun)}.values())[:limit]
 
     def dead(self, limit: int = 100) -> list[DeadDocument]:
         """Documents that were given up and that no later task has dealt with, the newest first."""
@@ -169,6 +178,7 @@ class Ingestion:
 
         Raises NotFound, Conflict when it is finished.
         """
+        self._inbox.hand_over()
         task = self._jobs.cancel(task_id, time.time())
         with self._lock:
             if self._run is not None and self._run.task.id == task_id:
@@ -200,6 +210,7 @@ class Ingestion:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
+                self._inbox.hand_over()
                 task = self._jobs.next()
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:

@@ -28,6 +28,10 @@ WRITER_CACHE_KIB = 16_384
 _log = structlog.get_logger(__name__)
 
 
+class WriterBusyError(Exception):
+    """Another thread holds the one writer for longer than the caller wanted to wait; nothing was changed."""
+
+
 class Database:
     """An open database. Thread-safe: any number of threads may read while one writes."""
 
@@ -102,12 +106,13 @@ class Database:
                     connection.execute("ROLLBACK")
 
     @contextmanager
-    def write(self) -> Iterator[apsw.Connection]:
+    def write(self, *, patience_s: float | None = None) -> Iterator[apsw.Connection]:
         """The write connection inside one transaction: durable when the block has ended, undone when it raises.
 
-        Raises DiskFull, StorageError; RuntimeError when this thread is already inside a transaction.
+        Raises DiskFull, StorageError; WriterBusyError when another thread is still writing after `patience_s` seconds;
+        RuntimeError when this thread is already inside a transaction.
         """
-        with self._write_lock, translated(self.path):
+        with self._writing(patience_s), translated(self.path):
             if self._closed:
                 raise StorageError("The database is closed.", code="database_closed", hint="Start the appliance again.")
             if self._writer.in_transaction:
@@ -122,6 +127,15 @@ class Database:
                     self._writer.execute("ROLLBACK")
                 raise
             self._checkpoint()
+
+    @contextmanager
+    def _writing(self, patience_s: float | None) -> Iterator[None]:
+        if not self._write_lock.acquire(timeout=-1 if patience_s is None else patience_s):
+            raise WriterBusyError
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     def close(self) -> None:
         """Empty the log into the database and close every connection. A second call does nothing."""

@@ -6,14 +6,13 @@ Counters and the state of files change in one transaction with the documents the
 from collections.abc import Sequence
 from typing import Any
 
-import apsw
-
 from appliance.errors import Conflict, NotFound, TooManyRequests
 from appliance.store.database import Database
 from appliance.store.job_rows import FailedRow, Failure, ItemRow, NewTask, TaskRow, failed_row, revive
 
 TASKS_KEPT = 1000  # finished tasks without dead documents; older ones are forgotten
 DELETE_ROWS = 5000  # rows deleted in one transaction, so that nobody waits long for the writer
+_UNFINISHED = "SELECT count(*) FROM tasks WHERE finished_at IS NULL"
 OPEN = "('pending', 'failed')"
 _TASK = (
     "seq, id, collection, spec, upload, state, step, created_at, finished_at, listed, cancelled, crashes, "
@@ -30,15 +29,14 @@ class Jobs:
 
     # --- tasks -------------------------------------------------------------------------------------------------------
 
-    def add(self, task: NewTask, *, limit: int) -> None:
-        """Queue a task; it is durable when this returns.
+    def add(self, task: NewTask, *, patience_s: float | None = None) -> None:
+        """Queue a task, once; it is durable when this returns.
 
-        Raises TooManyRequests (ingest_queue_full) when `limit` tasks wait already.
+        Raises WriterBusyError when another thread is still writing after `patience_s` seconds.
         """
-        with self._database.write() as connection:
-            _check_room(connection, limit)
+        with self._database.write(patience_s=patience_s) as connection:
             connection.execute(
-                "INSERT INTO tasks (id, collection, spec, upload, state, step, created_at) "
+                "INSERT OR IGNORE INTO tasks (id, collection, spec, upload, state, step, created_at) "
                 "VALUES (?, ?, ?, ?, 'PENDING', 'queued', ?)",
                 (task.id, task.collection, task.spec, task.upload, task.created_at),
             )
@@ -72,7 +70,7 @@ class Jobs:
 
     def unfinished(self) -> int:
         with self._database.read() as connection:
-            return int(connection.execute("SELECT count(*) FROM tasks WHERE finished_at IS NULL").get)
+            return int(connection.execute(_UNFINISHED).get)
 
     def begin(self, seq: int) -> None:
         """The task is being worked on; counted as a crash until it makes progress or is put down in order."""
@@ -130,7 +128,7 @@ class Jobs:
         if task.finished_at is None:
             raise Conflict("The task is not finished.", code="task_unfinished", hint="Wait for its end.")
         with self._database.write() as connection:
-            _check_room(connection, limit)
+            check_room(int(connection.execute(_UNFINISHED).get), limit)
             revived = revive(connection, task.seq)
             if task.state == "SUCCESS" and not revived:
                 raise Conflict("Nothing of this task failed.", code="nothing_to_retry", hint="Ingest the files again.")
@@ -279,8 +277,8 @@ class Jobs:
                     return
 
 
-def _check_room(connection: apsw.Connection, limit: int) -> None:
-    waiting = int(connection.execute("SELECT count(*) FROM tasks WHERE finished_at IS NULL").get)
+def check_room(waiting: int, limit: int) -> None:
+    """Raises TooManyRequests (ingest_queue_full) when `limit` tasks are waiting."""
     if waiting >= limit:
         raise TooManyRequests(
             f"{waiting} ingestion tasks are waiting; that is the limit.",

@@ -339,7 +339,7 @@ def test_cancel_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
 
 def test_a_task_that_cannot_be_understood_fails(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
-    workshop.store.jobs.add(NewTask("odd", "default", b"\xc1", None, time.time()), limit=9)
+    workshop.store.jobs.add(NewTask("odd", "default", b"\xc1", None, time.time()))
     workshop.ingestion.start()
     status = workshop.finished("odd")
     assert (status.state, bool(status.error)) == (TaskState.FAILURE, True)
