@@ -121,9 +121,13 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     return number
 
 
-def remove_all(directory: Path) -> None:
-    """Remove every generation, as far as that is possible."""
-    shutil.rmtree(directory, ignore_errors=True)
+def remove_all(directory: Path, *, but: int | None = None) -> None:
+    """Remove every generation, or all but one. Raises OSError when one stays."""
+    for entry in list(directory.iterdir()) if directory.is_dir() else []:
+        if entry.is_dir() and entry.name != str(but):
+            shutil.rmtree(entry)
+    if but is None and directory.is_dir():
+        shutil.rmtree(directory)
 
 
 def _manifest(graph: Graph, fingerprint: str, path: Path) -> Manifest:

@@ -81,7 +81,7 @@ class CollectionIndex:
         ids = source.ids()
         if len(ids) <= exact_scan_below:
             index._state = build.exact(source, index._form, len(ids))
-            generation.remove_all(directory)
+            index._remove_files_or_log()
             return index
         loaded = build.load(directory, source, index._form, ids)
         if isinstance(loaded, str):
@@ -136,6 +136,32 @@ class CollectionIndex:
             self._unsaved += len(ids)
         if isinstance(state, Graph) and state.held.dead > DEAD_SHARE * len(state.held.ids):
             self._build_in_background("removed")
+
+    def purge(self, ids: Ids) -> None:
+        """Remove vectors so that no file holds them; their rows must be gone from the database before.
+
+        `remove` only hides a vector: it stays in the graph and in its files. When this returns, neither the graph nor
+        any generation on disk holds one of `ids`; where one did, a new graph has been built without them (minutes for
+        a large collection; search goes on). Calling it again, after a crash for instance, does what is left to do.
+        Raises StorageError; then it is not done.
+        """
+        self.remove(ids)
+        with self._build:
+            state = self._state
+            if isinstance(state, Graph) and state.held.known(np.sort(ids)).any():
+                self._make_anew("purged")
+            if self._closing.is_set():
+                raise StorageError(
+                    "The index was being closed; the vectors are not yet purged.",
+                    code="closing",
+                    hint="Try again when the appliance is back.",
+                )
+            if self._generation is None and isinstance(self._state, Graph):
+                self.snapshot()
+            try:
+                generation.remove_all(self._directory, but=self._generation)
+            except OSError as error:
+                raise _disk_error(error, self._directory) from error
 
     def snapshot(self) -> None:
         """Write a generation, if there is a graph and anything has changed. Raises DiskFull, StorageError."""
@@ -203,23 +229,26 @@ class CollectionIndex:
 
     def _rebuild(self, reason: str) -> None:
         with self._build:
-            started = time.monotonic()
-            INDEX_REBUILDS.labels(reason).inc()
-            _log.info("index_build_started", index=self._directory.name, reason=reason)
-            new = build.anew(self._source, self._form, self._closing)
-            if new is None:
-                return  # closing
-            reached("rebuild.built")
-            with self._change:
-                build.complete(new, self._source)
-                self._state, self._unsaved, self._generation = new, 1, None
-            reached("rebuild.switched")
-            seconds = round(time.monotonic() - started, 1)
-            _log.info("index_built", index=self._directory.name, vectors=new.held.count, seconds=seconds)
-            if isinstance(new, Graph):
-                self._snapshot_or_log()
-            else:
-                generation.remove_all(self._directory)
+            self._make_anew(reason)
+
+    def _make_anew(self, reason: str) -> None:
+        started = time.monotonic()
+        INDEX_REBUILDS.labels(reason).inc()
+        _log.info("index_build_started", index=self._directory.name, reason=reason)
+        new = build.anew(self._source, self._form, self._closing)
+        if new is None:
+            return  # closing
+        reached("rebuild.built")
+        with self._change:
+            build.complete(new, self._source)
+            self._state, self._unsaved, self._generation = new, 1, None
+        reached("rebuild.switched")
+        seconds = round(time.monotonic() - started, 1)
+        _log.info("index_built", index=self._directory.name, vectors=new.held.count, seconds=seconds)
+        if isinstance(new, Graph):
+            self._snapshot_or_log()
+        else:
+            self._remove_files_or_log()
 
     def _build_in_background(self, reason: str) -> None:
         with self._change:
@@ -237,6 +266,12 @@ class CollectionIndex:
         except (ApplianceError, MemoryError) as error:
             self._build_not_before = time.monotonic() + RETRY_BUILD_S
             _log.error("index_build_failed", index=self._directory.name, reason=reason, error=str(error))
+
+    def _remove_files_or_log(self) -> None:
+        try:
+            generation.remove_all(self._directory)
+        except OSError as error:
+            _log.warning("index_files_left", index=self._directory.name, error=str(error))
 
     def _snapshot_or_log(self) -> None:
         try:

@@ -15,6 +15,7 @@ from appliance.errors import StorageError
 from appliance.types import Ids, Matrix
 from appliance.vectors import CollectionIndex
 from appliance.vectors import index as index_module
+from appliance.vectors.build import as_stored
 from appliance.vectors.graph import Graph
 from tests.vectors.samples import MemorySource, clustered
 
@@ -237,6 +238,25 @@ def test_what_is_removed_is_gone_at_once_and_many_removals_make_a_new_graph(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert built.verify() == []
+
+
+def test_what_is_purged_is_in_no_file(built: CollectionIndex, source: MemorySource, tmp_path: Path) -> None:
+    needle = VECTORS[41] / np.linalg.norm(VECTORS[41])
+    wanted = as_stored(needle[None])[0].tobytes()
+    files = tmp_path / "index"
+    assert any(wanted in path.read_bytes() for path in files.rglob("hnsw.bin"))
+    source.commit(IDS[3_000:3_001], VECTORS[3_000:3_001])
+    built.add(IDS[3_000:3_001], VECTORS[3_000:3_001])
+    built.snapshot()
+    source.delete(IDS[41:42])
+    built.purge(IDS[41:42])
+    assert [path.name for path in files.iterdir() if path.is_dir()] == [str(built.status().generation)]
+    assert not any(wanted in path.read_bytes() for path in files.rglob("*") if path.is_file())
+    assert built.status().removed == 0
+    assert built.status().vectors == 3_000
+    assert built.verify() == []
+    built.purge(IDS[41:42])  # nothing is left to do
+    assert built.status().generation == 3
 
 
 def test_removed_before_added_stays_removed(opened: Opener, built: CollectionIndex, source: MemorySource) -> None:
