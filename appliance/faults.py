@@ -48,6 +48,11 @@ STEPS: dict[str, str] = {
     # rebuilding
     "rebuild.built": "a new index is built, the one before serves",
     "rebuild.switched": "the new index serves, nothing of it is on disk",
+    # a change of the embedding model
+    "model.noted": "the change is durable, the caller has no answer yet",
+    "model.vectors_written": "a batch of the new model's vectors is written inside its transaction",
+    "model.switch_written": "the collection names the new model inside its transaction",
+    "model.old_emptied": "some of the vectors that do not serve are removed",
     # the database's log
     "database.committed": "a transaction is durable in the log, no checkpoint yet",
     "database.checkpointed": "a checkpoint has moved the log into the database",

@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.store.change_rows import ChangeRow, ModelChanges, NewChange
 from appliance.store.collections import Collection
 from appliance.store.database import Database
-from appliance.store.documents import CollectionVectors, Committed, Documents
+from appliance.store.documents import Committed, Documents
 from appliance.store.jobs import Jobs
 from appliance.store.keys import KeyInfo, Keys
 from appliance.store.lexical import Lexical, LexicalResult
+from appliance.store.shadow import ChunkText, Shadow
+from appliance.store.spaces import Space
+from appliance.store.vectors import CollectionVectors
 
 __all__ = [
+    "ChangeRow",
+    "ChunkText",
     "Collection",
     "CollectionVectors",
     "Committed",
@@ -21,6 +27,10 @@ __all__ = [
     "Keys",
     "Lexical",
     "LexicalResult",
+    "ModelChanges",
+    "NewChange",
+    "Shadow",
+    "Space",
     "Store",
 ]
 
@@ -34,13 +44,16 @@ class Store:
     lexical: Lexical
     keys: Keys
     jobs: Jobs
+    shadow: Shadow
+    changes: ModelChanges
 
     @classmethod
     def open(cls, path: Path) -> "Store":
         """Open or make the database file. Raises DiskFull, StorageError (see Database.open)."""
         database = Database.open(path)
         try:
-            return cls(database, Documents(database), Lexical(database), Keys(database), Jobs(database))
+            views = (Documents(database), Lexical(database), Keys(database), Jobs(database))
+            return cls(database, *views, Shadow(database), ModelChanges(database))
         except BaseException:
             database.close()
             raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import apsw
 
 from appliance.errors import Conflict, InvalidRequest, NotFound
-from appliance.store import fulltext
+from appliance.store import fulltext, spaces
 from appliance.store.database import fetch
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -70,12 +70,14 @@ def check_embedder(collection: Collection, embedder: str, dimensions: int) -> No
 
 
 def create(connection: apsw.Connection, name: str, embedder: str, dimensions: int) -> None:
-    """Insert the row and make its full-text tables."""
+    """Insert the row and its space, and make its full-text tables."""
     connection.execute(
         "INSERT INTO collections (name, version, embedder, dimensions) VALUES (?, ?, ?, ?)",
         (name, next_version(connection), embedder, dimensions),
     )
-    fulltext.create(connection, connection.last_insert_rowid())
+    collection_id = connection.last_insert_rowid()
+    spaces.create(connection, collection_id, embedder, dimensions)
+    fulltext.create(connection, collection_id)
 
 
 def changed(connection: apsw.Connection, collection_id: int) -> int:
@@ -99,11 +101,10 @@ def next_version(connection: apsw.Connection) -> int:
 
 def drop(connection: apsw.Connection, collection_id: int) -> None:
     """Remove the collection and everything in it."""
-    chunks = "(SELECT id FROM chunks WHERE collection_id = ?1)"
+    spaces.drop(connection, collection_id)
     documents = "(SELECT id FROM documents WHERE collection_id = ?1)"
     for statement in (
-        f"DELETE FROM vectors WHERE chunk_id IN {chunks}",
-        f"DELETE FROM sentences WHERE chunk_id IN {chunks}",
+        "DELETE FROM model_changes WHERE collection = (SELECT name FROM collections WHERE id = ?1)",
         f"DELETE FROM metadata WHERE document_id IN {documents}",
         "DELETE FROM chunks WHERE collection_id = ?1",
         "DELETE FROM documents WHERE collection_id = ?1",

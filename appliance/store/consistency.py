@@ -4,15 +4,14 @@ import json
 
 import apsw
 
-from appliance.store import collections, fulltext
+from appliance.store import collections, fulltext, spaces
 from appliance.store.collections import Collection
-from appliance.store.database import fetch
+from appliance.store.database import MAX_ID, fetch
+from appliance.store.spaces import SENTENCE_TABLES, VECTOR_TABLES, Space
 
 MAX_PROBLEMS = 100
 
 _STATEMENTS = (
-    ("chunk {} has no vector", "SELECT id FROM chunks WHERE id NOT IN (SELECT chunk_id FROM vectors)"),
-    ("chunk {} has no sentences", "SELECT id FROM chunks WHERE id NOT IN (SELECT chunk_id FROM sentences)"),
     (
         "document {} has another number of chunks than it says",
         "SELECT id FROM documents d WHERE chunks != (SELECT count(*) FROM chunks WHERE document_id = d.id)",
@@ -48,11 +47,6 @@ def _collection_problems(connection: apsw.Connection, collection: Collection) ->
     for text, query in (
         ("{} chunks are not in the full-text index", f"{chunks} EXCEPT SELECT id FROM {table}_docsize"),
         ("{} full-text rows belong to no chunk", f"SELECT id FROM {table}_docsize EXCEPT {chunks}"),
-        (
-            "{} vectors have the wrong size",
-            "SELECT k.id FROM chunks k JOIN vectors v ON v.chunk_id = k.id WHERE k.collection_id = ? "
-            f"AND length(v.vector) != {2 * collection.dimensions}",
-        ),
     ):
         count = connection.execute(f"SELECT count(*) FROM ({query})", (collection.id,)).get
         if count:
@@ -61,7 +55,41 @@ def _collection_problems(connection: apsw.Connection, collection: Collection) ->
         connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")
     except apsw.CorruptError:
         found.append("the full-text index is damaged")
-    return found + _offset_problems(connection, collection)
+    for space in spaces.of(connection, collection.id):
+        found += _space_problems(connection, space, space.embedder == collection.embedder)
+    return found + _orphans(connection, collection) + _offset_problems(connection, collection)
+
+
+def _space_problems(connection: apsw.Connection, space: Space, serves: bool) -> list[str]:
+    """Every chunk has both kinds of vectors as far as the space is filled, and none of another size."""
+    last = MAX_ID if serves else space.filled
+    chunks = f"SELECT id FROM chunks WHERE collection_id = {space.collection_id}"
+    queries = (
+        ("chunk {} has no vector", f"{chunks} AND id <= {last} AND id NOT IN (SELECT chunk_id FROM {space.vectors})"),
+        (
+            "chunk {} has no sentences",
+            f"{chunks} AND id <= {last} AND id NOT IN (SELECT chunk_id FROM {space.sentences})",
+        ),
+        (
+            "the vector of chunk {} has the wrong size",
+            f"SELECT chunk_id FROM {space.vectors} WHERE chunk_id IN ({chunks}) "
+            f"AND length(vector) != {2 * space.dimensions}",
+        ),
+    )
+    where = "" if serves else f" (model {space.embedder}, which does not serve)"
+    return [text.format(row[0]) + where for text, query in queries for row in fetch(connection, f"{query} LIMIT 20")]
+
+
+def _orphans(connection: apsw.Connection, collection: Collection) -> list[str]:
+    """Vectors in a slot that the collection does not own."""
+    owned = {space.slot for space in spaces.of(connection, collection.id)}
+    tables = [(t, slot) for kind in (VECTOR_TABLES, SENTENCE_TABLES) for slot, t in enumerate(kind)]
+    found = []
+    for table in (table for table, slot in tables if slot not in owned):
+        query = f"SELECT count(*) FROM {table} v JOIN chunks k ON k.id = v.chunk_id WHERE k.collection_id = ?"
+        if count := connection.execute(query, (collection.id,)).get:
+            found.append(f"{count} rows in {table} belong to no model")
+    return found
 
 
 def _offset_problems(connection: apsw.Connection, collection: Collection) -> list[str]:

@@ -6,18 +6,20 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 import structlog
 
 from appliance.errors import DiskFull, StorageError
 from appliance.faults import reached
 from appliance.store.migrations import migrate
 
+MAX_ID = 2**63 - 1  # SQLite's largest integer
 BUSY_MS = 5_000
 CHECKPOINT_PAGES = 1_000  # 4 MB: from here on each commit moves what it can, waiting for nobody (SQLite's own default)
 RESTART_PAGES = 16_384  # 64 MB: from here on a commit waits for readers to move on, so that the log is emptied
@@ -179,6 +181,16 @@ class Database:
 def fetch(connection: apsw.Connection, query: str, parameters: "apsw.Bindings" = ()) -> list[tuple[Any, ...]]:
     """All rows at once. The schema's tables are STRICT, so the caller knows the types of the columns."""
     return connection.execute(query, parameters).fetchall()
+
+
+def carray(ids: Sequence[int]) -> "apsw.SQLiteValue":
+    """For `IN (SELECT value FROM carray(?))`; numbers that cannot be an id are left out."""
+    possible = [number for number in ids if is_id(number)] or [0]  # an empty array is not possible
+    return apsw.carray(np.array(possible, dtype=np.int64))
+
+
+def is_id(number: int) -> bool:
+    return 0 < number <= MAX_ID
 
 
 @contextmanager

@@ -1,32 +1,30 @@
 """Documents and what hangs on them: written whole in one transaction, read by id, source, filter or collection."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import apsw
 import numpy as np
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.faults import reached
-from appliance.store import collections, consistency, filters, rows
+from appliance.store import collections, consistency, filters, rows, vectors
 from appliance.store.collections import Collection
-from appliance.store.database import Database, fetch
+from appliance.store.database import MAX_ID, Database, carray, fetch, is_id
+from appliance.store.vectors import CollectionVectors
 from appliance.types import (
     Chunk,
     Document,
     DocumentInfo,
     Filter,
     Ids,
-    Matrix,
     NewDocument,
     Page,
     SentenceVectors,
 )
 
 MAX_LISTED = 1_000
-MAX_ID = 2**63 - 1  # SQLite's largest integer
 
 _INFO = (
     "SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.characters, d.chunks, "
@@ -46,23 +44,6 @@ class Committed:
     chunk_ids: Ids
     removed: Ids
     collection_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionVectors:
-    """The stored vectors of one collection, as an index needs them to build itself."""
-
-    documents: "Documents" = field(repr=False)
-    collection: str
-
-    def ids(self) -> Ids:
-        return self.documents.chunk_ids(self.collection)
-
-    def vectors(self, after: int) -> Iterator[tuple[Ids, Matrix]]:
-        return self.documents.vectors(self.collection, after)
-
-    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
-        return self.documents.some_vectors(self.collection, ids)
 
 
 class Documents:
@@ -139,7 +120,7 @@ class Documents:
         with self._database.write() as connection:
             found = collections.require(connection, collection)
             before = found.documents
-            removed = rows.remove_documents(connection, found.id, [number for number in document_ids if _is_id(number)])
+            removed = rows.remove_documents(connection, found.id, [number for number in document_ids if is_id(number)])
             if collections.require(connection, collection).documents != before:
                 collections.changed(connection, found.id)
             reached("delete.rows_removed")
@@ -186,7 +167,7 @@ class Documents:
     def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
         """Those of the chunks that exist."""
         with self._database.read() as connection:
-            found = fetch(connection, f"{_CHUNK} WHERE k.id IN (SELECT value FROM carray(?))", (_carray(ids),))
+            found = fetch(connection, f"{_CHUNK} WHERE k.id IN (SELECT value FROM carray(?))", (carray(ids),))
         return {row[0]: Chunk(*row) for row in found}
 
     def document_chunks(self, document_id: int) -> list[Chunk]:
@@ -195,42 +176,16 @@ class Documents:
             found = fetch(connection, f"{_CHUNK} WHERE k.document_id = ? ORDER BY k.id", (_bounded(document_id),))
         return [Chunk(*row) for row in found]
 
-    def sentences(self, chunk_ids: Sequence[int]) -> dict[int, SentenceVectors]:
-        """The sentences of those of the chunks that exist."""
-        query = "SELECT chunk_id, spans, vectors FROM sentences WHERE chunk_id IN (SELECT value FROM carray(?))"
-        with self._database.read() as connection:
-            found = fetch(connection, query, (_carray(chunk_ids),))
-        return {chunk_id: rows.read_sentences(spans, vectors) for chunk_id, spans, vectors in found}
+    def sentences(self, chunk_ids: Sequence[int], embedder: str | None = None) -> dict[int, SentenceVectors]:
+        """The sentences of those of the chunks (of one collection) that exist, with the vectors of that embedder.
 
-    def vectors(self, collection: str, after: int = 0, batch: int = 4096) -> Iterator[tuple[Ids, Matrix]]:
-        """Chunk ids above `after` with their vectors, ascending. No read transaction is held between batches."""
-        while True:
-            with self._database.read(snapshot=True) as connection:
-                found = collections.find(connection, collection)
-                if found is None:
-                    return
-                query = (
-                    "SELECT v.chunk_id, v.vector FROM chunks k INDEXED BY chunks_by_collection "
-                    "JOIN vectors v ON v.chunk_id = k.id WHERE k.collection_id = ? AND k.id > ? ORDER BY k.id LIMIT ?"
-                )
-                pairs = fetch(connection, query, (found.id, after, batch))
-            if not pairs:
-                return
-            ids = _ids([chunk_id for chunk_id, _ in pairs])
-            yield ids, rows.read_vectors([blob for _, blob in pairs], found.dimensions)
-            after = int(ids[-1])
+        `embedder` is a fingerprint; None stands for the one that serves.
+        """
+        return vectors.sentences(self._database, chunk_ids, embedder)
 
-    def some_vectors(self, collection: str, ids: Ids) -> tuple[Ids, Matrix]:
-        """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions)."""
-        query = "SELECT chunk_id, vector FROM vectors WHERE chunk_id IN (SELECT value FROM carray(?)) ORDER BY chunk_id"
-        with self._database.read(snapshot=True) as connection:
-            found = collections.find(connection, collection)
-            pairs = fetch(connection, query, (_carray(ids.tolist()),)) if found else []
-        blobs = [blob for _, blob in pairs]
-        return _ids([i for i, _ in pairs]), rows.read_vectors(blobs, found.dimensions if found else 0)
-
-    def vector_source(self, collection: str) -> CollectionVectors:
-        return CollectionVectors(self, collection)
+    def vector_source(self, collection: str, embedder: str | None = None) -> CollectionVectors:
+        """The vectors that an embedder (a fingerprint; None: the one that serves) made of a collection."""
+        return CollectionVectors(self._database, collection, embedder)
 
     def chunk_ids(self, collection: str) -> Ids:
         """Every chunk id of a collection, ascending."""
@@ -267,15 +222,6 @@ class Documents:
 
 def _ids(ids: Iterable[int]) -> Ids:
     return np.fromiter(ids, dtype=np.int64)
-
-
-def _carray(ids: Sequence[int]) -> "apsw.SQLiteValue":
-    """For `IN (SELECT value FROM carray(?))`; numbers that cannot be an id are left out."""
-    return apsw.carray(_ids([number for number in ids if _is_id(number)] or [0]))  # an empty one is not possible
-
-
-def _is_id(number: int) -> bool:
-    return 0 < number <= MAX_ID
 
 
 def _bounded(number: int) -> int:

@@ -2,16 +2,21 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import apsw
 import numpy as np
 
 from appliance.errors import InvalidRequest
-from appliance.store import collections, filters, fulltext
+from appliance.store import collections, filters, fulltext, spaces
 from appliance.store.collections import Collection
 from appliance.store.database import fetch
-from appliance.types import EmbeddedChunk, Ids, Matrix, NewDocument, SentenceVectors, Vector
+from appliance.store.spaces import Space
+from appliance.types import Ids, Matrix, NewDocument, SentenceVectors, Vector
+
+# Chunk id, its vector (dimensions,), spans of its sentences, their vectors (s, dimensions).
+VectorEntry: TypeAlias = tuple[int, Vector, Sequence[tuple[int, int]], Matrix]
 
 INT8_SCALE = 127.0  # sentence vectors: cosines keep two digits at a quarter of float32's size
 
@@ -66,8 +71,13 @@ def _insert_document(
 
 def _new_chunk_ids(connection: apsw.Connection, count: int) -> Ids:
     """Ids that were never given out before (AUTOINCREMENT remembers the largest)."""
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").get or 0
+    last = last_chunk_id(connection)
     return np.arange(last + 1, last + 1 + count, dtype=np.int64)
+
+
+def last_chunk_id(connection: apsw.Connection) -> int:
+    """The largest chunk id ever given out, 0 before the first."""
+    return int(connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").get or 0)
 
 
 def _insert_chunks(
@@ -82,18 +92,30 @@ def _insert_chunks(
             for i, s in ((i, chunk.span) for i, chunk in numbered)
         ),
     )
-    connection.executemany(
-        "INSERT INTO vectors (chunk_id, vector) VALUES (?, ?)",
-        ((i, chunk.vector.astype("<f2").tobytes()) for i, chunk in numbered),
-    )
-    connection.executemany(
-        "INSERT INTO sentences (chunk_id, spans, vectors) VALUES (?, ?, ?)",
-        ((i, *sentence_blobs(chunk)) for i, chunk in numbered),
+    insert_vectors(
+        connection,
+        spaces.serving(connection, collection),
+        ((i, chunk.vector, chunk.span.sentences, chunk.sentence_vectors) for i, chunk in numbered),
     )
     title = fulltext.index_text(new.read.title)
     connection.executemany(
         f"INSERT INTO {fulltext.table(collection.id)} (rowid, title, section, text) VALUES (?, ?, ?, ?)",
         ((i, title, fulltext.index_text(c.span.section), fulltext.index_text(c.span.text)) for i, c in numbered),
+    )
+
+
+def insert_vectors(connection: apsw.Connection, space: Space, entries: Iterable[VectorEntry]) -> None:
+    """Store the vectors of chunks that are there, as the model of `space` made them."""
+    stored = [
+        (i, vector.astype("<f2").tobytes(), *sentence_blobs(sentences, matrix))
+        for i, vector, sentences, matrix in entries
+    ]
+    connection.executemany(
+        f"INSERT INTO {space.vectors} (chunk_id, vector) VALUES (?, ?)", ((i, vector) for i, vector, *_ in stored)
+    )
+    connection.executemany(
+        f"INSERT INTO {space.sentences} (chunk_id, spans, vectors) VALUES (?, ?, ?)",
+        ((i, spans, vectors) for i, _, spans, vectors in stored),
     )
 
 
@@ -115,8 +137,7 @@ def remove_documents(connection: apsw.Connection, collection_id: int, document_i
 def _remove_document(connection: apsw.Connection, collection_id: int, document_id: int) -> list[int]:
     chunks = fetch(connection, "SELECT id FROM chunks WHERE document_id = ?", (document_id,))
     for table, column in (
-        ("vectors", "chunk_id"),
-        ("sentences", "chunk_id"),
+        *((table, "chunk_id") for table in spaces.TABLES),
         (fulltext.table(collection_id), "rowid"),
         ("chunks", "id"),
     ):
@@ -127,11 +148,10 @@ def _remove_document(connection: apsw.Connection, collection_id: int, document_i
     return [chunk_id for (chunk_id,) in chunks]
 
 
-def sentence_blobs(chunk: EmbeddedChunk) -> tuple[bytes, bytes]:
+def sentence_blobs(sentences: Sequence[tuple[int, int]], vectors: Matrix) -> tuple[bytes, bytes]:
     """(int32 spans, int8 vectors) as stored."""
-    spans = np.array(chunk.span.sentences, dtype="<i4").reshape(-1, 2)
-    vectors = np.clip(np.rint(chunk.sentence_vectors * INT8_SCALE), -127, 127).astype(np.int8)
-    return spans.tobytes(), vectors.tobytes()
+    spans = np.array(sentences, dtype="<i4").reshape(-1, 2)
+    return spans.tobytes(), np.clip(np.rint(vectors * INT8_SCALE), -127, 127).astype(np.int8).tobytes()
 
 
 def read_sentences(spans: bytes, vectors: bytes) -> SentenceVectors:

@@ -123,6 +123,6 @@ class Workshop:
         for name, vectors in self.vectors.items():
             ids = self.store.documents.chunk_ids(name)
             assert sorted(vectors.rows) == ids.tolist()
-            for batch, stored in self.store.documents.vectors(name):
+            for batch, stored in self.store.documents.vector_source(name).vectors(0):
                 for number, vector in zip(batch.tolist(), stored, strict=True):
                     assert float(np.dot(vector, vectors.rows[number])) > 0.999

@@ -38,7 +38,7 @@ def test_what_is_put_comes_back(store: Store) -> None:
 def test_vectors_keep_their_direction(store: Store) -> None:
     texts = [f"text number {i}. And more of {i}." for i in range(10)]
     [done] = store.documents.put("default", [document("a", texts)])
-    [(first, some), (last, rest)] = store.documents.vectors("default", batch=6)
+    [(first, some), (last, rest)] = store.documents.vector_source("default").vectors(0, batch=6)
     assert np.concatenate([first, last]).tolist() == done.chunk_ids.tolist()
     assert np.einsum("ij,ij->i", np.concatenate([some, rest]), units(texts)).min() > 0.99999
     assert store.documents.vector_source("default").ids().tolist() == done.chunk_ids.tolist()

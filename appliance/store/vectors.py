@@ -1,0 +1,96 @@
+"""Reads the stored vectors of chunks and of their sentences, as one model made them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from appliance.store import collections, rows, spaces
+from appliance.store.database import MAX_ID, Database, carray, fetch
+from appliance.types import Ids, Matrix, SentenceVectors
+
+BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionVectors:
+    """The vectors of one collection, as an index needs them to build itself.
+
+    `embedder` is the fingerprint of the model that made them; None stands for the one that serves when it is read.
+    """
+
+    database: Database = field(repr=False)
+    collection: str
+    embedder: str | None = None
+
+    def ids(self) -> Ids:
+        """Every chunk id that has a vector of this model, ascending."""
+        with self.database.read(snapshot=True) as connection:
+            found = collections.find(connection, self.collection)
+            space = spaces.find(connection, found, self.embedder) if found else None
+            if found is None or space is None:
+                return _ids([])
+            last = MAX_ID if space.embedder == found.embedder else space.filled
+            query = "SELECT id FROM chunks WHERE collection_id = ? AND id <= ? ORDER BY id"
+            return _ids(fetch(connection, query, (found.id, last)))
+
+    def vectors(self, after: int, batch: int = BATCH) -> Iterator[tuple[Ids, Matrix]]:
+        """Chunk ids above `after` with their vectors, ascending. No read transaction is held between batches."""
+        while True:
+            with self.database.read(snapshot=True) as connection:
+                found = collections.find(connection, self.collection)
+                space = spaces.find(connection, found, self.embedder) if found else None
+                if found is None or space is None:
+                    return
+                query = (
+                    "SELECT v.chunk_id, v.vector FROM chunks k INDEXED BY chunks_by_collection "
+                    f"JOIN {space.vectors} v ON v.chunk_id = k.id WHERE k.collection_id = ? AND k.id > ? "
+                    "ORDER BY k.id LIMIT ?"
+                )
+                pairs = fetch(connection, query, (found.id, after, batch))
+            if not pairs:
+                return
+            ids = _ids(pairs)
+            yield ids, rows.read_vectors([blob for _, blob in pairs], space.dimensions)
+            after = int(ids[-1])
+
+    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
+        """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions)."""
+        with self.database.read(snapshot=True) as connection:
+            found = collections.find(connection, self.collection)
+            space = spaces.find(connection, found, self.embedder) if found else None
+            if space is None:
+                return _ids([]), rows.read_vectors([], 0)
+            query = (
+                f"SELECT chunk_id, vector FROM {space.vectors} WHERE chunk_id IN (SELECT value FROM carray(?)) "
+                "ORDER BY chunk_id"
+            )
+            pairs = fetch(connection, query, (carray(ids.tolist()),))
+        return _ids(pairs), rows.read_vectors([blob for _, blob in pairs], space.dimensions)
+
+
+def sentences(database: Database, chunk_ids: Sequence[int], embedder: str | None = None) -> dict[int, SentenceVectors]:
+    """The sentences of those of the chunks (of one collection) that exist, as the model of that fingerprint sees them.
+
+    None stands for the model that serves. Raises StorageError.
+    """
+    wanted = carray(chunk_ids)
+    with database.read(snapshot=True) as connection:
+        slot = connection.execute(
+            "SELECT p.slot FROM chunks k JOIN collections c ON c.id = k.collection_id JOIN spaces p "
+            "ON p.collection_id = c.id AND p.embedder = ifnull(?, c.embedder) "
+            "WHERE k.id IN (SELECT value FROM carray(?)) LIMIT 1",
+            (embedder, wanted),
+        ).get
+        if slot is None:
+            return {}
+        query = (
+            f"SELECT chunk_id, spans, vectors FROM {spaces.SENTENCE_TABLES[slot]} "
+            "WHERE chunk_id IN (SELECT value FROM carray(?))"
+        )
+        found = fetch(connection, query, (wanted,))
+    return {chunk_id: rows.read_sentences(spans, vectors) for chunk_id, spans, vectors in found}
+
+
+def _ids(found: Sequence[tuple[int, ...]]) -> Ids:
+    return np.fromiter((row[0] for row in found), dtype=np.int64)
