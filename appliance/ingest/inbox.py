@@ -16,7 +16,7 @@ from appliance.paths import sync_path
 from appliance.store.database import WriterBusyError
 from appliance.store.job_rows import NewTask
 
-PATIENCE_S = 0.02
+PATIENCE_S = 0.01
 SUFFIX = ".task"
 
 log = structlog.get_logger(__name__)
