@@ -29,6 +29,8 @@ _SHAPES = tuple(
         r"[A-Za-z_]\w*(?:(?:\.|::|->|#)[A-Za-z_]\w*)+$",  # stripe.checkout.Session.create
         r"(?:~|\.{1,2})?/[^\s/]+(?:/[^\s/]*)*$|[A-Za-z]:\\\S+$|[\w.-]+/[\w./-]*\.\w{1,5}$",  # /etc/fstab, docs/a.md
         r"--[A-Za-z][\w-]+(?:=\S+)?$",  # --data-dir
+        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+$",  # ada@example.org
+        r"(?=\S*\d{5}|\S*\d\D\d+\D\d)\d+(?:[-/]\d+)+$",  # 2023-000451, 555-123-4567; no 2020-2021
         r"\d{5,}$",  # order and part numbers; four digits are a year
         r"[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+$",  # OutOfMemoryError
     )
@@ -36,6 +38,11 @@ _SHAPES = tuple(
 # What looks like one and is none: e.g. i.e. U.S. 1960s 7-day-old
 _NO_IDENTIFIER = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?|\d+s|\d+(?:-[a-z]+)+")
 _ABBREVIATION = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?")
+_FILE_ENDING = re.compile(r"(?:\.[A-Za-z][A-Za-z0-9]{0,4}){1,2}$")  # .txt, .tar.gz, and not the .2 of "notes-1.2"
+_STANDARD = re.compile(r"\b[A-Z]{2,6} \d{3,}\b(?![-.]\w)")  # RFC 9457, ISO 9001
+_DISTINCTIVE = re.compile(
+    r"\w_\w|^_|^[~.]*/[^/]+/[^/]|[\\@#]|/.*\.\w|::|->|^--|\(\)|\w\.\w+\.\w|^v\d|[a-z0-9][A-Z][a-z0-9]+[A-Z][a-z]"
+)
 _QUOTED = re.compile(r'["“]([^"“”]{3,100})["”]')
 
 
@@ -48,6 +55,13 @@ def words(text: str) -> list[str]:
         else:
             found.append(word)
     return found
+
+
+def place(source: str) -> str:
+    """What a document's source says about it: the name of its file, without ending, and of the folder around it."""
+    *folders, name = source.replace("!/", "/").replace("\\", "/").strip("/").split("/")
+    bare_name = _FILE_ENDING.sub("", name) or name
+    return " ".join([*folders[-1:], bare_name])
 
 
 def stem(word: str) -> str:
@@ -82,13 +96,22 @@ def is_identifier(word: str) -> bool:
     return any(shape.match(word) for shape in _SHAPES)
 
 
+def is_distinctive(term: str) -> bool:
+    """Whether an exact term can hardly be anything but a name: "ERR_IO", "2.25.1", "/etc/fstab", "SKU-A1234".
+
+    Short codes such as "IL-6", "CYP3A4" and "1.5" also name topics and quantities.
+    """
+    return sum(map(str.isdigit, term)) >= 4 or _DISTINCTIVE.search(term) is not None
+
+
 def exact_terms(text: str) -> tuple[str, ...]:
-    """What must be found to the letter: phrases of two words or more in double quotes, then identifiers.
+    """What must be found to the letter: phrases of two words or more in double quotes, standards, identifiers.
 
     In the order they stand, each once; at most IDENTIFIER_LIMIT.
     """
     phrases = [" ".join(phrase.split()) for phrase in _QUOTED.findall(text)]
     found = dict.fromkeys(phrase for phrase in phrases if " " in phrase)
+    found.update(dict.fromkeys(_STANDARD.findall(text)))
     found.update(dict.fromkeys(word for piece in text.split() if is_identifier(word := bare(piece))))
     return tuple(found)[:IDENTIFIER_LIMIT]
 
@@ -99,6 +122,6 @@ def holds(text: str, term: str, *, whole: bool = True) -> bool:
     `whole`: "1.2" is not in "1.2.3" and "A-1" not in "A-1-B". Otherwise the term may also be the beginning or end of a
     longer dotted, dashed or slashed name, but never of a word.
     """
-    pattern = re.escape(term.removesuffix("()").casefold())
+    pattern = r"\s+".join(map(re.escape, term.removesuffix("()").casefold().split()))
     around = (r"(?<!\w)(?<!\w[-._/:])", r"(?!\w)(?![-._/:]\w)") if whole else (r"(?<!\w)", r"(?!\w)")
     return re.search(around[0] + pattern + around[1], text.casefold()) is not None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from appliance.answer.question import Question, Wanted, offers
 from appliance.store import Store
 from appliance.types import Hit, Vector
-from appliance.words import stems
+from appliance.words import place, stems
 
 PASSAGES = 5  # hits whose sentences are looked at
 MOST_SENTENCES = 400  # in all; a passage has some ten
@@ -126,11 +126,11 @@ def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> 
 
 
 def _around(found: Sequence[Sentence], sets: Sequence[frozenset[str]]) -> dict[int, frozenset[str]]:
-    """Chunk id -> stems of the chunk, its section and its title."""
+    """Chunk id -> stems of the chunk, its section, its title and its place."""
     gathered: dict[int, set[str]] = {}
     for item, here in zip(found, sets, strict=True):
         chunk = item.hit.chunk
         if chunk.id not in gathered:
-            gathered[chunk.id] = set(stems(f"{chunk.title} {chunk.section}"))
+            gathered[chunk.id] = set(stems(f"{chunk.title} {chunk.section} {place(chunk.source)}"))
         gathered[chunk.id] |= here
     return {number: frozenset(stemmed) for number, stemmed in gathered.items()}

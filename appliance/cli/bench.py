@@ -91,6 +91,14 @@ def answers(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("answers").run(data, _settings(invocation)))
 
 
+@command("identifiers", group=bench, examples=["bench identifiers", "bench identifiers --json"])
+@click.option("--seed", type=int, help="Make other documents and questions.")
+def identifiers(invocation: Invocation, seed: int | None) -> None:
+    """How often a code, version, path or name is found at rank 1, asked for alone and inside sentences."""
+    chosen = {} if seed is None else {"seed": seed}
+    _show(invocation, _module("identifiers").run(_settings(invocation), **chosen))
+
+
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.search.analyse import shape
 from appliance.types import QueryShape
-from appliance.words import exact_terms, holds, is_identifier, stem, words
+from appliance.words import exact_terms, holds, is_distinctive, is_identifier, place, stem, words
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,43 @@ def test_forms_of_a_word_meet() -> None:
 
 def test_words_of_a_script_without_spaces_are_pairs() -> None:
     assert words("the 休暇規程 rule") == ["the", "休暇", "暇規", "規程", "rule"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("invoice 2023-000451 is open", ("2023-000451",)),
+        ("call 555-123-4567 in 2020-2021", ("555-123-4567",)),
+        ("what does RFC 9457 say, and ISO 9001?", ("RFC 9457", "ISO 9001")),
+        ("write to ada.l+x@mail.example.org.", ("ada.l+x@mail.example.org",)),
+    ],
+)
+def test_numbers_standards_and_addresses_are_exact_terms(text: str, wanted: tuple[str, ...]) -> None:
+    assert exact_terms(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "term", ["ERR_IO", "2.25.1", "/etc/fstab", "docs/a.md", "SKU-A1234", "v4.44", "a.b.C", "--all"]
+)
+def test_what_can_only_be_a_name_is_distinctive(term: str) -> None:
+    assert is_distinctive(term)
+
+
+@pytest.mark.parametrize("term", ["IL-6", "CYP3A4", "1.5", "OCT3/4", "mg/day", "/slip/", "to be or not"])
+def test_short_codes_and_quantities_are_not_distinctive(term: str) -> None:
+    assert not is_distinctive(term)
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("/usr/share/doc/python3-blinker/changelog.gz", "python3-blinker changelog"),
+        ("notes-1.2", "notes-1.2"),
+        ("mail.zip!/in/box.mbox", "in box"),
+        ("C:\\reports\\may.tar.gz", "reports may"),
+        ("/", ""),
+        (".txt", ".txt"),
+    ],
+)
+def test_a_source_says_its_file_and_folder(source: str, wanted: str) -> None:
+    assert place(source) == wanted

@@ -8,6 +8,7 @@ import pytest
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.inference import HashEmbedder
+from bench import identifiers
 from bench.retrieval import ndcg, run
 from tests.search.conftest import TEXTS
 
@@ -72,3 +73,15 @@ def test_ndcg() -> None:
     assert ndcg(["x", "a"], {"a": 1}) == pytest.approx(0.6309, abs=1e-4)
     assert ndcg(["b", "a"], {"a": 2, "b": 1}) == pytest.approx((1 + 2 * 0.6309) / (2 + 0.6309), abs=1e-3)
     assert ndcg([], {"a": 1}) == 0.0
+
+
+def test_identifiers_are_found_at_rank_one(tmp_path: Path) -> None:
+    """Names, not meaning, tell these passages apart: the hash embedder is enough. Look-alikes are wrong answers."""
+    texts, asked = identifiers.suite(7)
+    assert len(asked) >= 200
+    assert sum(not question.alone for question in asked) * 2 == len(asked)
+    assert len({text.source for text in texts}) == len(texts)
+    result = identifiers.run(Settings(data_dir=tmp_path, threads=1), seed=7, embedder=HashEmbedder())
+    runs = {row["name"]: row["rank_1"] for row in result["runs"]}
+    assert runs["all"] >= 0.99, result["misses"]
+    assert runs["in a sentence"] >= 0.99, result["misses"]

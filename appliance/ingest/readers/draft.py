@@ -21,6 +21,10 @@ _TIGHT = (BlockKind.LIST_ITEM, BlockKind.TABLE_ROW)  # follow each other without
 _POOR_TITLES = re.compile(
     r"(?i)^(untitled.*|microsoft (word|powerpoint|excel) - .*|(document|slide|sheet|title)\s*\d*|[\W\d_]*)$"
 )
+_SHARED_NAMES = re.compile(
+    r"(?i)(readme|change(log|s)|news|todo|authors|thanks|copyright|licen[cs]e|install|history|notes?|index|main|"
+    r"about|faq|contributing|release[-_ ]?notes|notice|hacking|overview|__init__|setup|makefile)([._-].*)?$"
+)
 MAX_TITLE = 300
 MAX_VALUE = 2000
 MAX_VALUES = 100
@@ -141,7 +145,16 @@ def choose_title(title: str, heading: str, name: str) -> str:
     line = one_line(title)
     if line and not _POOR_TITLES.match(line):
         return line
-    return one_line(heading) or one_line(PurePosixPath(name.rpartition("!/")[2]).name) or "untitled"
+    return one_line(heading) or file_title(name)
+
+
+def file_title(name: str) -> str:
+    """The name of a file; one that many files share (README, changelog) together with its folder's."""
+    path = PurePosixPath(name.replace("!/", "/"))
+    line = one_line(path.name)
+    if _SHARED_NAMES.match(line) and path.parent.name:
+        line = f"{one_line(path.parent.name)}/{line}"
+    return line or "untitled"
 
 
 def clean_metadata(fields: Mapping[str, object]) -> dict[str, MetadataValue]:

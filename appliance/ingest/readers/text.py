@@ -3,7 +3,7 @@
 import re
 
 from appliance.errors import DocumentError
-from appliance.ingest.readers.draft import Draft, canonical, clean_metadata
+from appliance.ingest.readers.draft import Draft, canonical, clean_metadata, file_title
 from appliance.ingest.readers.encoding import text_or_refuse
 from appliance.ingest.readers.source import SourceFile
 from appliance.ingest.readers.tables import write_table
@@ -93,9 +93,10 @@ def read_code(file: SourceFile) -> ReadDocument:
         blocks.append(Block(BlockKind.CODE, start, len(text)))
     if not blocks:
         raise DocumentError("the file has no text", code="no_text", hint="It holds only white space.")
-    title = file.name.rpartition("/")[2]
     language = file.media_type.removeprefix("text/x-")
-    return ReadDocument(title, file.media_type, text, tuple(blocks), (), {"programming_language": language})
+    return ReadDocument(
+        file_title(file.name), file.media_type, text, tuple(blocks), (), {"programming_language": language}
+    )
 
 
 def read_markdown(file: SourceFile) -> ReadDocument:
