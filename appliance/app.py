@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import structlog
@@ -20,15 +20,27 @@ from appliance.collections import Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
+from appliance.evidence import PASSAGES
 from appliance.faults import reached
 from appliance.inference import ModelRegistry, open_embedder, open_generator
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval
+from appliance.search import Retrieval, with_context
 from appliance.search import search as search_collection
 from appliance.search.limits import check_query
 from appliance.store import Store
-from appliance.types import Answer, CancelToken, Claim, Embedder, Generator, Principal, Query, Role, SearchResult
+from appliance.types import (
+    Answer,
+    CancelToken,
+    Claim,
+    Embedder,
+    Expand,
+    Generator,
+    Principal,
+    Query,
+    Role,
+    SearchResult,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -162,10 +174,7 @@ class Appliance:
 
         Raises InvalidRequest, NotFound.
         """
-        check_query(query, self.settings)
-        self.collections.index(query.collection)
-        with self._asking():
-            return search_collection(query, self._retrieval)
+        return self._find(self.settled(query))
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
         """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
@@ -173,9 +182,28 @@ class Appliance:
         Raises InvalidRequest, NotFound, DeadlineExceeded.
         """
         deadline = time.monotonic() + self.settings.query_timeout_s
+        query = self.settled(query)
         with self._asking():
-            found = self.search(query)
+            found = self._find(query, most=PASSAGES)
             return answer_question(query, found, self._answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+
+    def settled(self, query: Query) -> Query:
+        """The question with the settings' choices where it makes none."""
+        return replace(
+            query,
+            expand=Expand(self.settings.expand) if query.expand is None else query.expand,
+            compress=self.settings.compress if query.compress is None else query.compress,
+        )
+
+    def _find(self, query: Query, *, most: int | None = None) -> SearchResult:
+        """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
+        check_query(query, self.settings)
+        self.collections.index(query.collection)
+        with self._asking():
+            found = search_collection(query, self._retrieval)
+            if query.compress or query.expand is not Expand.NONE:
+                found = with_context(query, found, self._retrieval, most=most)
+            return found
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -198,7 +226,7 @@ class Appliance:
         parts = {
             "question": " ".join(query.text.split()),
             "collection": (query.collection, self.collections.published(query.collection)),
-            "parameters": {**asdict(query), "text": None, "principal": None},
+            "parameters": {**asdict(self.settled(query)), "text": None, "principal": None},
             "models": (self.embedder.fingerprint, self.generator.fingerprint if self.generator else ""),
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
         }

@@ -73,6 +73,14 @@ class Settings(BaseModel):
     chunk_tokens: Annotated[int, Field(ge=32, le=500, description="Longest chunk, in the embedder's tokens.")] = 220
     question_characters: Annotated[int, Field(ge=16, le=100_000, description="Longest question.")] = 4000
     max_k: Annotated[int, Field(ge=1, le=1000, description="Most hits one request may ask for.")] = 100
+    expand: Annotated[
+        Literal["none", "section", "document"],
+        Field(description="What a hit grows to where a question does not say: nothing, its section, its document."),
+    ] = "none"
+    compress: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="Tokens a context may have where a question does not say; 0 keeps all."),
+    ] = 0
     abstain_below: Annotated[
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35

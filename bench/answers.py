@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from appliance.answer import Answering, answer
 from appliance.answer.abstain import weigh
-from appliance.answer.question import read_question
-from appliance.answer.rank import PASSAGES, Scored, rank_sentences, sentences_of
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
+from appliance.evidence.question import read_question
+from appliance.evidence.rank import PASSAGES, Scored, rank_sentences, sentences_of
 from appliance.search import search
 from appliance.types import Answer, Embedder, Query, SearchResult
 from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
@@ -66,7 +66,7 @@ def extraction(asked: Sequence[Asked], corpus: Corpus, *, given: bool) -> dict[s
     """How often the best sentence, and the answer as shown, hold an accepted answer; length of what is shown."""
     first, shown, lengths = [], [], []
     for question in asked:
-        query, found = _found(question, corpus, given=given)
+        query, found = found_for(question, corpus, given=given)
         ranked = ranked_sentences(query, found, corpus)
         best = ranked[0].sentence if ranked else None
         span = (best.hit.chunk.start + best.start, best.hit.chunk.start + best.end) if best else (0, 0)
@@ -127,7 +127,7 @@ def _strength(question: Asked, corpus: Corpus) -> float:
     return weigh(read_question(query, corpus.store), found, ranked_sentences(query, found, corpus)).strength
 
 
-def _found(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:
+def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:
     """A search over everything; `given` leaves the chunks that touch the question's paragraph."""
     query = Query(question.text, COLLECTION, k=100 if given else 10)
     found = search(query, corpus.retrieval)

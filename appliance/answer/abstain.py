@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.answer.question import Question
-from appliance.answer.rank import FEATURES, Scored
+from appliance.evidence.question import Question
+from appliance.evidence.rank import FEATURES, Scored
 from appliance.store import Store
 from appliance.types import AbstainReason, Query, SearchResult
 from appliance.words import holds

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.answer.cite import LONGEST_QUOTE, Citer, trimmed
-from appliance.answer.question import Question
-from appliance.answer.rank import Scored, Sentence
+from appliance.evidence.question import Question
+from appliance.evidence.rank import Scored, Sentence
 from appliance.types import Claim, Hit
 
 MOST_CLAIMS = 3

@@ -1,16 +1,16 @@
 """The generated answer: the model writes, and only sentences that the passages hold up are shown."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.answer.cite import Citer
 from appliance.answer.prompts import NOTHING_FOUND, messages
-from appliance.answer.rank import PASSAGES, sentences_of
 from appliance.answer.verify import Support, check
+from appliance.evidence.rank import sentences_in
 from appliance.sentences import split_sentences
 from appliance.store import Store
 from appliance.telemetry.metrics import UNSUPPORTED_CLAIMS
-from appliance.types import CancelToken, Claim, Embedder, GenerationRequest, Generator, Hit, SearchResult, Usage
+from appliance.types import CancelToken, Claim, Context, Embedder, GenerationRequest, Generator, Usage
 
 MOST_CLAIMS = 12
 
@@ -24,7 +24,6 @@ class Draft:
     claims: tuple[Claim, ...]
     dropped: int
     said_nothing: bool  # the model wrote that the passages do not say
-    used: tuple[Hit, ...]
     usage: Usage
     finish_reason: str
 
@@ -87,18 +86,17 @@ class _Checker:
                 self.on_claim(claim)
 
 
-def generate(found: SearchResult, question: str, writing: Writing, on_claim: OnClaim | None) -> Draft:
-    """Let the model answer from the best passages. `on_claim` gets each claim once it is checked, in order.
+def generate(context: Context, question: str, writing: Writing, on_claim: OnClaim | None) -> Draft:
+    """Let the model answer from the passages. `on_claim` gets each claim once it is checked, in order.
 
     Raises Overloaded, ModelError and StorageError; a deadline or a cancelled question only ends the draft early.
     """
-    prompt, used = messages(question, found.hits[:PASSAGES], writing.generator, writing.answer_tokens)
-    checker = _Checker(Support.of(question, sentences_of(used, writing.store)), writing, on_claim)
+    prompt, used = messages(question, context.passages, writing.generator, writing.answer_tokens)
+    sentences = sentences_in(replace(context, passages=used), writing.store)
+    checker = _Checker(Support.of(question, sentences), writing, on_claim)
     request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline)
     written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)
     if on_claim is None:
         checker.text = written.text
     checker.finish(whole=written.finish_reason == "stop")
-    return Draft(
-        tuple(checker.claims), checker.dropped, checker.said_nothing, used, written.usage, written.finish_reason
-    )
+    return Draft(tuple(checker.claims), checker.dropped, checker.said_nothing, written.usage, written.finish_reason)

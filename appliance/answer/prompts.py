@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appliance.types import Generator, Hit
+from appliance.types import ContextPassage, Generator
 
 PROMPT_VERSION = "answer-1"  # the file's name: a changed text is a new file, so no cached answer outlives it
 
@@ -15,9 +15,9 @@ LEAST_TOKENS = 24  # of a passage that is cut to fit
 
 
 def messages(
-    question: str, hits: Sequence[Hit], generator: Generator, answer_tokens: int
-) -> tuple[list[Mapping[str, str]], tuple[Hit, ...]]:
-    """The chat messages and the hits whose passages they hold, within the generator's context.
+    question: str, passages: Sequence[ContextPassage], generator: Generator, answer_tokens: int
+) -> tuple[list[Mapping[str, str]], tuple[ContextPassage, ...]]:
+    """The chat messages and the passages they hold, within the generator's context.
 
     Passages stand first and the question last, so that what repeats is a common prefix. A passage that does not fit is
     cut at a blank when it is the first, and left out otherwise.
@@ -26,18 +26,18 @@ def messages(
     fixed = generator.count_tokens(system) + generator.count_tokens(user) + generator.count_tokens(question)
     room = min(PASSAGE_TOKENS, generator.context_tokens - answer_tokens - fixed - MARGIN_TOKENS)
     parts: list[str] = []
-    used: list[Hit] = []
-    for hit in hits:
-        part = _passage(len(parts) + 1, hit, hit.chunk.text)
+    used: list[ContextPassage] = []
+    for passage in passages:
+        part = _passage(len(parts) + 1, passage, passage.text)
         tokens = generator.count_tokens(part) + 1
         if tokens > room and not parts:
-            part = _cut(hit, tokens, room, generator)
+            part = _cut(passage, tokens, room, generator)
             tokens = generator.count_tokens(part) + 1
         if not part or tokens > room:
             continue
         room -= tokens
         parts.append(part)
-        used.append(hit)
+        used.append(passage)
     before, _, after = user.partition("{passages}")  # not str.replace: passages and question may hold braces themselves
     content = before + "\n\n".join(parts) + after.replace("{question}", question)
     return [{"role": "system", "content": system}, {"role": "user", "content": content}], tuple(used)
@@ -49,20 +49,20 @@ def _template() -> tuple[str, str]:
     return system.removeprefix("[system]\n").strip(), user.strip()
 
 
-def _passage(number: int, hit: Hit, text: str) -> str:
-    chunk = hit.chunk
-    heading = " > ".join(part for part in (chunk.title, chunk.section) if part and part not in text[:200])
+def _passage(number: int, passage: ContextPassage, text: str) -> str:
+    above = (passage.chunks[0].title, passage.section)
+    heading = " > ".join(part for part in above if part and part not in text[:200])
     return f"[{number}] {heading}\n{text}" if heading else f"[{number}] {text}"
 
 
-def _cut(hit: Hit, tokens: int, room: int, generator: Generator) -> str:
+def _cut(passage: ContextPassage, tokens: int, room: int, generator: Generator) -> str:
     """As much of a passage as fits; empty where that would be next to nothing."""
-    text = hit.chunk.text
+    text = passage.text
     while room >= LEAST_TOKENS:
         shorter = text[: int(len(text) * room / tokens * 0.9)].rsplit(" ", 1)[0]
         if not shorter or len(shorter) == len(text):
             return ""
-        part, text = _passage(1, hit, shorter), shorter
+        part, text = _passage(1, passage, shorter), shorter
         tokens = generator.count_tokens(part) + 1
         if tokens <= room:
             return part

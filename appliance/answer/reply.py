@@ -12,9 +12,9 @@ from appliance.answer.abstain import notice, weigh, why_nothing
 from appliance.answer.cite import Citer
 from appliance.answer.extract import extract
 from appliance.answer.generate import Draft, Writing, generate
-from appliance.answer.question import parts, read_question
-from appliance.answer.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_of
 from appliance.errors import ApplianceError, ModelError, Overloaded
+from appliance.evidence.question import parts, read_question
+from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_in
 from appliance.store import Store
 from appliance.telemetry.metrics import ABSTENTIONS
 from appliance.telemetry.stages import Stages
@@ -23,6 +23,7 @@ from appliance.types import (
     Answer,
     CancelToken,
     Claim,
+    Context,
     Embedder,
     Generator,
     Hit,
@@ -63,6 +64,11 @@ class _Turn:
     stages: Stages
     on_claim: OnClaim | None
 
+    @property
+    def context(self) -> Context:
+        """What the search hands on; without one, its best hits as they are."""
+        return self.found.context or Context.of_hits(self.found.hits[:PASSAGES])
+
 
 def answer(
     query: Query,
@@ -83,7 +89,7 @@ def answer(
         return _abstain(turn, why_nothing(query, answering.store))
     with turn.stages.stage("extract"):
         question = read_question(query, answering.store)
-        sentences = sentences_of(found.hits[:PASSAGES], answering.store)
+        sentences = sentences_in(turn.context, answering.store)
         ranked = rank_sentences(question, found.query_vector, sentences)
         evidence = weigh(question, found, ranked)
     if not ranked or evidence.strength < answering.abstain_below:
@@ -144,7 +150,7 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
     )
     try:
         with turn.stages.stage("generate"):
-            draft = generate(turn.found, turn.query.text, writing, turn.on_claim)
+            draft = generate(turn.context, turn.query.text, writing, turn.on_claim)
     except Overloaded:
         return None, "The generator is busy; these are the documents' own sentences."
     except ModelError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.answer.cite import Citer, trimmed
-from appliance.answer.rank import Sentence
+from appliance.evidence.rank import Sentence
 from appliance.types import Claim, Embedder
 from appliance.words import FUNCTION_WORDS, stem, words
 

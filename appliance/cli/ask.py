@@ -8,7 +8,7 @@ import rich_click as click
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
-from appliance.cli.search import question_body
+from appliance.cli.search import context_options, question_body
 
 Numbers = dict[tuple[str, int, int], tuple[int, dict[str, Any]]]  # place -> its number and its citation
 
@@ -36,6 +36,7 @@ REASONS = {
 @click.option("-k", "k", type=int, help="How many passages to consider (default 10).")
 @click.option("--alpha", type=float, help="0 = keywords only, 1 = meaning only; chosen by the question when left out.")
 @click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and author = "Ada".')
+@context_options
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")
 def ask(
     invocation: Invocation,
@@ -46,12 +47,13 @@ def ask(
     alpha: float | None,
     filters: str | None,
     stream: bool,
+    **more: Any,
 ) -> None:
     """Answer a question from the documents, with the exact place of every sentence.
 
     When the documents do not hold the answer it says so, gives the reason and shows the nearest passages.
     """
-    body = question_body(question=text, mode=mode, collection=collection, k=k, alpha=alpha, filters=filters)
+    body = question_body(question=text, mode=mode, collection=collection, k=k, alpha=alpha, filters=filters, **more)
     with invocation.connect() as client:
         if stream and not invocation.as_json:
             answer = _stream(client.events("/query", {**body, "stream": True}))

@@ -99,6 +99,13 @@ def identifiers(invocation: Invocation, seed: int | None) -> None:
     _show(invocation, _module("identifiers").run(_settings(invocation), **chosen))
 
 
+@command("compression", group=bench, examples=["bench compression --data squad2 --json"])
+@_data(True, "SQuAD 2.0 file, or its folder.")
+def compression(invocation: Invocation, data: Path) -> None:
+    """How much smaller a context becomes by compression, and how often the answer is still in it."""
+    _show(invocation, _module("compression").run(data, _settings(invocation)))
+
+
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")

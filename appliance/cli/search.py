@@ -10,6 +10,7 @@ from appliance.cli.output import dim, heading, place, print_json, print_text, sn
 EXAMPLES = [
     "search 'how do refunds work'",
     "search ERR_CONNECTION_REFUSED --alpha 0",
+    "search 'warranty of the pump' --expand section --compress 300",
     "search 'annual revenue' -k 5 --collection reports --filter 'year >= 2020 and author = \"Ada\"'",
 ]
 
@@ -19,17 +20,39 @@ def question_body(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def context_options(function: Any) -> Any:
+    """The options that decide what the hits of a question hand on."""
+    for option in (
+        click.option(
+            "--compress", type=int, help="Keep the sentences that matter, within so many tokens; 0 keeps all."
+        ),
+        click.option("--expand", type=click.Choice(["none", "section", "document"]), help="What a hit grows to."),
+    ):
+        function = option(function)
+    return function
+
+
 @command("search", examples=EXAMPLES)
 @click.argument("text")
 @click.option("-k", "k", type=int, help="How many passages (default 10).")
 @click.option("--collection", help="Collection to search (default: default).")
 @click.option("--alpha", type=float, help="0 = keywords only, 1 = meaning only; chosen by the question when left out.")
 @click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and source contains "report".')
+@context_options
 def search(
-    invocation: Invocation, text: str, k: int | None, collection: str | None, alpha: float | None, filters: str | None
+    invocation: Invocation,
+    text: str,
+    k: int | None,
+    collection: str | None,
+    alpha: float | None,
+    filters: str | None,
+    **more: Any,
 ) -> None:
-    """Find passages. Shows rank, score, place, the rank by keywords and by meaning, and the beginning of the text."""
-    body = question_body(question=text, k=k, collection=collection, alpha=alpha, filters=filters)
+    """Find passages. Shows rank, score, place, the rank by keywords and by meaning, and the beginning of the text.
+
+    With --expand or --compress the context follows: the whole text that the hits hand on.
+    """
+    body = question_body(question=text, k=k, collection=collection, alpha=alpha, filters=filters, **more)
     with invocation.connect() as client:
         found = client.post("/search", body)
     if invocation.as_json:
@@ -39,6 +62,16 @@ def search(
         click.echo("Nothing found.")
     for rank, hit in enumerate(found["hits"], start=1):
         print_hit(rank, hit)
+    if found["context"] is not None:
+        print_context(found["context"])
+
+
+def print_context(context: dict[str, Any]) -> None:
+    """The passages in full, with what they hold in tokens and how much was left out."""
+    click.echo(f"\nContext: {context['tokens']} tokens, {context['dropped']} left out")
+    for passage in context["passages"]:
+        heading(place(passage))
+        print_text(passage["text"], indent="   ")
 
 
 def print_hit(rank: int, hit: dict[str, Any]) -> None:

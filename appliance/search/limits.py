@@ -1,12 +1,14 @@
-"""What a question may be: its length, k and alpha, by the settings."""
+"""What a question may be: its length, k, alpha and budget, by the settings."""
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.types import Query
 
+LEAST_BUDGET, MOST_BUDGET = 16, 100_000  # tokens of a compressed context
+
 
 def check_query(query: Query, settings: Settings) -> None:
-    """Raises InvalidRequest when the question is empty or too long, or k or alpha out of bounds."""
+    """Raises InvalidRequest when the question is empty or too long, or k, alpha or compress out of bounds."""
     if not query.text.strip():
         raise InvalidRequest("The question is empty.", code="empty_question", hint="Send some words in `question`.")
     if len(query.text) > settings.question_characters:
@@ -24,4 +26,10 @@ def check_query(query: Query, settings: Settings) -> None:
             f"alpha is {query.alpha}; it must be from 0 (keywords only) to 1 (meaning only).",
             code="invalid_alpha",
             hint="Leave it out to let the appliance choose.",
+        )
+    if query.compress and not LEAST_BUDGET <= query.compress <= MOST_BUDGET:
+        raise InvalidRequest(
+            f"compress is {query.compress}; it must be from {LEAST_BUDGET} to {MOST_BUDGET} tokens, or 0 to keep all.",
+            code="invalid_compress",
+            hint="A few hundred tokens hold the sentences that matter.",
         )

@@ -6,6 +6,7 @@ Offsets are character positions (Python `str` indices) into the canonical text o
 from appliance.types.access import Principal, Role
 from appliance.types.answers import AbstainReason, Answer, Citation, Claim, Usage
 from appliance.types.arrays import Ids, Matrix, Metadata, MetadataValue, Vector
+from appliance.types.context import GAP, Context, ContextPassage, Piece
 from appliance.types.documents import (
     Block,
     BlockKind,
@@ -30,9 +31,10 @@ from appliance.types.models import (
     PassageVectors,
     TokenSink,
 )
-from appliance.types.questions import Hit, Mode, Query, QueryShape, SearchResult
+from appliance.types.questions import Expand, Hit, Mode, Query, QueryShape, SearchResult
 
 __all__ = [
+    "GAP",
     "AbstainReason",
     "AllOf",
     "Answer",
@@ -45,10 +47,13 @@ __all__ = [
     "Citation",
     "Claim",
     "Comparison",
+    "Context",
+    "ContextPassage",
     "Document",
     "DocumentInfo",
     "EmbeddedChunk",
     "Embedder",
+    "Expand",
     "Filter",
     "Generated",
     "GenerationRequest",
@@ -64,6 +69,7 @@ __all__ = [
     "Page",
     "Passage",
     "PassageVectors",
+    "Piece",
     "Principal",
     "Query",
     "QueryShape",

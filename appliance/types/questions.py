@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.types.arrays import Vector
+from appliance.types.context import Context
 from appliance.types.documents import Chunk
 from appliance.types.filters import Filter
 
@@ -15,9 +16,20 @@ class Mode(StrEnum):
     GENERATIVE = "generative"
 
 
+class Expand(StrEnum):
+    """What a hit grows to."""
+
+    NONE = "none"
+    SECTION = "section"
+    DOCUMENT = "document"
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as asked. `alpha` 0 = keywords only, 1 = meaning only, None = chosen by the shape of the text."""
+    """A question as asked. `alpha` 0 = keywords only, 1 = meaning only, None = chosen by the shape of the text.
+
+    `compress` is the budget of the context in the embedder's tokens, 0 = all of it. None takes what the settings say.
+    """
 
     text: str
     collection: str = "default"
@@ -26,6 +38,8 @@ class Query:
     alpha: float | None = None
     mode: Mode = Mode.AUTO
     principal: str = ""
+    expand: Expand | None = None
+    compress: int | None = None
 
 
 class QueryShape(StrEnum):
@@ -59,3 +73,4 @@ class SearchResult:
     lexical_exact: bool
     query_vector: Vector
     timings: Mapping[str, float]
+    context: Context | None = None  # where one was asked for

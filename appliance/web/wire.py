@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from appliance.errors import InvalidFilter
 from appliance.search import filter_from_json
-from appliance.types import Answer, Citation, Claim, Hit, Mode, Query, SearchResult
+from appliance.types import Answer, Citation, Claim, Context, ContextPassage, Expand, Hit, Mode, Query, SearchResult
 
 
 class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -20,6 +20,8 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         dict[str, Any] | str | None, Meta(description='`{"year": {">=": 2020}}`, or `year >= 2020 and author = "Ada"`.')
     ] = None
     alpha: Annotated[float | None, Meta(description="0 (keywords only) to 1 (meaning only).")] = None
+    expand: Annotated[Expand | None, Meta(description="What a hit grows to in the context.")] = None
+    compress: Annotated[int | None, Meta(description="Budget of the context in tokens; 0 keeps all of it.")] = None
 
 
 class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
@@ -68,6 +70,38 @@ class HitBody(msgspec.Struct, frozen=True):
     lexical_score: float | None
 
 
+class PieceBody(msgspec.Struct, frozen=True):
+    """What was kept in one stretch: characters `[start, end)` of the document are `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class PassageBody(msgspec.Struct, frozen=True):
+    """A stretch `[start, end)` of a document around the hits `chunk_ids` (best first). `text` is its pieces in one."""
+
+    document_id: int
+    source: str
+    title: str
+    section: str
+    page: int | None
+    start: int
+    end: int
+    score: float
+    chunk_ids: list[int]
+    text: str
+    pieces: list[PieceBody]
+
+
+class ContextBody(msgspec.Struct, frozen=True):
+    """What the hits hand on, expanded and compressed. `tokens` it has, `dropped` were left out: the embedder's."""
+
+    passages: list[PassageBody]
+    tokens: int
+    dropped: int
+
+
 class SourceBody(msgspec.Struct, frozen=True):
     """A document that the answer cites, and on which pages."""
 
@@ -114,6 +148,7 @@ class SearchBody(msgspec.Struct, frozen=True):
     shape: str
     alpha: float
     lexical_exact: bool
+    context: ContextBody | None
     timings: dict[str, float]
     latency_ms: float
     query_id: str
@@ -127,6 +162,8 @@ def to_query(asked: SearchRequest, principal: str) -> Query:
         k=asked.k,
         filters=None if asked.filters is None else _filter(asked.filters),
         alpha=asked.alpha,
+        expand=asked.expand,
+        compress=asked.compress,
         mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
         principal=principal,
     )
@@ -167,6 +204,27 @@ def hit_body(hit: Hit) -> HitBody:
     )
 
 
+def context_body(context: Context) -> ContextBody:
+    return ContextBody([_passage(passage) for passage in context.passages], context.tokens, context.dropped)
+
+
+def _passage(passage: ContextPassage) -> PassageBody:
+    first = passage.chunks[0]
+    return PassageBody(
+        document_id=first.document_id,
+        source=first.source,
+        title=first.title,
+        section=passage.section,
+        page=first.page,
+        start=passage.start,
+        end=passage.end,
+        score=float(passage.hits[0].score),
+        chunk_ids=[hit.chunk.id for hit in passage.hits],
+        text=passage.text,
+        pieces=[PieceBody(piece.start, piece.end, piece.text) for piece in passage.pieces],
+    )
+
+
 def answer_core(answer: Answer) -> AnswerCore:
     return AnswerCore(
         answer=answer.text,
@@ -199,6 +257,7 @@ def search_body(found: SearchResult, latency_ms: float, query_id: str) -> Search
         shape=found.shape.value,
         alpha=float(found.alpha),
         lexical_exact=found.lexical_exact,
+        context=None if found.context is None else context_body(found.context),
         timings=milliseconds(found.timings),
         latency_ms=latency_ms,
         query_id=query_id,

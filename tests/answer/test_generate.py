@@ -11,7 +11,7 @@ from appliance.answer.reply import parameters
 from appliance.errors import ModelError, Overloaded
 from appliance.inference import ScriptedGenerator
 from appliance.search import search
-from appliance.types import Answer, CancelToken, Claim, Generated, GenerationRequest, Mode, Query, TokenSink
+from appliance.types import Answer, CancelToken, Claim, Context, Generated, GenerationRequest, Mode, Query, TokenSink
 from bench.corpus import COLLECTION, Corpus
 from tests.answer.conftest import Ask
 from tests.answer.test_extract import assert_places
@@ -176,19 +176,20 @@ def test_parameters_by_name(name: str, count: float) -> None:
 
 def test_the_prompt_fits_and_ends_with_the_question(corpus: Corpus) -> None:
     found = search(Query(QUESTION, COLLECTION), corpus.retrieval)
+    passages = Context.of_hits(found.hits).passages
     for context in (220, 260, 400, 4000):
         generator = ScriptedGenerator(context_tokens=context)
-        prompt, used = messages(QUESTION, found.hits, generator, 40)
+        prompt, used = messages(QUESTION, passages, generator, 40)
         assert [message["role"] for message in prompt] == ["system", "user"]
         assert sum(generator.count_tokens(message["content"]) for message in prompt) <= context - 40
         assert prompt[1]["content"].endswith(f"Question: {QUESTION}")
-    assert len(used) == len(found.hits)
+    assert used == passages
     assert PROMPT_VERSION == "answer-1"
 
 
 def test_braces_in_a_question_are_only_text(corpus: Corpus) -> None:
     found = search(Query(QUESTION, COLLECTION), corpus.retrieval)
-    prompt, _ = messages("what is {passages}?", found.hits, ScriptedGenerator(), 40)
+    prompt, _ = messages("what is {passages}?", Context.of_hits(found.hits).passages, ScriptedGenerator(), 40)
     assert prompt[1]["content"].count("41 metres") == 1
     assert "what is {passages}?" in prompt[1]["content"]
 

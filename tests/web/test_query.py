@@ -287,3 +287,32 @@ def test_many_threads_of_questions(corpus: Service) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_search_hands_on_a_context_where_it_is_asked_for(corpus: Service) -> None:
+    with corpus.client("reader") as client:
+        plain = client.post("/search", json={"question": QUESTION}).json()
+        assert plain["context"] is None
+        body = {"question": QUESTION, "expand": "document", "compress": 16, "k": 3}
+        context = client.post("/search", json=body).json()["context"]
+        assert context["tokens"] <= 16 < context["tokens"] + context["dropped"]
+        for passage in context["passages"]:
+            text = client.get(f"/documents/{passage['document_id']}/text").json()["text"]
+            assert passage["chunk_ids"]
+            for piece in passage["pieces"]:
+                assert passage["start"] <= piece["start"] < piece["end"] <= passage["end"]
+                assert text[piece["start"] : piece["end"]] == piece["text"]
+
+
+def test_settings_choose_where_a_question_does_not(open_service: Callable[..., Service]) -> None:
+    service = open_service(expand="document", compress=20)
+    service.add("pump.txt", "The pump moves water. " * 30)
+    with service.client("reader") as client:
+        asked = {"question": "What does the pump move?"}
+        assert client.post("/search", json=asked).json()["context"]["tokens"] <= 20
+        assert client.post("/search", json={**asked, "expand": "none", "compress": 0}).json()["context"] is None
+        answer = client.post("/query", json=asked).json()
+        assert answer["answer"].startswith("The pump moves water.")
+        again = client.post("/query", json={**asked, "expand": "document", "compress": 20}).json()
+        assert again["cache_hit"]
+        assert not client.post("/query", json={**asked, "compress": 0}).json()["cache_hit"]

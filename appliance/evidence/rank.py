@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.answer.question import Question, Wanted, offers
+from appliance.evidence.question import Question, Wanted, offers
 from appliance.store import Store
-from appliance.types import Hit, Vector
+from appliance.types import Context, Hit, Piece, Vector
 from appliance.words import place, stems
 
 PASSAGES = 5  # hits whose sentences are looked at
@@ -65,8 +65,8 @@ class Scored:
     score: float
 
 
-def sentences_of(hits: Sequence[Hit], store: Store) -> list[Sentence]:
-    """All sentences of the hits' chunks, in the order of the hits; at most MOST_SENTENCES. Raises StorageError."""
+def sentences_of(hits: Sequence[Hit], store: Store, *, most: int = MOST_SENTENCES) -> list[Sentence]:
+    """All sentences of the hits' chunks, in the order of the hits; the first `most`. Raises StorageError."""
     stored = store.documents.sentences([hit.chunk.id for hit in hits])
     found: list[Sentence] = []
     for hit in hits:
@@ -75,7 +75,23 @@ def sentences_of(hits: Sequence[Hit], store: Store) -> list[Sentence]:
         for position, (start, end) in enumerate(kept.spans.tolist()):
             heading = is_heading(hit, start, end)
             found.append(Sentence(hit, position, start, end, kept.vectors[position], heading))
-    return found[:MOST_SENTENCES]
+    return found[:most]
+
+
+def sentences_in(context: Context, store: Store) -> list[Sentence]:
+    """The sentences of a context, passage by passage: those that begin in a piece that was kept. Raises StorageError.
+
+    A chunk that a passage grew into counts as a hit with the score of the passage's best.
+    """
+    hits: list[Hit] = []
+    pieces: dict[int, tuple[Piece, ...]] = {}  # by chunk: no two passages share one
+    for passage in context.passages:
+        own = {hit.chunk.id: hit for hit in passage.hits}
+        hits += [own.get(chunk.id) or replace(passage.hits[0], chunk=chunk) for chunk in passage.chunks]
+        pieces |= dict.fromkeys([chunk.id for chunk in passage.chunks], passage.pieces)
+    found = sentences_of(hits, store)
+    places = ((item, item.hit.chunk.start + item.start) for item in found)
+    return [item for item, at in places if any(kept.start <= at < kept.end for kept in pieces[item.hit.chunk.id])]
 
 
 def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[Scored]:
