@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.config import Settings
@@ -42,7 +43,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
         vectors = opened.embedder.embed_passages(list(passages(draft, opened.embedder)))
         chunks = tuple(map(embedded, draft.spans, vectors))
         committed = opened.store.documents.put(COLLECTION, [NewDocument(draft.source, "0" * 64, read, chunks, {})])[0]
-        opened.index.add(committed.chunk_ids, opened.store.documents.some_vectors(COLLECTION, committed.chunk_ids)[1])
+        opened.index.add(committed.chunk_ids, np.stack([chunk.vector for chunk in chunks]))
         yield opened
 
 
