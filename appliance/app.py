@@ -16,13 +16,13 @@ from appliance import __version__
 from appliance.answer import PROMPT_VERSION, Answering
 from appliance.answer import answer as answer_question
 from appliance.cache import AnswerCache
-from appliance.collections import Collections
+from appliance.collections import DEFAULT_COLLECTION, Collections, Serving
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.evidence import PASSAGES
 from appliance.faults import reached
-from appliance.inference import ModelRegistry, open_embedder, open_generator
+from appliance.inference import Embedders, ModelRegistry, open_generator
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import Retrieval, with_context
@@ -33,7 +33,6 @@ from appliance.types import (
     Answer,
     CancelToken,
     Claim,
-    Embedder,
     Expand,
     Generator,
     Principal,
@@ -87,24 +86,21 @@ class Appliance:
     def _open_parts(self) -> None:
         settings, parts = self.settings, self._parts
         self.registry = ModelRegistry(BUNDLED_MODELS, self.paths.models)
-        self.embedder: Embedder = open_embedder(self.registry, settings.embedder, threads=settings.threads)
-        parts.callback(self.embedder.close)
+        self.embedders = Embedders(self.registry, threads=settings.threads)
+        parts.callback(self.embedders.close)
+        self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
         self.generator = self._open_generator()
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
         reached("start.database_open")
         self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
         parts.callback(self.cache.close)
-        self.collections = Collections(self.store, self.embedder, self.paths.index, settings)
+        self.collections = Collections(self.store, self.embedders, self.paths.index, settings)
         parts.callback(self.collections.close)
         self._first_start()
         reached("start.collections_open")
-        self._retrieval = Retrieval(self.store, self.embedder, self.collections.index)
-        self._answering = Answering(
-            self.store, self.embedder, self.generator, settings.abstain_below, settings.answer_tokens
-        )
         self.ingestion = Ingestion(
-            *(self.store, self.embedder, self.collections.index, self.paths.spool, settings),
+            *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
             changed=self.collections.publish,
             busy=lambda: self._asked > 0,
         )
@@ -174,7 +170,10 @@ class Appliance:
 
         Raises InvalidRequest, NotFound.
         """
-        return self._find(self.settled(query))
+        query = self.settled(query)
+        check_query(query, self.settings)
+        with self._asking(), self.collections.serving(query.collection) as serving:
+            return self._find(query, serving)
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
         """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
@@ -183,9 +182,15 @@ class Appliance:
         """
         deadline = time.monotonic() + self.settings.query_timeout_s
         query = self.settled(query)
-        with self._asking():
-            found = self._find(query, most=PASSAGES)
-            return answer_question(query, found, self._answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+        check_query(query, self.settings)
+        with self._asking(), self.collections.serving(query.collection) as serving:
+            found = self._find(query, serving, most=PASSAGES)
+            answering = self._answering(serving)
+            return answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+
+    def _answering(self, serving: Serving) -> Answering:
+        settings = self.settings
+        return Answering(self.store, serving.embedder, self.generator, settings.abstain_below, settings.answer_tokens)
 
     def settled(self, query: Query) -> Query:
         """The question with the settings' choices where it makes none."""
@@ -195,15 +200,13 @@ class Appliance:
             compress=self.settings.compress if query.compress is None else query.compress,
         )
 
-    def _find(self, query: Query, *, most: int | None = None) -> SearchResult:
+    def _find(self, query: Query, serving: Serving, *, most: int | None = None) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
-        check_query(query, self.settings)
-        self.collections.index(query.collection)
-        with self._asking():
-            found = search_collection(query, self._retrieval)
-            if query.compress or query.expand is not Expand.NONE:
-                found = with_context(query, found, self._retrieval, most=most)
-            return found
+        retrieval = Retrieval(self.store, serving.embedder, lambda _: serving.index)
+        found = search_collection(query, retrieval)
+        if query.compress or query.expand is not Expand.NONE:
+            found = with_context(query, found, retrieval, most=most)
+        return found
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -220,6 +223,7 @@ class Appliance:
 
         All keys see all collections, so the access scope is the collection itself. Its version here is the one that
         rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
+        With it goes the embedding model that answered for the collection then.
         """
         if self.settings.cache_bytes == 0:
             return None
@@ -227,7 +231,7 @@ class Appliance:
             "question": " ".join(query.text.split()),
             "collection": (query.collection, self.collections.published(query.collection)),
             "parameters": {**asdict(self.settled(query)), "text": None, "principal": None},
-            "models": (self.embedder.fingerprint, self.generator.fingerprint if self.generator else ""),
+            "generator": self.generator.fingerprint if self.generator else "",
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
@@ -254,9 +258,7 @@ class Appliance:
         """Every part by name; only parts that questions need make the appliance unready."""
         return {
             "database": self._component(lambda: f"{len(self.collections.all())} collection(s)"),
-            "embedder": self._component(
-                lambda: f"{self.embedder.name}, {self.embedder.embed_query('ready').shape[0]}d"
-            ),
+            "embedder": self._component(self._embedder_detail),
             "index": self._component(lambda: f"{self.collections.open_count} open"),
             "ingestion": self._component(self.ingestion.health),
             "generator": Component(
@@ -264,6 +266,10 @@ class Appliance:
             ),
             "cache": Component(True, f"{self.cache.stats().entries} entries"),
         }
+
+    def _embedder_detail(self) -> str:
+        embedder = self.collections.embedder(DEFAULT_COLLECTION)
+        return f"{embedder.name}, {embedder.embed_query('ready').shape[0]}d"
 
     @staticmethod
     def _component(check: Callable[[], str]) -> Component:

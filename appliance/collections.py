@@ -1,108 +1,209 @@
-"""The open collections: the vector index of each, and the version that rows and index had both reached."""
+"""The open collections: what answers for each, and the version that rows and index had both reached."""
 
+import contextlib
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import structlog
+
 from appliance.config import Settings
-from appliance.errors import InvalidRequest, NotFound
+from appliance.errors import ApplianceError, InvalidRequest, NotFound
 from appliance.faults import reached
-from appliance.store import Collection, Store
-from appliance.types import Embedder
+from appliance.inference import Embedders
+from appliance.store import Collection, Space, Store
+from appliance.types import Embedder, Ids
 from appliance.vectors import CollectionIndex
 
 DEFAULT_COLLECTION = "default"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """An index in use; `readers` questions search it now, and once `retired` the last of them closes it."""
+
+    space: Space
+    index: CollectionIndex
+    readers: int = 0
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers one question from its beginning to its end, whatever is switched meanwhile."""
+
+    embedder: Embedder
+    index: CollectionIndex
 
 
 class Collections:
     """Thread-safe. An index is opened when it is first asked for and stays open."""
 
-    def __init__(self, store: Store, embedder: Embedder, folder: Path, settings: Settings) -> None:
+    def __init__(self, store: Store, embedders: Embedders, folder: Path, settings: Settings) -> None:
         self._store = store
-        self._embedder = embedder
+        self._embedders = embedders
         self._folder = folder
         self._settings = settings
-        self._indexes: dict[str, CollectionIndex] = {}
-        self._published: dict[str, int] = {}
+        self._opened: dict[str, _Opened] = {}
+        self._published: dict[str, tuple[int, str]] = {}
         self._opening = threading.Lock()
+        self._reading = threading.Lock()
 
     def open_all(self) -> None:
-        """Make the default collection if need be, and open all that were made with this embedder."""
-        self._store.documents.ensure_collection(
-            DEFAULT_COLLECTION, self._embedder.fingerprint, self._embedder.dimensions
-        )
+        """Make the default collection if need be, and open the index of each.
+
+        A collection whose model is not on this host is opened as well: only questions to it are refused.
+        """
+        if self._store.documents.collection(DEFAULT_COLLECTION) is None:
+            embedder = self._embedders.named(self._settings.embedder)
+            self._store.documents.ensure_collection(DEFAULT_COLLECTION, embedder.fingerprint, embedder.dimensions)
         for collection in self.all():
-            if collection.embedder == self._embedder.fingerprint:
-                self.index(collection.name)
+            self.index(collection.name)
+            try:
+                self._embedders.of(collection.embedder)
+            except ApplianceError as error:
+                log.error("collection_without_model", collection=collection.name, error=str(error), hint=error.hint)
 
     def all(self) -> list[Collection]:
         return self._store.documents.collections()
 
     @property
     def open_count(self) -> int:
-        return len(self._indexes)
+        return len(self._opened)
+
+    # --- what answers ------------------------------------------------------------------------------------------------
+
+    def embedder(self, name: str) -> Embedder:
+        """The model of a collection; for one that does not exist yet, the model it will be made with.
+
+        Raises Conflict when this host does not have it, ModelError when it cannot be used.
+        """
+        found = self._store.documents.collection(name)
+        return self._embedders.of(found.embedder) if found else self._embedders.named(self._settings.embedder)
+
+    @contextlib.contextmanager
+    def serving(self, name: str) -> Iterator[Serving]:
+        """Model and index that belong together, kept usable until the block ends.
+
+        Raises NotFound, Conflict when this host does not have the model, ModelError when it cannot be used.
+        """
+        self.index(name)
+        with self._reading:
+            opened = self._opened.get(name)
+            if opened is None:
+                raise _unknown(name)
+            opened.readers += 1
+        try:
+            yield Serving(self._embedders.of(opened.space.embedder), opened.index)
+        finally:
+            with self._reading:
+                opened.readers -= 1
+                last = opened.retired and opened.readers == 0
+            if last:
+                opened.index.close()
 
     def index(self, name: str) -> CollectionIndex:
-        """The vector index of a collection, opened on first use.
-
-        Raises NotFound for an unknown collection, Conflict for one made with another embedding model.
-        """
-        opened = self._indexes.get(name)
+        """The vector index of a collection, opened on first use. Raises NotFound for an unknown collection."""
+        opened = self._opened.get(name)
         if opened is not None:
-            return opened
+            return opened.index
         with self._opening:
-            if name not in self._indexes:
-                self._indexes[name] = self._open(name)
+            if name not in self._opened:
+                space = self._store.shadow.serving(name)
+                self._opened[name] = _Opened(space, self.open_index(name, space))
                 self.publish(name)
-            return self._indexes[name]
+            return self._opened[name].index
 
     def publish(self, name: str) -> None:
         """Rows and index agree again: questions from now on are asked of, and cached under, this version."""
-        self._published[name] = self._store.documents.version(name)
+        opened = self._opened.get(name)
+        if opened is not None:
+            self._published[name] = (self._store.documents.version(name), opened.space.embedder)
 
-    def published(self, name: str) -> int:
-        """The version that rows and index had both reached; 0 when the collection has not been opened."""
-        return self._published.get(name, 0)
+    def published(self, name: str) -> tuple[int, str]:
+        """The version that rows and index had both reached, and the fingerprint of the model that answered then."""
+        return self._published.get(name, (0, ""))
+
+    # --- a change of model -------------------------------------------------------------------------------------------
+
+    def open_index(self, name: str, space: Space) -> CollectionIndex:
+        """A vector index of one space of a collection, beside the one that answers. The caller closes it."""
+        return CollectionIndex.open(
+            self._directory(space),
+            self._store.documents.vector_source(name, space.embedder),
+            dimensions=space.dimensions,
+            fingerprint=space.embedder,
+            exact_scan_below=self._settings.exact_scan_below,
+            threads=self._settings.threads,
+        )
+
+    def switch(self, name: str, index: CollectionIndex, known: Ids, commit: Callable[[], bool]) -> bool:
+        """Let `index` answer from now on if `commit` makes its space the one that serves.
+
+        `known` are the chunk ids it was given; those deleted since are taken out of it. Questions that are being
+        answered finish with the index before, which is closed after the last of them.
+        """
+        with self._opening:
+            if not commit():
+                return False
+            reached("model.switched")
+            space = self._store.shadow.serving(name)
+            with self._reading:
+                before = self._opened.get(name)
+                self._opened[name] = _Opened(space, index)
+                idle = before is not None and before.readers == 0
+                if before is not None:
+                    before.retired = True
+            index.remove(np.setdiff1d(known, self._store.documents.chunk_ids(name)))
+            self.publish(name)
+            reached("model.published")
+        if before is not None and idle:
+            before.index.close()
+        return True
+
+    def remove_index(self, space: Space) -> None:
+        """Delete what is on disk of the index of a space that does not serve; it can be made again from its vectors."""
+        shutil.rmtree(self._directory(space), ignore_errors=True)
+
+    # --- ends --------------------------------------------------------------------------------------------------------
 
     def drop(self, name: str) -> None:
-        """Delete a collection and its index.
+        """Delete a collection and its indexes.
 
         Raises NotFound, InvalidRequest for the default collection.
         """
         if name == DEFAULT_COLLECTION:
             raise InvalidRequest("The default collection cannot be dropped.", hint="Delete its documents instead.")
-        collection = self._require(name)
+        if self._store.documents.collection(name) is None:
+            raise _unknown(name)
         with self._opening:
-            index = self._indexes.pop(name, None)
+            spaces = [self._store.shadow.serving(name), self._store.shadow.find(name)]
+            opened = self._opened.pop(name, None)
             self._published.pop(name, None)
             self._store.documents.drop_collection(name)
             reached("delete.collection_dropped")
-            if index is not None:
-                index.close()
-            shutil.rmtree(self._folder / str(collection.id), ignore_errors=True)
+            if opened is not None:
+                opened.index.close()
+            for space in filter(None, spaces):
+                self.remove_index(space)
 
     def close(self) -> None:
-        for index in self._indexes.values():
-            index.close()
+        for opened in self._opened.values():
+            opened.index.close()
 
-    def _open(self, name: str) -> CollectionIndex:
-        collection = self._require(name)
-        self._store.documents.ensure_collection(name, self._embedder.fingerprint, self._embedder.dimensions)
-        return CollectionIndex.open(
-            self._folder / str(collection.id),
-            self._store.documents.vector_source(name),
-            dimensions=collection.dimensions,
-            fingerprint=collection.embedder,
-            exact_scan_below=self._settings.exact_scan_below,
-            threads=self._settings.threads,
-        )
+    def _directory(self, space: Space) -> Path:
+        """Of the first slot `index/7`, of the second `index/7b`."""
+        return self._folder / f"{space.collection_id}{'b' if space.slot else ''}"
 
-    def _require(self, name: str) -> Collection:
-        collection = self._store.documents.collection(name)
-        if collection is None:
-            raise NotFound(
-                f"There is no collection {name!r}.",
-                code="unknown_collection",
-                hint="`collections list` shows them; ingesting into a new name makes one.",
-            )
-        return collection
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(
+        f"There is no collection {name!r}.",
+        code="unknown_collection",
+        hint="`collections list` shows them; ingesting into a new name makes one.",
+    )

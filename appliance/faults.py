@@ -52,6 +52,8 @@ STEPS: dict[str, str] = {
     "model.noted": "the change is durable, the caller has no answer yet",
     "model.vectors_written": "a batch of the new model's vectors is written inside its transaction",
     "model.switch_written": "the collection names the new model inside its transaction",
+    "model.switched": "the switch is durable, questions are still answered with the model before",
+    "model.published": "questions are answered with the new model, the index of the one before is still open",
     "model.old_emptied": "some of the vectors that do not serve are removed",
     # the database's log
     "database.committed": "a transaction is durable in the log, no checkpoint yet",

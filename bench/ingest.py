@@ -61,7 +61,7 @@ class _Workshop:
         self.store = Store.open(folder / "appliance.db")
         self._open = self._index_opener(folder, embedder, settings)
         self._indexes: dict[str, CollectionIndex] = {}
-        self.ingestion = Ingestion(self.store, embedder, self._index, folder / "spool", settings)
+        self.ingestion = Ingestion(self.store, lambda _: embedder, self._index, folder / "spool", settings)
         self.ingestion.start()
 
     def take_in(self, folder: Path) -> TaskStatus:

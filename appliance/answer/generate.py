@@ -92,7 +92,7 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     Raises Overloaded, ModelError and StorageError; a deadline or a cancelled question only ends the draft early.
     """
     prompt, used = messages(question, context.passages, writing.generator, writing.answer_tokens)
-    sentences = sentences_in(replace(context, passages=used), writing.store)
+    sentences = sentences_in(replace(context, passages=used), writing.store, writing.embedder.fingerprint)
     checker = _Checker(Support.of(question, sentences), writing, on_claim)
     request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline)
     written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)

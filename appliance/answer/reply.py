@@ -89,7 +89,7 @@ def answer(
         return _abstain(turn, why_nothing(query, answering.store))
     with turn.stages.stage("extract"):
         question = read_question(query, answering.store)
-        sentences = sentences_in(turn.context, answering.store)
+        sentences = sentences_in(turn.context, answering.store, answering.embedder.fingerprint)
         ranked = rank_sentences(question, found.query_vector, sentences)
         evidence = weigh(question, found, ranked)
     if not ranked or evidence.strength < answering.abstain_below:

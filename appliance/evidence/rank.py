@@ -65,9 +65,14 @@ class Scored:
     score: float
 
 
-def sentences_of(hits: Sequence[Hit], store: Store, *, most: int = MOST_SENTENCES) -> list[Sentence]:
-    """All sentences of the hits' chunks, in the order of the hits; the first `most`. Raises StorageError."""
-    stored = store.documents.sentences([hit.chunk.id for hit in hits])
+def sentences_of(
+    hits: Sequence[Hit], store: Store, embedder: str | None = None, *, most: int = MOST_SENTENCES
+) -> list[Sentence]:
+    """All sentences of the hits' chunks, in the order of the hits; the first `most`.
+
+    Their vectors are those of `embedder` (a fingerprint), by default of the one that serves. Raises StorageError.
+    """
+    stored = store.documents.sentences([hit.chunk.id for hit in hits], embedder)
     found: list[Sentence] = []
     for hit in hits:
         if (kept := stored.get(hit.chunk.id)) is None:
@@ -78,10 +83,10 @@ def sentences_of(hits: Sequence[Hit], store: Store, *, most: int = MOST_SENTENCE
     return found[:most]
 
 
-def sentences_in(context: Context, store: Store) -> list[Sentence]:
-    """The sentences of a context, passage by passage: those that begin in a piece that was kept. Raises StorageError.
+def sentences_in(context: Context, store: Store, embedder: str | None = None) -> list[Sentence]:
+    """The sentences of a context, passage by passage: those that begin in a piece that was kept (see `sentences_of`).
 
-    A chunk that a passage grew into counts as a hit with the score of the passage's best.
+    A chunk that a passage grew into counts as a hit with the score of the passage's best. Raises StorageError.
     """
     hits: list[Hit] = []
     pieces: dict[int, tuple[Piece, ...]] = {}  # by chunk: no two passages share one
@@ -89,7 +94,7 @@ def sentences_in(context: Context, store: Store) -> list[Sentence]:
         own = {hit.chunk.id: hit for hit in passage.hits}
         hits += [own.get(chunk.id) or replace(passage.hits[0], chunk=chunk) for chunk in passage.chunks]
         pieces |= dict.fromkeys([chunk.id for chunk in passage.chunks], passage.pieces)
-    found = sentences_of(hits, store)
+    found = sentences_of(hits, store, embedder)
     places = ((item, item.hit.chunk.start + item.start) for item in found)
     return [item for item, at in places if any(kept.start <= at < kept.end for kept in pieces[item.hit.chunk.id])]
 

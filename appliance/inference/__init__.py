@@ -1,13 +1,15 @@
 """Models that run in this process: embedders (onnxruntime), the generator (llama.cpp), and the files they come from."""
 
 from appliance.inference.embed import OnnxEmbedder
+from appliance.inference.embedders import Embedders, open_embedder
 from appliance.inference.hash_embed import HashEmbedder
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.registry import ModelFile, ModelRegistry
 from appliance.inference.scripted import ScriptedGenerator
-from appliance.types import Embedder, Generator
+from appliance.types import Generator
 
 __all__ = [
+    "Embedders",
     "HashEmbedder",
     "LlamaGenerator",
     "ModelFile",
@@ -17,18 +19,6 @@ __all__ = [
     "open_embedder",
     "open_generator",
 ]
-
-
-def open_embedder(registry: ModelRegistry, name: str, *, threads: int) -> Embedder:
-    """The embedder of that name, its files checked; `hash` is the built-in one for tests and load figures.
-
-    Raises ModelError naming the file that is missing, torn or foreign.
-    """
-    if name == "hash":
-        return HashEmbedder()
-    model = registry.resolve(name, "embedder")
-    assert model.tokenizer is not None  # an embedder without one is refused by the registry
-    return OnnxEmbedder.open(model.path, model.tokenizer, threads=threads)
 
 
 def open_generator(

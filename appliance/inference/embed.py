@@ -33,6 +33,7 @@ from appliance.inference.tokens import encode, load_tokenizer, token_spans
 from appliance.types import Matrix, Passage, PassageVectors, Vector
 
 GROUP_ROWS = 8  # passages one thread takes at a time
+MAX_TOKENS = 256  # of one text, special ones included
 BATCH_TOKENS = 512  # rows x longest row of one run: larger ones leave the processor's cache and are slower
 
 
@@ -63,11 +64,10 @@ class OnnxEmbedder:
         self._max_tokens = max_tokens
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        parts = (file_sha256(model), file_sha256(tokenizer), str(max_tokens), POOLING_VERSION)
-        self._fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        self._fingerprint = fingerprint(file_sha256(model), file_sha256(tokenizer), max_tokens)
 
     @classmethod
-    def open(cls, model: Path, tokenizer: Path, *, threads: int, max_tokens: int = 256) -> "OnnxEmbedder":
+    def open(cls, model: Path, tokenizer: Path, *, threads: int, max_tokens: int = MAX_TOKENS) -> "OnnxEmbedder":
         """Load both files and encode one text. Raises ModelError that names the file when either cannot be used."""
         embedder = cls(model, tokenizer, threads=threads, max_tokens=max_tokens)
         try:
@@ -173,6 +173,12 @@ class OnnxEmbedder:
             return normalise(self._session.run([graph.sentence_output], feeds)[0]), None
         vectors, tokens = self._session.run([graph.sentence_output, graph.token_output], feeds)
         return normalise(vectors), tokens
+
+
+def fingerprint(model_sha256: str, tokenizer_sha256: str, max_tokens: int) -> str:
+    """What an embedder's vectors depend on, hashed; its files need not be opened to know it."""
+    parts = (model_sha256, tokenizer_sha256, str(max_tokens), POOLING_VERSION)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def open_session(model: Path) -> ort.InferenceSession:

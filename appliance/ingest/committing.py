@@ -40,6 +40,7 @@ class Committing:
     def __init__(
         self,
         store: Store,
+        embedder: str,
         breaker: Breaker,
         index: Callable[[str], VectorIndex],
         changed: Callable[[str], None],
@@ -47,6 +48,7 @@ class Committing:
         stopped: threading.Event,
     ) -> None:
         self._store = store
+        self._embedder = embedder  # fingerprint of the model that made the vectors
         self._breaker = breaker
         self._index = index
         self._changed = changed
@@ -73,14 +75,15 @@ class Committing:
             release(weight)
 
     def _store_group(self, group: Sequence[Unit], task: TaskRow, spec: IngestSpec, version: str) -> None:
-        """Raises StorageError after the breaker gave up, NotFound when the collection was dropped, Stopped."""
+        """Raises StorageError after the breaker gave up, NotFound when the collection was dropped,
+        Conflict when it was made anew with another model, Stopped."""
 
         def commit() -> tuple[list[Intake], IntakeResult]:
             intakes = [
                 to_intake(unit, spec.metadata, version, self._attempts_limit, time.time(), self._present(task))
                 for unit in group
             ]
-            return intakes, take_in(self._store.database, task, intakes)
+            return intakes, take_in(self._store.database, task, intakes, self._embedder)
 
         try:
             intakes, result = self._breaker.run(commit, self._stopped)

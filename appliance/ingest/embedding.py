@@ -1,7 +1,6 @@
 """The second stage: chunks of several files are embedded together, a batch at a time."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -10,13 +9,12 @@ from appliance.errors import DocumentError, ModelError
 from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, cause
 from appliance.ingest.channel import Channel
+from appliance.ingest.priority import give_way
 from appliance.ingest.progress import Progress
 from appliance.ingest.unit import Draft, Unit, embedded, passages
 from appliance.types import ChunkSpan, Embedder, Passage, PassageVectors
 
 BATCH_CHUNKS = 128
-YIELD_S = 0.25  # longest pause before a batch while questions are worked on
-YIELD_STEP_S = 0.005
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +60,7 @@ class Embedding:
 
     def _flush(self, outgoing: Channel[Unit], progress: Progress) -> None:
         batch, self._batch = [entry for entry in self._batch if entry[0].error is None], []
-        self._give_way()
+        give_way(self._busy, self._stopped)
         progress.step = "embedding"
         vectors = self._embed([passage for *_, passage in batch])
         reached("ingest.batch_embedded")
@@ -107,12 +105,6 @@ class Embedding:
             except Exception as broken:
                 raise ModelError(f"The embedding model does not work: {broken}") from broken
             raise _Refused from error
-
-    def _give_way(self) -> None:
-        """Questions first, for a bounded time."""
-        until = time.monotonic() + YIELD_S
-        while self._busy() and time.monotonic() < until and not self._stopped.is_set():
-            time.sleep(YIELD_STEP_S)
 
 
 def _refusal(refused: _Refused) -> DocumentError:

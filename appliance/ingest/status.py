@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from appliance.ingest.spec import FailedItem, TaskState, TaskStatus
+from appliance.ingest.spec import DeadDocument, FailedItem, TaskState, TaskStatus
 from appliance.ingest.task import TaskRun
 from appliance.store.job_rows import FailedRow, NewTask, TaskRow
 
@@ -54,6 +54,21 @@ def status_of_accepted(task: NewTask) -> TaskStatus:
         failed={},
         failed_count=0,
         error=None,
+    )
+
+
+def nothing_done(task: TaskRow, failed: int) -> str | None:
+    """The sentence for a task of which not a single file went in."""
+    if not failed or task.documents or task.skipped or task.removed:
+        return None
+    if task.total > 1:
+        return f"None of the {task.total} files could be ingested."
+    return "The file could not be ingested."
+
+
+def dead_document(row: FailedRow) -> DeadDocument:
+    return DeadDocument(
+        row.task_id, row.collection, row.source, row.code, row.message, row.hint, row.attempts, row.changed_at
     )
 
 

@@ -18,6 +18,7 @@ from appliance.ingest.committing import Committing, VectorIndex, update_index
 from appliance.ingest.embedding import Embedding
 from appliance.ingest.listing import explain, list_files, source_prefix
 from appliance.ingest.names import path_to_bytes
+from appliance.ingest.priority import lower_priority
 from appliance.ingest.progress import Progress
 from appliance.ingest.reading import FileReader
 from appliance.ingest.sandbox import ReaderProcess
@@ -48,7 +49,7 @@ class Surroundings:
     """What every task works with."""
 
     store: Store
-    embedder: Embedder
+    embedder: Callable[[str], Embedder]  # of a collection
     reader: ReaderProcess
     index: Callable[[str], VectorIndex]
     changed: Callable[[str], None]
@@ -61,20 +62,19 @@ class Surroundings:
 class TaskRun:
     """Works on one task in the calling thread and two more. `stop` ends it from any thread within a batch."""
 
-    def __init__(self, task: TaskRow, around: Surroundings, lower_priority: Callable[[], None]) -> None:
+    def __init__(self, task: TaskRow, around: Surroundings) -> None:
         self.task = task
         self.progress = Progress()
         self._spec: IngestSpec = decode_spec(task.spec)
         self._around = around
         self._jobs = around.store.jobs
-        self._lower_priority = lower_priority
         self._stopped = threading.Event()
         first, longest, give_up = around.breaker_s
         self._breakers = {
             part: Breaker(part, first_s=first, longest_s=longest, give_up_s=give_up)
             for part in ("reading", "embedding", "storage", "ledger")
         }
-        self._version = intake_version(around.embedder, around.settings.chunk_tokens, self._spec.metadata)
+        self._version = intake_version(around.settings.chunk_tokens, self._spec.metadata)
         self._crew_abort: Callable[[], None] = lambda: None
 
     @property
@@ -96,7 +96,7 @@ class TaskRun:
 
         Raises Stopped, TaskFailed, ApplianceError when the collection or the storage cannot be used.
         """
-        embedder = self._around.embedder
+        embedder = self._around.embedder(self.task.collection)
         self._write(
             lambda: self._around.store.documents.ensure_collection(
                 self.task.collection, embedder.fingerprint, embedder.dimensions
@@ -110,7 +110,7 @@ class TaskRun:
             if self._stopped.wait(max(0.0, min(due - time.time(), 60.0))):
                 raise Stopped
             if due <= time.time():
-                self._pass(careful=after_crash)
+                self._pass(embedder, careful=after_crash)
         if self._spec.sync and self._spec.directory is not None:
             self._remove_gone()
 
@@ -159,7 +159,7 @@ class TaskRun:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def _pass(self, *, careful: bool) -> None:
+    def _pass(self, embedder: Embedder, *, careful: bool) -> None:
         """Deal with every file that is due, in three stages that work side by side."""
         around = self._around
         read: Channel[Unit] = Channel(1 if careful else UNDER_WAY)
@@ -171,10 +171,11 @@ class TaskRun:
 
         self._crew_abort = abort
         crew = Crew(abort)
-        reading = FileReader(around.reader, around.embedder, around.settings, around.scratch)
-        embedding = Embedding(around.embedder, self._breakers["embedding"], around.busy, self._stopped)
+        reading = FileReader(around.reader, embedder, around.settings, around.scratch)
+        embedding = Embedding(embedder, self._breakers["embedding"], around.busy, self._stopped)
         committing = Committing(
             around.store,
+            embedder.fingerprint,
             self._breakers["storage"],
             around.index,
             around.changed,
@@ -194,11 +195,11 @@ class TaskRun:
             raise Stopped
 
     def _low(self, work: Callable[[], None]) -> None:
-        self._lower_priority()
+        lower_priority()
         work()
 
     def _read(self, reading: FileReader, outgoing: Channel[Unit], *, careful: bool) -> None:
-        self._lower_priority()
+        lower_priority()
         for item in self._due():
             if careful:
                 outgoing.wait_idle()

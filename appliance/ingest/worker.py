@@ -1,11 +1,10 @@
 """Ingestion as a durable queue: tasks are noted, worked off one after another, and gone on with after any restart."""
 
 import contextlib
-import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,16 +16,11 @@ from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, Stopped
 from appliance.ingest.committing import VectorIndex
 from appliance.ingest.inbox import Inbox
+from appliance.ingest.priority import lower_priority
 from appliance.ingest.sandbox import ReaderProcess
-from appliance.ingest.spec import (
-    DeadDocument,
-    IngestSpec,
-    TaskStatus,
-    check_spec,
-    encode_spec,
-)
+from appliance.ingest.spec import DeadDocument, IngestSpec, TaskStatus, check_spec, encode_spec
 from appliance.ingest.spool import Spool, UploadSpool
-from appliance.ingest.status import status_of, status_of_accepted
+from appliance.ingest.status import dead_document, nothing_done, status_of, status_of_accepted
 from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
 from appliance.store import Store, collections
 from appliance.store.job_rows import NewTask, TaskRow
@@ -35,7 +29,6 @@ from appliance.telemetry.metrics import QUEUE_DEPTH
 from appliance.types import Embedder
 
 FAILED_SHOWN = 100
-NICE = 10  # added to the niceness of the worker's threads: questions come first
 BREAKER_S = (1.0, 30.0, 3600.0)  # first wait, longest wait, give up after
 STOP_S = 30.0
 
@@ -45,14 +38,15 @@ log = structlog.get_logger(__name__)
 class Ingestion:
     """Takes tasks at any time, works on one at a time. Thread-safe.
 
-    `busy` says whether questions are being worked on; batches then wait a little. `changed` learns the name of a
-    collection after each commit. `reader` is the child process that reads files (it is closed by `stop`).
+    `embedder` and `index` give those of a collection. `busy` says whether questions are being worked on; batches then
+    wait a little. `changed` learns the name of a collection after each commit. `reader` is the child process that reads
+    files (it is closed by `stop`).
     """
 
     def __init__(  # noqa: PLR0913 - it is put together from these
         self,
         store: Store,
-        embedder: Embedder,
+        embedder: Callable[[str], Embedder],
         index: Callable[[str], VectorIndex],
         spool: Path,
         settings: Settings,
@@ -79,6 +73,9 @@ class Ingestion:
         )
         self._stopping = threading.Event()
         self._wake = threading.Event()
+        self._resumed = threading.Event()  # cleared while the worker is paused
+        self._resumed.set()
+        self._turn = threading.Lock()  # held by a task that is worked on, or by a pause
         self._finished = threading.Condition()
         self._lock = threading.Lock()
         self._run: TaskRun | None = None
@@ -97,6 +94,7 @@ class Ingestion:
         """End the work within a batch; what is not durable is taken up again at the next start."""
         self._stopping.set()
         self._wake.set()
+        self._resumed.set()
         with self._lock:
             if self._run is not None:
                 self._run.stop()
@@ -106,6 +104,23 @@ class Ingestion:
                 log.warning("ingestion_does_not_stop", waited_s=STOP_S)
                 return
         self._reader.close()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """No task is worked on within the block; the one under way stops within a batch and goes on after it.
+
+        For one caller at a time.
+        """
+        self._resumed.clear()
+        with self._lock:
+            if self._run is not None:
+                self._run.stop()
+        try:
+            with self._turn:
+                yield
+        finally:
+            self._resumed.set()
+            self._wake.set()
 
     def health(self) -> str:
         """What the worker does, in a few words. Raises ApplianceError when it does not run."""
@@ -122,14 +137,15 @@ class Ingestion:
     def submit(self, spec: IngestSpec) -> TaskStatus:
         """Queue a task; it is durable on return, whatever the size of the folder: files are listed later.
 
-        Raises InvalidRequest, NotFound (path), Conflict (collection of another embedder), TooManyRequests
+        Raises InvalidRequest, NotFound (path), Conflict (collection of a model that is not here), TooManyRequests
         (ingest_queue_full), StorageError.
         """
         spec = check_spec(spec)
         collections.check_name(spec.collection)
+        embedder = self._embedder(spec.collection)
         found = self._store.documents.collection(spec.collection)
         if found is not None:
-            collections.check_embedder(found, self._embedder.fingerprint, self._embedder.dimensions)
+            collections.check_embedder(found, embedder.fingerprint, embedder.dimensions)
         task = NewTask(
             uuid.uuid4().hex, spec.collection, encode_spec(spec), self._spool.upload_of(spec.files), time.time()
         )
@@ -157,12 +173,7 @@ class Ingestion:
 
     def dead(self, limit: int = 100) -> list[DeadDocument]:
         """Documents that were given up and that no later task has dealt with, the newest first."""
-        return [
-            DeadDocument(
-                row.task_id, row.collection, row.source, row.code, row.message, row.hint, row.attempts, row.changed_at
-            )
-            for row in self._jobs.dead(max(1, min(limit, 10_000)))
-        ]
+        return [dead_document(row) for row in self._jobs.dead(max(1, min(limit, 10_000)))]
 
     def retry(self, task_id: str) -> TaskStatus:
         """Queue a finished task again: for its dead documents, or from the beginning when it failed as a whole.
@@ -209,6 +220,7 @@ class Ingestion:
         lower_priority()
         while not self._stopping.is_set():
             self._wake.clear()
+            self._resumed.wait()
             try:
                 self._inbox.hand_over()
                 task = self._jobs.next()
@@ -216,7 +228,8 @@ class Ingestion:
                 if task is None:
                     self._wake.wait()
                 else:
-                    self._work_on(task)
+                    with self._turn:
+                        self._work_on(task)
             except Exception:
                 log.exception("ingestion_worker_failed")
                 self._stopping.wait(self._around.breaker_s[1])
@@ -224,12 +237,14 @@ class Ingestion:
     def _work_on(self, task: TaskRow) -> None:
         ledger = Breaker("ledger", give_up_s=self._around.breaker_s[2])
         try:
-            run = TaskRun(task, self._around, lower_priority)
+            run = TaskRun(task, self._around)
         except msgspec.MsgspecError as error:
             self._jobs.finish(task.seq, f"What was asked for cannot be read: {error}. Submit it again.", time.time())
             return
         with self._lock:
             self._run = run
+        if not self._resumed.is_set():
+            run.stop()
         try:
             ledger.run(lambda: self._jobs.begin(task.seq), self._stopping)
             failure = self._outcome(run)
@@ -252,7 +267,8 @@ class Ingestion:
             if run.task.cancelled:
                 return "cancelled"
             run.run()
-            return self._nothing_done(run.task)
+            task = self._jobs.task(run.task.id)
+            return nothing_done(task, self._jobs.failures(task.seq, 0)[0])
         except Stopped:
             if self._jobs.task(run.task.id).cancelled:
                 return "cancelled"
@@ -263,17 +279,6 @@ class Ingestion:
         except Exception as error:
             log.exception("ingestion_task_failed", task=run.task.id)
             return f"Internal error: {error!r}. The log has the details; retry the task, and report it."
-
-    def _nothing_done(self, task: TaskRow) -> str | None:
-        task = self._jobs.task(task.id)
-        failed, _ = self._jobs.failures(task.seq, 0)
-        if failed and not task.documents and not task.skipped and not task.removed:
-            return (
-                f"None of the {task.total} files could be ingested."
-                if task.total > 1
-                else "The file could not be ingested."
-            )
-        return None
 
     def _tidy_spool(self, task: TaskRow) -> None:
         """Uploads of finished tasks go, but for those that a retry would need, as far as there is room."""
@@ -291,10 +296,3 @@ class Ingestion:
     def _notify(self) -> None:
         with self._finished:
             self._finished.notify_all()
-
-
-def lower_priority() -> None:
-    """Make the calling thread and what it starts give way to others (Linux: niceness is per thread, setpriority(2))."""
-    with contextlib.suppress(OSError):
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))

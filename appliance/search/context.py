@@ -7,7 +7,6 @@ from appliance.evidence import rank_sentences, read_question, sentences_of
 from appliance.search.compress import Line, Source, compress, count
 from appliance.search.expand import Stretch, expand
 from appliance.search.retrieve import Retrieval
-from appliance.store import Store
 from appliance.telemetry.stages import Stages
 from appliance.types import Context, ContextPassage, Expand, Hit, Piece, Query, SearchResult
 
@@ -34,7 +33,7 @@ def _fitted(query: Query, found: SearchResult, stretches: Sequence[Stretch], ret
     if not query.compress or before <= query.compress:
         whole = [(Piece(item.chunks[0].start, item.chunks[-1].end, item.text),) for item in stretches]
         return Context(_passages(stretches, whole), before, 0)
-    kept = compress(_sources(query, found, stretches, retrieval.store), query.compress, retrieval.embedder)
+    kept = compress(_sources(query, found, stretches, retrieval), query.compress, retrieval.embedder)
     passages = _passages(stretches, kept)
     tokens = sum(count(passage.text, retrieval.embedder) for passage in passages)
     return Context(passages, tokens, before - tokens)
@@ -46,11 +45,11 @@ def _passages(stretches: Sequence[Stretch], kept: Sequence[tuple[Piece, ...]]) -
     )
 
 
-def _sources(query: Query, found: SearchResult, stretches: Sequence[Stretch], store: Store) -> list[Source]:
+def _sources(query: Query, found: SearchResult, stretches: Sequence[Stretch], retrieval: Retrieval) -> list[Source]:
     """The stretches with their sentences, each with its score as an answer to the question."""
     hits = [_as_hit(stretch, at) for stretch in stretches for at in range(len(stretch.chunks))]
-    sentences = sentences_of(hits, store, most=MOST_SENTENCES)
-    ranked = rank_sentences(read_question(query, store), found.query_vector, sentences)
+    sentences = sentences_of(hits, retrieval.store, retrieval.embedder.fingerprint, most=MOST_SENTENCES)
+    ranked = rank_sentences(read_question(query, retrieval.store), found.query_vector, sentences)
     lines: dict[int, list[Line]] = {}
     for item in ranked:
         sentence, chunk = item.sentence, item.sentence.hit.chunk

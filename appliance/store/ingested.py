@@ -32,13 +32,15 @@ class IntakeResult:
     removed: Ids
 
 
-def take_in(database: Database, task: TaskRow, intakes: Sequence[Intake]) -> IntakeResult:
+def take_in(database: Database, task: TaskRow, intakes: Sequence[Intake], embedder: str) -> IntakeResult:
     """Store the documents of `intakes`, drop the stale ones and settle the files: all of it durable, or none.
 
-    Raises StorageError, DiskFull, NotFound (collection), InvalidRequest (a document that does not fit together).
+    `embedder` is the fingerprint of the model that made their vectors. Raises StorageError, DiskFull, NotFound
+    (collection), Conflict (its vectors are of another model), InvalidRequest (a document that does not fit together).
     """
     with database.write() as connection:
         collection = collections.require(connection, task.collection)
+        collections.check_embedder(collection, embedder, collection.dimensions)
         added, removed = _store(connection, collection, intakes)
         gone = [document_id for intake in intakes for document_id in intake.stale]
         removed.append(rows.remove_documents(connection, collection.id, gone))

@@ -79,7 +79,7 @@ class Workshop:
         self.store = Store.open(self.data / "appliance.db")
         self.ingestion = Ingestion(
             self.store,
-            self.embedder,
+            lambda _: self.embedder,
             lambda name: self.vectors.setdefault(name, Vectors()),
             self.data / "spool",
             self.settings,

@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -317,6 +318,27 @@ def test_a_collection_of_another_embedder_is_refused(workshop: Workshop) -> None
     workshop.store.documents.ensure_collection("old", "another", 8)
     with pytest.raises(Conflict):
         workshop.ingestion.submit(IngestSpec(directory=workshop.documents, collection="old"))
+
+
+def test_a_pause_stops_the_task_and_lets_it_go_on(tmp_path: Path) -> None:
+    gate = Gate()
+    workshop = Workshop(tmp_path, gate)
+    for number in range(300):
+        workshop.write(f"{number}.txt", f"Fact {number}. And more of it.")
+    gate.opened.clear()
+    workshop.ingestion.start()
+    task = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+    assert gate.reached.wait(30)
+    threading.Timer(0.1, gate.opened.set).start()
+    with workshop.ingestion.paused():
+        stored = len(workshop.sources())
+        assert stored < 300
+        assert workshop.ingestion.health() == "idle"
+        time.sleep(0.3)
+        assert len(workshop.sources()) == stored
+    assert workshop.finished(task.id).documents_processed == 300
+    workshop.assert_consistent()
+    workshop.close()
 
 
 def test_unknown_tasks(workshop: Workshop) -> None:

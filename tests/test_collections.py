@@ -1,0 +1,82 @@
+"""Collections of different embedding models in one appliance, and one whose model is gone."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Appliance
+from appliance.config import load_settings
+from appliance.errors import Conflict, ModelError
+from appliance.inference import Embedders, ModelRegistry
+from appliance.inference.embedders import KEPT_OPEN
+from appliance.ingest.spec import IngestSpec
+from appliance.paths import BUNDLED_MODELS
+from appliance.types import Query
+
+INT8, FP32 = "minilm-l6-v2.int8", "minilm-l6-v2.fp32"
+
+
+def opened(data: Path, embedder: str) -> Appliance:
+    arguments = {"data_dir": data, "embedder": embedder, "generator": "none", "threads": 1}
+    return Appliance.open(load_settings(arguments), purpose="tests")
+
+
+def take_in(appliance: Appliance, folder: Path, collection: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{collection}.txt").write_text(f"The {collection} boiler is serviced every twelve months.")
+    task = appliance.ingestion.submit(IngestSpec(directory=folder, collection=collection))
+    assert appliance.ingestion.wait(task.id, 60).documents_processed
+
+
+def test_each_collection_answers_with_the_model_it_was_made_with(tmp_path: Path) -> None:
+    with opened(tmp_path / "data", "hash") as appliance:
+        take_in(appliance, tmp_path / "a", "hashed")
+    with opened(tmp_path / "data", INT8) as appliance:
+        take_in(appliance, tmp_path / "b", "read")
+        take_in(appliance, tmp_path / "c", "hashed")
+        shapes = {}
+        for collection in ("hashed", "read"):
+            found = appliance.search(Query("How often is the boiler serviced?", collection))
+            shapes[collection] = found.query_vector.shape[0]
+            assert "twelve months" in found.hits[0].chunk.text
+            answer = appliance.answer(Query("How often is the boiler serviced?", collection), cancel=threading.Event())
+            assert answer.hits
+        assert shapes == {"hashed": 64, "read": 384}
+        keys = {appliance.cache_key(Query("x", collection)) for collection in ("hashed", "read")}
+        assert len(keys) == 2
+        assert appliance.store.documents.check() == []
+
+
+def test_a_collection_whose_model_is_gone_stops_nothing_else(tmp_path: Path) -> None:
+    with opened(tmp_path / "data", "hash") as appliance:
+        take_in(appliance, tmp_path / "a", "kept")
+        appliance.store.documents.ensure_collection("lost", "a-model-of-elsewhere", 8)
+    with opened(tmp_path / "data", "hash") as appliance:
+        assert all(part.ready for part in appliance.readiness().values())
+        assert appliance.search(Query("boiler", "kept")).hits
+        for attempt in (
+            lambda: appliance.search(Query("boiler", "lost")),
+            lambda: appliance.ingestion.submit(IngestSpec(directory=tmp_path / "a", collection="lost")),
+        ):
+            with pytest.raises(Conflict) as caught:
+                attempt()
+            assert caught.value.code == "embedder_missing"
+            assert "models use" in caught.value.hint
+        assert appliance.collections.index("lost").verify() == []
+
+
+def test_embedders_are_opened_when_used_and_few_are_kept(tmp_path: Path) -> None:
+    embedders = Embedders(ModelRegistry(BUNDLED_MODELS, tmp_path), threads=1)
+    first = embedders.named(INT8)
+    assert embedders.named(INT8) is first
+    assert embedders.of(first.fingerprint) is first
+    assert embedders.name_of(first.fingerprint) == INT8
+    assert embedders.name_of(embedders.named(FP32).fingerprint) == FP32
+    assert embedders.name_of("nothing") is None
+    assert embedders.of(embedders.named("hash").fingerprint).name == "hash"
+    assert len(embedders._open) == 3 <= KEPT_OPEN
+    with pytest.raises(ModelError):
+        embedders.named("unknown")
+    embedders.close()
+    assert not embedders._open
