@@ -62,6 +62,17 @@ INGESTED_CHUNKS = Counter("rag_ingested_chunks", "Chunks committed by ingestion.
 INDEX_REBUILDS = Counter(
     "rag_index_rebuilds", "Index generations built anew, by reason.", ("reason",), registry=REGISTRY
 )
+INDEX_UNUSABLE = Counter(
+    "rag_index_generations_unusable",
+    "Index generations found missing, torn, foreign or stale, by which of these.",
+    ("reason",),
+    registry=REGISTRY,
+)
+INDEX_REFUSED = Counter(
+    "rag_index_generations_refused",
+    "New indexes that found too few of the nearest vectors; the one before kept serving.",
+    registry=REGISTRY,
+)
 QUEUE_DEPTH = Gauge("rag_queue_depth", "Entries waiting in a bounded queue.", ("queue",), registry=REGISTRY)
 
 

@@ -1,19 +1,20 @@
 """Makes what a CollectionIndex searches: a matrix or a graph, from the database or from a generation on disk."""
 
-import threading
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import structlog
 
+from appliance.telemetry.metrics import INDEX_UNUSABLE
 from appliance.types import Ids, Matrix
-from appliance.vectors import generation
+from appliance.vectors import generation, memory
 from appliance.vectors.exact import ExactScan
 from appliance.vectors.generation import UnusableGenerationError
-from appliance.vectors.graph import Graph
+from appliance.vectors.graph import Graph, Origin
+from appliance.vectors.job import Job
+from appliance.vectors.source import VectorSource
 
 REPLAY_SHARE, REPLAY_LEAST = 0.2, 10_000  # of a collection, vectors; a generation that lacks more than both is stale
 BUILD_SLICE = 1_024  # vectors added between two looks at whether to stop
@@ -22,20 +23,6 @@ SAMPLE = 64
 LEAST_COSINE = 0.999  # of a vector in the index and the same in the database, which keeps float16
 
 _log = structlog.get_logger(__name__)
-
-
-class VectorSource(Protocol):
-    """The truth about one collection: committed chunk ids, ascending, and their unit vectors."""
-
-    def ids(self) -> Ids: ...
-
-    def vectors(self, after: int) -> Iterator[tuple[Ids, Matrix]]:
-        """Batches of ids above `after`, ascending, with (n, dimensions) vectors."""
-        ...
-
-    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
-        """Those of the ids that exist, ascending, with their vectors."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +51,37 @@ def exact(source: VectorSource, form: Form, count: int) -> ExactScan:
     return scan
 
 
-def anew(source: VectorSource, form: Form, stop: threading.Event) -> ExactScan | Graph | None:
-    """A matrix or a graph, by the size of the collection, nearly complete; None when `stop` was set meanwhile."""
+def anew(source: VectorSource, form: Form, job: Job) -> ExactScan | Graph:
+    """A matrix or a graph, by the size of the collection, nearly complete. Raises Stopped."""
     count = len(source.ids())
     if count <= form.exact_scan_below:
         return exact(source, form, count)
-    graph = Graph(form.dimensions, threads=form.threads, capacity=count + count // 10)
+    memory.require(count, form.dimensions)
+    origin = Origin(time.time(), job.reason)
+    graph = Graph(form.dimensions, origin, threads=form.threads, capacity=count + count // 10)
+    job.at("building", 0, count)
+    catch_up(graph, source, job, after=0)
+    return graph
+
+
+def catch_up(graph: Graph, source: VectorSource, job: Job, *, after: int) -> None:
+    """Add to a graph that does not serve what it lacks above `after`, but for what comes meanwhile. Raises Stopped."""
+    total = job.total
     while True:
         before = len(graph.held.ids)
-        for ids, vectors in source.vectors(_last(graph)):
+        for ids, vectors in source.vectors(after):
             for start in range(0, len(ids), BUILD_SLICE):
-                if stop.is_set():
-                    return None
                 part = slice(start, start + BUILD_SLICE)
                 graph.add(ids[part], vectors[part], at_once=BUILD_SLICE)
+                job.at("building", len(graph.held.ids), max(total, len(graph.held.ids)))
         if len(graph.held.ids) - before < NEARLY_COMPLETE:
-            return graph
+            return
+        after = last(graph)
 
 
 def complete(state: ExactScan | Graph, source: VectorSource) -> None:
     """Bring it level with the database while no change is made elsewhere."""
-    for ids, vectors in source.vectors(_last(state)):
+    for ids, vectors in source.vectors(last(state)):
         state.add(ids, vectors)
     state.remove(np.setdiff1d(state.held.ids, source.ids(), assume_unique=True))
 
@@ -97,45 +94,55 @@ def load(directory: Path, source: VectorSource, form: Form, ids: Ids) -> tuple[i
     reason = "missing"
     for attempt, number in enumerate(generation.numbers(directory)):
         try:
-            graph = generation.load(
-                directory, number, fingerprint=form.fingerprint, dimensions=form.dimensions, threads=form.threads
-            )
-            return number, graph, _replay(graph, source, ids) + attempt  # an older one is written again
+            graph = open_generation(directory, number, form)
+            missing = compared(graph, source, ids)
+            if len(missing) > max(REPLAY_LEAST, REPLAY_SHARE * len(ids)):
+                raise UnusableGenerationError("stale")
+            changes = len(missing) + drop_gone(graph, ids)
+            if len(missing):
+                for some, vectors in source.vectors(int(missing[0]) - 1):
+                    graph.add(some, vectors)
+            return number, graph, changes + attempt  # an older one is written again
         except UnusableGenerationError as error:
             reason = reason if attempt else str(error)
+            INDEX_UNUSABLE.labels(str(error)).inc()
             _log.warning("index_generation_unusable", index=directory.name, generation=number, reason=str(error))
     return reason
 
 
-def _replay(graph: Graph, source: VectorSource, ids: Ids) -> int:
-    """Drop what the database no longer has and add what it has since; returns how many that were.
+def open_generation(directory: Path, number: int, form: Form) -> Graph:
+    """Read a generation made for this form. Raises UnusableGenerationError."""
+    return generation.load(
+        directory, number, fingerprint=form.fingerprint, dimensions=form.dimensions, threads=form.threads
+    )
 
-    Raises UnusableGenerationError when that would be too much, or when the graph holds other vectors than the database
-    (one restored from a backup gives the same ids to other chunks).
+
+def compared(graph: Graph, source: VectorSource, ids: Ids) -> Ids:
+    """Those of the database's ids that the graph lacks.
+
+    Raises UnusableGenerationError when the graph holds other vectors than the database (one restored from a backup
+    gives the same ids to other chunks).
     """
     held = graph.held
-    gone = np.setdiff1d(held.ids[held.live], ids, assume_unique=True)
-    missing = np.setdiff1d(ids, held.ids, assume_unique=True)
     if len(np.intersect1d(held.ids[~held.live], ids, assume_unique=True)):
         raise UnusableGenerationError("foreign")
-    if len(missing) > max(REPLAY_LEAST, REPLAY_SHARE * len(ids)):
-        raise UnusableGenerationError("stale")
-    graph.remove(gone)
-    _compare_sample(graph, source)
-    if len(missing):
-        for some, vectors in source.vectors(int(missing[0]) - 1):
-            graph.add(some, vectors)
-    return len(gone) + len(missing)
-
-
-def _compare_sample(graph: Graph, source: VectorSource) -> None:
-    """The newest vectors (the likeliest to differ) and a spread over all."""
-    live = graph.held.ids[graph.held.live]
-    spread = live[:: max(1, len(live) // SAMPLE)]
-    ids, vectors = source.some(np.union1d(spread, live[-SAMPLE:]))
-    if len(ids) and float(np.einsum("ij,ij->i", graph.vectors(ids), vectors).min()) < LEAST_COSINE:
+    live = np.intersect1d(held.ids[held.live], ids, assume_unique=True)
+    spread = live[:: max(1, len(live) // SAMPLE)]  # and the newest: they are the likeliest to differ
+    some, vectors = source.some(np.union1d(spread, live[-SAMPLE:]))
+    if len(some) and float(np.einsum("ij,ij->i", graph.vectors(some), vectors).min()) < LEAST_COSINE:
         raise UnusableGenerationError("foreign")
+    missing: Ids = np.setdiff1d(ids, held.ids, assume_unique=True)
+    return missing
 
 
-def _last(state: ExactScan | Graph) -> int:
+def drop_gone(graph: Graph, ids: Ids) -> int:
+    """Remove what the database no longer has; returns how many that were."""
+    held = graph.held
+    gone = np.setdiff1d(held.ids[held.live], ids, assume_unique=True)
+    graph.remove(gone)
+    return len(gone)
+
+
+def last(state: ExactScan | Graph) -> int:
+    """The largest id it holds; 0 when it holds none."""
     return int(state.held.ids[-1]) if len(state.held.ids) else 0

@@ -3,10 +3,12 @@
 A generation is written beside the others, synced, and becomes current by an atomic rename. One before it is kept.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,11 +18,10 @@ from appliance.faults import reached
 from appliance.paths import sync_path
 from appliance.types import Ids
 from appliance.vectors import graph as graphs
-from appliance.vectors.graph import Graph
+from appliance.vectors.graph import Graph, Origin, Recall
 
-FORMAT = 1
+FORMAT = 2
 CURRENT = "CURRENT"
-KEPT = 2
 
 
 class UnusableGenerationError(Exception):
@@ -29,7 +30,12 @@ class UnusableGenerationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What must be true of a graph file before it is loaded. `removed` are ids that are in it but no longer count."""
+    """What must be true of a graph file before it is loaded, and what is known about it.
+
+    `removed` are ids that are in it but no longer count. `built_at` and `reason` tell when and why the graph was built,
+    `created_at` when this file was written (seconds since the epoch); `recall` was measured with `ef` among
+    `recall_vectors`, None where it was not yet.
+    """
 
     format: int
     fingerprint: str
@@ -41,6 +47,26 @@ class Manifest:
     last_chunk_id: int
     bytes: int
     sha256: str
+    built_at: float
+    created_at: float
+    reason: str
+    ef: int
+    recall: float | None
+    recall_vectors: int
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Raises UnusableGenerationError."""
+        try:
+            raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            if raw["format"] == 1:  # without what was measured
+                unknown = {"reason": "unknown", "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
+                raw |= {"format": FORMAT, "built_at": 0.0, "created_at": 0.0, **unknown}
+            return cls(**{**raw, "removed": tuple(raw["removed"])})
+        except OSError:
+            raise UnusableGenerationError("missing") from None
+        except (ValueError, TypeError, KeyError):
+            raise UnusableGenerationError("torn") from None
 
 
 def numbers(directory: Path) -> list[int]:
@@ -58,13 +84,7 @@ def numbers(directory: Path) -> list[int]:
 def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, threads: int) -> Graph:
     """Read a generation. Raises UnusableGenerationError."""
     folder = directory / str(number)
-    try:
-        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        manifest = Manifest(**{**raw, "removed": tuple(raw["removed"])})
-    except OSError:
-        raise UnusableGenerationError("missing") from None
-    except (ValueError, TypeError, KeyError):
-        raise UnusableGenerationError("torn") from None
+    manifest = Manifest.read(folder)
     ours = (FORMAT, fingerprint, dimensions, graphs.M, graphs.EF_CONSTRUCTION)
     stored = (manifest.format, manifest.fingerprint, manifest.dimensions, manifest.m, manifest.ef_construction)
     if stored != ours:
@@ -73,7 +93,7 @@ def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, thr
     try:
         if path.stat().st_size != manifest.bytes or _sha256(path) != manifest.sha256:
             raise UnusableGenerationError("torn")
-        graph = Graph.load(path, dimensions, threads=threads)
+        graph = Graph.load(path, dimensions, Origin(manifest.built_at, manifest.reason), threads=threads)
     except OSError:
         raise UnusableGenerationError("missing") from None
     except RuntimeError:
@@ -81,13 +101,16 @@ def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, thr
     graph.restore_dead(np.array(sorted(manifest.removed), dtype=np.int64))
     if (len(graph.held.ids), graph.held.dead) != (manifest.vectors, len(manifest.removed)):
         raise UnusableGenerationError("torn")
+    if manifest.recall is not None:
+        graph.measured(Recall(manifest.recall, manifest.ef, manifest.recall_vectors))
     return graph
 
 
 def write(directory: Path, graph: Graph, fingerprint: str) -> int:
-    """Write the graph as the newest generation, make it current, and remove all but the one before it.
+    """Write the graph as the newest generation, make it current, and remove all but one other.
 
-    The graph must not change meanwhile. Returns the generation's number. Raises OSError.
+    That is the newest file of a graph built before this one, to roll back to; where there is none, the file of this
+    graph that was current before. The graph must not change meanwhile. Returns the generation's number. Raises OSError.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     existing = numbers(directory)
@@ -110,15 +133,36 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     sync_path(directory)
+    switch(directory, number)
+    kept = _kept(directory, existing, graph.origin)
+    for old in existing:
+        if old != kept:
+            shutil.rmtree(directory / str(old), ignore_errors=True)
+    reached("generation.older_removed")
+    return number
+
+
+def switch(directory: Path, number: int) -> None:
+    """Make a generation on disk the current one. Raises OSError."""
     _write_synced(directory / f"{CURRENT}.new", str(number))
     reached("generation.current_written")
     (directory / f"{CURRENT}.new").replace(directory / CURRENT)
     sync_path(directory)
     reached("generation.switched")
-    for old in existing[KEPT - 1 :]:
-        shutil.rmtree(directory / str(old), ignore_errors=True)
-    reached("generation.older_removed")
-    return number
+
+
+def previous(directory: Path, current: int | None) -> int | None:
+    """The generation to roll back to: the newest that is not the current one; None without one."""
+    return next((number for number in numbers(directory) if number != current), None)
+
+
+def manifests(directory: Path) -> list[tuple[int, Manifest]]:
+    """What lies on disk and can be read, newest first; a file read meanwhile may go missing and is left out."""
+    found = []
+    for number in sorted(numbers(directory), reverse=True):
+        with contextlib.suppress(UnusableGenerationError):
+            found.append((number, Manifest.read(directory / str(number))))
+    return found
 
 
 def remove_all(directory: Path, *, but: int | None = None) -> None:
@@ -128,6 +172,16 @@ def remove_all(directory: Path, *, but: int | None = None) -> None:
             shutil.rmtree(entry)
     if but is None and directory.is_dir():
         shutil.rmtree(directory)
+
+
+def _kept(directory: Path, existing: list[int], origin: Origin) -> int | None:
+    """Which of the generations to keep beside a new one of a graph of this origin."""
+    others = []
+    for number in existing:
+        with contextlib.suppress(UnusableGenerationError):
+            if Manifest.read(directory / str(number)).built_at != origin.built_at:
+                others.append(number)
+    return next(iter(others or existing), None)
 
 
 def _manifest(graph: Graph, fingerprint: str, path: Path) -> Manifest:
@@ -144,6 +198,12 @@ def _manifest(graph: Graph, fingerprint: str, path: Path) -> Manifest:
         last_chunk_id=int(held.ids[-1]) if len(held.ids) else 0,
         bytes=path.stat().st_size,
         sha256=_sha256(path),
+        built_at=graph.origin.built_at,
+        created_at=time.time(),
+        reason=graph.origin.reason,
+        ef=graph.ef,
+        recall=None if graph.recall is None else graph.recall.value,
+        recall_vectors=0 if graph.recall is None else graph.recall.vectors,
     )
 
 

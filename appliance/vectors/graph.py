@@ -1,5 +1,6 @@
 """Approximate search: one hnswlib graph with the locking that hnswlib lacks."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import hnswlib
@@ -10,39 +11,67 @@ from appliance.types import Ids, Matrix, Vector
 from appliance.vectors.live_ids import LiveIds
 from appliance.vectors.shared_lock import SharedLock
 
-# M and ef_construction: hnswlib's recommendation for text embeddings of some hundred dimensions. EF gives recall@10
-# above .99 on clustered vectors (tests/vectors); it is set once, because setting it is not safe beside a search, and
-# hnswlib itself widens a search to k where k is larger.
-M, EF_CONSTRUCTION, EF = 16, 200, 128
+M, EF_CONSTRUCTION = 16, 200  # hnswlib's recommendation for text embeddings of some hundred dimensions
+LEAST_EF = 64  # of a graph whose recall has not been measured; `recall.measure` says how wide a search must be
 GROWTH = 1.2
 SLICE = 32  # vectors added under one lock: searches wait some 20 ms at most
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """recall@10 as measured with `ef`, when the graph had `vectors` live ones."""
+
+    value: float
+    ef: int
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """When a graph was built (seconds since the epoch), and why: one word."""
+
+    built_at: float
+    reason: str
 
 
 class Graph:
     """Inner product on unit vectors. Thread-safe: searches share a lock that a change has to itself."""
 
-    def __init__(self, dimensions: int, *, threads: int, capacity: int = 1024) -> None:
+    def __init__(self, dimensions: int, origin: Origin, *, threads: int, capacity: int = 1024) -> None:
         self.dimensions = dimensions
+        self.origin = origin
+        self.recall: Recall | None = None
         self._threads = threads
         self._index = hnswlib.Index("ip", dimensions)
         self._index.init_index(max(capacity, 1024), M=M, ef_construction=EF_CONSTRUCTION)
-        self._index.set_ef(EF)
+        self._index.set_ef(LEAST_EF)
         self._lock = SharedLock()
         self._held = LiveIds.of(np.empty(0, dtype=np.int64))
 
     @classmethod
-    def load(cls, path: Path, dimensions: int, *, threads: int) -> "Graph":
+    def load(cls, path: Path, dimensions: int, origin: Origin, *, threads: int) -> "Graph":
         """Read a file written by `save`; whether it is whole must be known before (a torn one may end the process)."""
-        graph = cls(dimensions, threads=threads)
+        graph = cls(dimensions, origin, threads=threads)
         graph._index = hnswlib.Index("ip", dimensions)
         graph._index.load_index(str(path))
-        graph._index.set_ef(EF)  # loading resets it to 10
+        graph._index.set_ef(LEAST_EF)  # loading resets it to 10
         graph._held = LiveIds.of(np.sort(np.array(graph._index.get_ids_list(), dtype=np.int64)))
         return graph
 
     @property
     def held(self) -> LiveIds:
         return self._held
+
+    @property
+    def ef(self) -> int:
+        """How many candidates a search keeps; hnswlib itself keeps k where k is larger."""
+        return int(self._index.ef)
+
+    def measured(self, recall: Recall) -> None:
+        """From now on search as wide as this was measured with."""
+        with self._lock.exclusive():
+            self._index.set_ef(recall.ef)
+            self.recall = recall
 
     def search(self, vector: Vector, k: int) -> tuple[Ids, NDArray[np.float32]]:
         """(ids, cosines) of up to `k` nearest live vectors, best first; none when fewer than k can be reached."""

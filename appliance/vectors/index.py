@@ -6,42 +6,29 @@ Everything here is a shadow of the database. It can be thrown away at any time a
 import errno
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import structlog
 
 from appliance.errors import ApplianceError, DiskFull, StorageError
 from appliance.faults import reached
-from appliance.telemetry.metrics import INDEX_REBUILDS
+from appliance.telemetry.metrics import INDEX_REBUILDS, INDEX_REFUSED
 from appliance.types import Ids, Matrix, Vector
-from appliance.vectors import build, generation, verify
-from appliance.vectors.build import Form, VectorSource
-from appliance.vectors.exact import ExactScan, Hits, best
+from appliance.vectors import build, generation, nearest, recall, verify
+from appliance.vectors.build import Form
+from appliance.vectors.exact import ExactScan, Hits
 from appliance.vectors.graph import Graph
+from appliance.vectors.job import Job, Jobs, Work
+from appliance.vectors.source import VectorSource
+from appliance.vectors.status import IndexStatus, job_status, on_disk
 
 DEAD_SHARE = 0.2  # of a graph's vectors; beyond it the graph is built anew
 SNAPSHOT_EVERY, SNAPSHOT_SHARE = 5_000, 0.1  # changes, share of the collection: a start replays little more than that
-EXACT_ELIGIBLE = 1_000  # so few eligible vectors are read from the database and compared one by one
-WIDEST = 1_000  # most neighbours a filtered search asks the graph for
 EARLY_REMOVALS = 100_000
-READ_AT_ONCE = 4_096
-RETRY_BUILD_S = 60.0
+RETRY_S, RETRY_REFUSED_S = 60.0, 3600.0  # after a job that began by itself and failed
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStatus:
-    """`removed` vectors are in memory but not found; `generation` is the one on disk; `building` a new graph now."""
-
-    kind: Literal["exact", "hnsw"]
-    vectors: int
-    removed: int
-    generation: int | None
-    building: bool
 
 
 class CollectionIndex:
@@ -56,10 +43,8 @@ class CollectionIndex:
         self._unsaved = 0  # changes since the last generation
         self._early: dict[int, None] = {}  # removed before they were added, oldest first
         self._change = threading.Lock()  # one change at a time
-        self._build = threading.Lock()  # one build at a time
-        self._builder: threading.Thread | None = None
-        self._build_not_before = 0.0
-        self._closing = threading.Event()
+        self._jobs = Jobs(directory.name)
+        self._not_before = 0.0  # no job begins by itself before that
 
     @classmethod
     def open(
@@ -86,9 +71,10 @@ class CollectionIndex:
         loaded = build.load(directory, source, index._form, ids)
         if isinstance(loaded, str):
             index._state = build.exact(source, index._form, len(ids))
-            index._build_in_background(loaded)
+            index._begin_by_itself("rebuild", loaded, index._make_anew)
         else:
             index._generation, index._state, index._unsaved = loaded
+            index._care_for(index._state)
         return index
 
     def search(self, vector: Vector, k: int, eligible: Ids | None = None) -> Hits:
@@ -98,17 +84,7 @@ class CollectionIndex:
         """
         if vector.shape != (self._form.dimensions,) or not np.isfinite(vector).all():
             raise ValueError(f"a question's vector must be {self._form.dimensions} finite numbers")
-        if k < 1:
-            return []
-        state = self._state
-        if isinstance(state, ExactScan):
-            return state.search(vector, k, eligible)
-        if eligible is not None:
-            return self._search_eligible(state, vector, k, eligible)
-        ids, scores = state.search(vector, k)
-        if len(ids) < min(k, state.held.count):
-            return self._search_source(vector, k, state.held.ids[state.held.live])
-        return best(ids, scores, k)
+        return nearest.search(self._state, self._source, vector, k, eligible) if k > 0 else []
 
     def add(self, ids: Ids, vectors: Matrix) -> None:
         """Make committed vectors (n, dimensions) searchable; ids that are held already are left as they are."""
@@ -117,11 +93,9 @@ class CollectionIndex:
             self._state.add(ids[wanted], build.as_stored(vectors[wanted]))
             self._unsaved += len(ids)
             state, unsaved = self._state, self._unsaved
-        if isinstance(state, ExactScan):
-            if state.held.count > self._form.exact_scan_below:
-                self._build_in_background("grown")
-        elif unsaved >= max(SNAPSHOT_EVERY, SNAPSHOT_SHARE * state.held.count):
+        if isinstance(state, Graph) and unsaved >= max(SNAPSHOT_EVERY, SNAPSHOT_SHARE * state.held.count):
             self._snapshot_or_log()
+        self._care_for(state)
 
     def remove(self, ids: Ids) -> None:
         """Those are found no more, also when they are added only later."""
@@ -134,8 +108,7 @@ class CollectionIndex:
                 del self._early[next(iter(self._early))]
             state.remove(ids)
             self._unsaved += len(ids)
-        if isinstance(state, Graph) and state.held.dead > DEAD_SHARE * len(state.held.ids):
-            self._build_in_background("removed")
+        self._care_for(state)
 
     def purge(self, ids: Ids) -> None:
         """Remove vectors so that no file holds them; their rows must be gone from the database before.
@@ -146,22 +119,13 @@ class CollectionIndex:
         Raises StorageError; then it is not done.
         """
         self.remove(ids)
-        with self._build:
-            state = self._state
-            if isinstance(state, Graph) and state.held.known(np.sort(ids)).any():
-                self._make_anew("purged")
-            if self._closing.is_set():
-                raise StorageError(
-                    "The index was being closed; the vectors are not yet purged.",
-                    code="closing",
-                    hint="Try again when the appliance is back.",
-                )
-            if self._generation is None and isinstance(self._state, Graph):
-                self.snapshot()
-            try:
-                generation.remove_all(self._directory, but=self._generation)
-            except OSError as error:
-                raise _disk_error(error, self._directory) from error
+
+        def purge(job: Job) -> dict[str, float]:
+            if isinstance(self._state, Graph) and self._state.held.known(np.sort(ids)).any():
+                self._make_anew(job)
+            return self._keep_only_current()
+
+        self._jobs.run("purge", "purged", purge)
 
     def snapshot(self) -> None:
         """Write a generation, if there is a graph and anything has changed. Raises DiskFull, StorageError."""
@@ -176,96 +140,114 @@ class CollectionIndex:
             self._unsaved = 0
 
     def rebuild(self) -> None:
-        """Make everything anew from the database and return when it serves. Raises StorageError."""
-        self._rebuild("asked")
+        """Make everything anew from the database and return when it serves.
+
+        Raises StorageError: the new graph finds too little (index_refused) or does not fit into memory (index_memory),
+        and the one before serves; or it serves but could not be written.
+        """
+        self._jobs.run("rebuild", "asked", self._make_anew)
 
     def verify(self) -> list[str]:
         """What differs from the database, one line each: ids, vectors of a sample, and how well a graph finds them."""
-        found = verify.problems(self._state, self._source)
+        job = Job("verify", "asked", time.time())
+        found = verify.problems(self._state, self._source, job)
         if found:  # a commit whose vectors were just about to be added is no problem: look again
             time.sleep(1)
-            found = verify.problems(self._state, self._source)
+            found = verify.problems(self._state, self._source, job)
         return found
 
     def status(self) -> IndexStatus:
-        state = self._state
+        state, held, job = self._state, self._state.held, self._jobs.current
+        measured = state.recall if isinstance(state, Graph) else None
         return IndexStatus(
             kind="exact" if isinstance(state, ExactScan) else "hnsw",
-            vectors=state.held.count,
-            removed=state.held.dead,
+            vectors=held.count,
+            removed=held.dead,
+            dead_share=round(held.dead / len(held.ids), 4) if len(held.ids) else 0.0,
+            recall=None if measured is None else measured.value,
+            ef=state.ef if isinstance(state, Graph) else None,
             generation=self._generation,
-            building=self._build.locked(),
+            building=job is not None,
+            job=job_status(job),
+            last=self._jobs.last,
+            generations=on_disk(self._directory, self._generation),
         )
 
     def close(self) -> None:
         """Stop building and write a generation; failing to write is logged, it costs only time at the next start."""
-        self._closing.set()
-        if self._builder is not None:
-            self._builder.join()
+        self._jobs.close()
         self._snapshot_or_log()
 
-    def _search_eligible(self, graph: Graph, vector: Vector, k: int, eligible: Ids) -> Hits:
-        """The graph is asked for more neighbours the fewer are eligible; where that is not enough, each is compared."""
-        held = graph.held
-        rows = held.positions(eligible)
-        if not len(rows):
-            return []
-        width = k + int(1.5 * k * held.count / len(rows))
-        if len(rows) > EXACT_ELIGIBLE and width <= WIDEST:
-            ids, scores = graph.search(vector, width)
-            places = np.minimum(np.searchsorted(eligible, ids), len(eligible) - 1)
-            passing = eligible[places] == ids
-            if np.count_nonzero(passing) >= min(k, len(rows)):
-                return best(ids[passing], scores[passing], k)
-        return self._search_source(vector, k, held.ids[rows])
-
-    def _search_source(self, vector: Vector, k: int, ids: Ids) -> Hits:
-        """Compare with the stored vectors of `ids`, some at a time."""
-        top: Hits = []
-        for start in range(0, len(ids), READ_AT_ONCE):
-            found, vectors = self._source.some(ids[start : start + READ_AT_ONCE])
-            top = sorted([*top, *best(found, vectors @ vector, k)], key=lambda hit: (-hit[1], hit[0]))[:k]
-        return top
-
-    def _rebuild(self, reason: str) -> None:
-        with self._build:
-            self._make_anew(reason)
-
-    def _make_anew(self, reason: str) -> None:
-        started = time.monotonic()
-        INDEX_REBUILDS.labels(reason).inc()
-        _log.info("index_build_started", index=self._directory.name, reason=reason)
-        new = build.anew(self._source, self._form, self._closing)
-        if new is None:
-            return  # closing
+    def _make_anew(self, job: Job) -> dict[str, float]:
+        """Build beside what serves, measure, and switch; the work of a rebuild. Raises StorageError, Stopped."""
+        INDEX_REBUILDS.labels(job.reason).inc()
+        new = build.anew(self._source, self._form, job)
+        figures: dict[str, float] = {}
+        if isinstance(new, Graph):
+            measured = recall.measure(new, self._source, job)
+            figures = {"recall": measured.value, "ef": measured.ef}
+            if measured.value < recall.LEAST:
+                raise _refused(measured.value)
+            new.measured(measured)
+            build.catch_up(new, self._source, job, after=build.last(new))
+        job.at("switching")
         reached("rebuild.built")
         with self._change:
             build.complete(new, self._source)
             self._state, self._unsaved, self._generation = new, 1, None
         reached("rebuild.switched")
-        seconds = round(time.monotonic() - started, 1)
-        _log.info("index_built", index=self._directory.name, vectors=new.held.count, seconds=seconds)
+        job.at("writing")
         if isinstance(new, Graph):
-            self._snapshot_or_log()
+            self.snapshot()
         else:
             self._remove_files_or_log()
+        return {"vectors": new.held.count, **figures}
 
-    def _build_in_background(self, reason: str) -> None:
+    def _measure(self, job: Job) -> dict[str, float]:
+        """Measure the graph that serves, which has grown since, and widen its searches if need be."""
+        state = self._state
+        if not isinstance(state, Graph):
+            return {}
+        measured = recall.measure(state, self._source, job)
         with self._change:
-            busy = self._builder is not None and self._builder.is_alive()
-            if busy or self._closing.is_set() or time.monotonic() < self._build_not_before:
-                return
-            self._builder = threading.Thread(
-                target=self._rebuild_or_log, args=(reason,), name=f"index-{self._directory.name}", daemon=True
-            )
-            self._builder.start()
+            state.measured(measured)
+            self._unsaved += 1
+        if measured.value < recall.LEAST:
+            return self._make_anew(job)
+        return {"recall": measured.value, "ef": measured.ef}
 
-    def _rebuild_or_log(self, reason: str) -> None:
+    def _keep_only_current(self) -> dict[str, float]:
+        if self._generation is None:
+            self.snapshot()
         try:
-            self._rebuild(reason)
-        except (ApplianceError, MemoryError) as error:
-            self._build_not_before = time.monotonic() + RETRY_BUILD_S
-            _log.error("index_build_failed", index=self._directory.name, reason=reason, error=str(error))
+            generation.remove_all(self._directory, but=self._generation)
+        except OSError as error:
+            raise _disk_error(error, self._directory) from error
+        return {}
+
+    def _care_for(self, state: ExactScan | Graph) -> None:
+        """Begin in the background what the size of the index or its dead vectors call for."""
+        if isinstance(state, ExactScan):
+            if state.held.count > self._form.exact_scan_below:
+                self._begin_by_itself("rebuild", "grown", self._make_anew)
+        elif state.held.dead > DEAD_SHARE * len(state.held.ids):
+            self._begin_by_itself("rebuild", "removed", self._make_anew)
+        elif recall.is_due(state):
+            self._begin_by_itself("measure", "grown", self._measure)
+
+    def _begin_by_itself(self, name: str, reason: str, work: Work) -> None:
+        if time.monotonic() < self._not_before:
+            return
+
+        def guarded(job: Job) -> dict[str, float]:
+            try:
+                return work(job)
+            except (ApplianceError, MemoryError) as error:
+                refused = isinstance(error, ApplianceError) and error.code == "index_refused"
+                self._not_before = time.monotonic() + (RETRY_REFUSED_S if refused else RETRY_S)
+                raise
+
+        self._jobs.begin(name, reason, guarded)
 
     def _remove_files_or_log(self) -> None:
         try:
@@ -278,6 +260,17 @@ class CollectionIndex:
             self.snapshot()
         except StorageError as error:
             _log.warning("index_snapshot_failed", index=self._directory.name, error=str(error), hint=error.hint)
+
+
+def _refused(value: float) -> StorageError:
+    INDEX_REFUSED.inc()
+    return StorageError(
+        f"The new index finds only {value:.1%} of the nearest vectors ({recall.LEAST:.0%} are needed); it was dropped, "
+        "and the one before serves.",
+        code="index_refused",
+        hint="Run `rag-appliance index rebuild` again. If it is refused again, raise `exact_scan_below` above the size "
+        "of the collection: search is then exact.",
+    )
 
 
 def _disk_error(error: OSError, directory: Path) -> StorageError:

@@ -35,6 +35,12 @@ class LiveIds:
         places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.equal(self.ids[places], ids)
 
+    def known_live(self, ids: Ids) -> NDArray[np.bool_]:
+        """(len(ids),): whether each is held and live."""
+        known = self.known(ids)
+        known[known] = self.live[np.searchsorted(self.ids, ids[known])]
+        return known
+
     def positions(self, ids: Ids) -> NDArray[np.intp]:
         """Rows of those of the ids that are held and live."""
         places = np.searchsorted(self.ids, ids[self.known(ids)])

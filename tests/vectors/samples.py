@@ -1,11 +1,13 @@
 """Clustered vectors, as texts give them, and the smallest possible source of truth about them."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from appliance.types import Ids, Matrix, Vector
+from appliance.vectors import CollectionIndex
 from appliance.vectors.build import as_stored
 
 
@@ -59,3 +61,21 @@ class MemorySource:
         ids, vectors = self.some(self.ids() if eligible is None else eligible)
         best: list[int] = ids[np.argsort(-(vectors @ vector), kind="stable")[:k]].tolist()
         return best
+
+
+DIMENSIONS = 24
+VECTORS = clustered(4_000, DIMENSIONS)
+IDS = np.arange(1, 4_001, dtype=np.int64)
+Opener = Callable[..., CollectionIndex]
+
+
+def put(index: CollectionIndex, source: MemorySource, part: slice) -> None:
+    source.commit(IDS[part], VECTORS[part])
+    index.add(IDS[part], VECTORS[part])
+
+
+def wait_for(index: CollectionIndex, kind: str) -> None:
+    deadline = time.monotonic() + 60
+    while index.status().kind != kind or index.status().building:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

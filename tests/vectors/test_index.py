@@ -5,7 +5,6 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,54 +12,10 @@ import pytest
 
 from appliance.errors import StorageError
 from appliance.types import Ids, Matrix
-from appliance.vectors import CollectionIndex
-from appliance.vectors import index as index_module
+from appliance.vectors import CollectionIndex, nearest
 from appliance.vectors.build import as_stored
-from appliance.vectors.graph import Graph
-from tests.vectors.samples import MemorySource, clustered
-
-DIMENSIONS = 24
-VECTORS = clustered(4_000, DIMENSIONS)
-IDS = np.arange(1, 4_001, dtype=np.int64)
-Opener = Callable[..., CollectionIndex]
-
-
-@pytest.fixture
-def source() -> MemorySource:
-    return MemorySource(DIMENSIONS)
-
-
-@pytest.fixture
-def opened(tmp_path: Path, source: MemorySource) -> Iterator[Opener]:
-    indexes = []
-
-    def open_(exact_scan_below: int = 100, fingerprint: str = "model-1") -> CollectionIndex:
-        index = CollectionIndex.open(
-            tmp_path / "index",
-            source,
-            dimensions=DIMENSIONS,
-            fingerprint=fingerprint,
-            exact_scan_below=exact_scan_below,
-            threads=1,
-        )
-        indexes.append(index)
-        return index
-
-    yield open_
-    for index in indexes:
-        index.close()
-
-
-def put(index: CollectionIndex, source: MemorySource, part: slice) -> None:
-    source.commit(IDS[part], VECTORS[part])
-    index.add(IDS[part], VECTORS[part])
-
-
-def wait_for(index: CollectionIndex, kind: str) -> None:
-    deadline = time.monotonic() + 60
-    while index.status().kind != kind or index.status().building:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from appliance.vectors.graph import Graph, Origin
+from tests.vectors.samples import DIMENSIONS, IDS, VECTORS, MemorySource, Opener, clustered, put, wait_for
 
 
 def recall(index: CollectionIndex, source: MemorySource, eligible: Ids | None = None) -> float:
@@ -144,16 +99,6 @@ def test_growing_past_the_limit_makes_a_graph_without_losing_anything(opened: Op
     assert index.verify() == []
     assert recall(index, source) >= 0.99
     index.close()
-
-
-@pytest.fixture
-def built(opened: Opener, source: MemorySource) -> CollectionIndex:
-    """A graph of 3,000 vectors, saved as generation 1."""
-    source.commit(IDS[:3_000], VECTORS[:3_000])
-    index = opened()
-    wait_for(index, "hnsw")
-    assert index.status().generation == 1
-    return index
 
 
 def test_a_generation_is_loaded_and_what_came_later_replayed(
@@ -281,7 +226,7 @@ def test_eligible_ones_are_never_lost(
     built: CollectionIndex, source: MemorySource, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for few in (1_000, 1):
-        monkeypatch.setattr(index_module, "EXACT_ELIGIBLE", few)
+        monkeypatch.setattr(nearest, "EXACT_ELIGIBLE", few)
         eligible = np.concatenate([IDS[:3_000:step], [999_999]])
         assert recall(built, source, eligible) >= 0.99
         assert len(built.search(VECTORS[5], 30, eligible)) == min(30, len(eligible) - 1)
@@ -342,7 +287,7 @@ def test_a_build_that_fails_is_tried_again_later(
     assert index.status().kind == "exact"
     assert index.search(VECTORS[599], 1)[0][0] == 600
     monkeypatch.setattr(source, "vectors", whole)
-    monkeypatch.setattr(index, "_build_not_before", 0.0)
+    monkeypatch.setattr(index, "_not_before", 0.0)
     put(index, source, slice(600, 601))
     wait_for(index, "hnsw")
 
@@ -357,7 +302,7 @@ def test_closing_stops_a_build(opened: Opener, source: MemorySource, tmp_path: P
 
 
 def test_searching_beside_adding_to_a_graph() -> None:
-    graph = Graph(DIMENSIONS, threads=2, capacity=1)
+    graph = Graph(DIMENSIONS, Origin(0, "test"), threads=2, capacity=1)
     graph.add(IDS[:1_000], VECTORS[:1_000])
     stop, errors = threading.Event(), []
 

@@ -1,0 +1,76 @@
+"""What an index says of itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from appliance.vectors import generation
+from appliance.vectors.job import Job, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStatus:
+    """A generation on disk. `created_at` is when it was written, `built_at` when its graph was built, for `reason`."""
+
+    number: int
+    current: bool
+    bytes: int
+    vectors: int
+    removed: int
+    created_at: float
+    built_at: float
+    reason: str
+    m: int
+    ef_construction: int
+    ef: int
+    recall: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """The work under way: `done` of `total` vectors of this `step`, 0 where that is not known."""
+
+    name: str
+    reason: str
+    step: str
+    done: int
+    total: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """`removed` vectors are in memory but not found; `generation` is the one on disk that serves.
+
+    `recall` is the share of the ten nearest vectors that the graph found when that was last measured, searching as wide
+    as `ef`; an exact index finds all. `job` is under way, `last` is how the one before ended.
+    """
+
+    kind: Literal["exact", "hnsw"]
+    vectors: int
+    removed: int
+    dead_share: float
+    recall: float | None
+    ef: int | None
+    generation: int | None
+    building: bool
+    job: JobStatus | None
+    last: Outcome | None
+    generations: tuple[GenerationStatus, ...]
+
+
+def job_status(job: Job | None) -> JobStatus | None:
+    if job is None:
+        return None
+    return JobStatus(job.name, job.reason, job.step, job.done, job.total, job.started_at)
+
+
+def on_disk(directory: Path, current: int | None) -> tuple[GenerationStatus, ...]:
+    """The generations, newest first."""
+    return tuple(
+        GenerationStatus(
+            *(number, number == current, m.bytes, m.vectors, len(m.removed), m.created_at, m.built_at, m.reason),
+            *(m.m, m.ef_construction, m.ef, m.recall),
+        )
+        for number, m in generation.manifests(directory)
+    )
