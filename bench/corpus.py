@@ -69,7 +69,7 @@ def ingested(texts: Sequence[Text], embedder: Embedder, settings: Settings, *, l
         try:
             store.documents.ensure_collection(COLLECTION, embedder.fingerprint, embedder.dimensions)
             for batch in _batches(_shown(texts, label)):
-                store.documents.put(COLLECTION, _embed(batch, embedder, settings.chunk_tokens))
+                store.documents.put(COLLECTION, embed_texts(batch, embedder, settings.chunk_tokens))
             index = CollectionIndex.open(
                 Path(folder) / "index",
                 store.documents.vector_source(COLLECTION),
@@ -86,7 +86,8 @@ def ingested(texts: Sequence[Text], embedder: Embedder, settings: Settings, *, l
             store.close()
 
 
-def _embed(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) -> list[NewDocument]:
+def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) -> list[NewDocument]:
+    """Cut and embed as ingestion does."""
     drafts = []
     for text in batch:
         read = ReadDocument(text.title, "text/plain", text.text)

@@ -22,6 +22,8 @@ from appliance.paths import PACKAGE
 if TYPE_CHECKING:
     from appliance.config import Settings
 
+MIN_PASSAGES, MAX_PASSAGES = 100, 10_000_000  # of `bench scale`
+
 bench = group("bench", "Measure retrieval, answers, load and ingestion on this host.")
 
 
@@ -55,17 +57,21 @@ def _host() -> dict[str, str]:
     return {"version": __version__, "commit": told.strip() or "unknown", "processor": processor}
 
 
-def _show(invocation: Invocation, result: dict[str, Any]) -> None:
+def _show(invocation: Invocation, result: dict[str, Any], *, across: bool = False) -> None:
+    """The runs as a table, one a row (one a column with `across`), then the rest."""
     result = {**result, **_host()}
     if invocation.as_json:
         print_json(result)
         return
     runs = result.get("runs", [])
     columns = list(dict.fromkeys(name for run in runs for name in run))
-    print_table(columns, [[_cell(run.get(name)) for name in columns] for run in runs], empty="No runs.")
+    rows = [[_cell(run.get(name)) for name in columns] for run in runs]
+    if across:
+        columns, *rows = [list(row) for row in zip(columns, *rows, strict=True)]
+    print_table(columns, rows, empty="No runs.")
     for name, value in result.items():
         if name != "runs":
-            click.echo(f"{name}: {_cell(value)}")
+            click.echo(f"{name}: {' '.join(value) if isinstance(value, list) else _cell(value)}")
 
 
 def _cell(value: Any) -> str:
@@ -122,3 +128,24 @@ def ingest(invocation: Invocation, data: Path | None, documents: int, no_memory:
     """Documents and chunks a second, beside what the embedding model alone can do on this host; and memory."""
     settings = _settings(invocation)
     _show(invocation, _module("ingest").run(data, settings, documents=documents, memory=not no_memory))
+
+
+@command(
+    "scale", group=bench, examples=["bench scale --data beir --keep ~/scale", "bench scale --passages 20000 --json"]
+)
+@_data(False, "Data set in BEIR form, or a folder of such folders, to recombine (default: the handbook).")
+@click.option("--passages", default="100000,1000000", show_default=True, help="Sizes to measure, with commas between.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for what is made; a later run uses it again.")
+@click.option("--split", type=click.Choice(["tune", "report"]), default="report", show_default=True,
+              help="Half of the questions to ask.")  # fmt: skip
+def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path | None, split: str) -> None:
+    """Latency, recall, memory and start of search over many passages, made of real sentences."""
+    try:
+        sizes = [int(size) for size in passages.replace("_", "").split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or not all(MIN_PASSAGES <= size <= MAX_PASSAGES for size in sizes):
+        raise Problem(f"{passages!r} is no list of sizes.", code="invalid_sizes", status=400,
+                      hint=f"Write numbers from {MIN_PASSAGES} to {MAX_PASSAGES:,} with commas between.")  # fmt: skip
+    result = _module("scale").run(data, _settings(invocation), passages=sizes, keep=keep, split=split)
+    _show(invocation, result, across=True)

@@ -62,6 +62,15 @@ class Lexical:
             within = None if eligible is None else np.ascontiguousarray(eligible, dtype=np.int64)
             return _Scan(connection, fulltext.table(found.id), k, within, budget).run(terms)
 
+    def full_scan(self, collection: str, text: str, k: int) -> LexicalResult:
+        """As `search`, but every row with any word of the question is scored: linear in the collection. For checks."""
+        with self._database.read(snapshot=True) as connection:
+            found = collections.find(connection, collection)
+            terms = self._weigh(connection, found, text) if found else []
+            if not found or not terms or k < 1:
+                return LexicalResult((), True)
+            return _Scan(connection, fulltext.table(found.id), k, None, found.chunks * len(terms)).run(terms)
+
     def term_weights(self, collection: str, words: Sequence[str]) -> dict[str, float]:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""
         with self._database.read(snapshot=True) as connection:
