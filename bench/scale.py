@@ -201,7 +201,7 @@ def recall(opened: Opened, questions: Sequence[str]) -> float:
     asked: Matrix = np.array([opened.embedder.embed_query(question) for question in questions])
     scores: Matrix = np.empty((len(asked), 0), dtype=np.float32)
     with shown("Comparing with every vector", opened.index.status().vectors) as (_, advance):
-        for some, vectors in opened.store.documents.vectors(COLLECTION):
+        for some, vectors in opened.store.documents.vector_source(COLLECTION).vectors(0):
             scores = np.concatenate([scores, asked @ vectors.T], axis=1)
             top = np.argpartition(-scores, min(K, scores.shape[1]) - 1, axis=1)[:, :K]
             scores = np.take_along_axis(scores, top, axis=1)

@@ -84,7 +84,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(base: synthetic.Base, 
     for content in (json.dumps({"format": 1, "seed": 0, "base": "x", "passages": 100}), "[]"):
         (folder / "scale.json").write_text(content)
         with pytest.raises(InvalidRequest) as caught:
-            made.make(folder, 100, "base", base, HashEmbedder(), Settings(data_dir=tmp_path))
+            made.make(folder, 100, "base", base, HashEmbedder(), Settings(data_dir=tmp_path, threads=1))
         assert caught.value.code == "other_data"
 
 
@@ -92,7 +92,9 @@ def test_too_small_a_host_is_told_before_anything_is_made(tmp_path: Path) -> Non
     with pytest.raises(DiskFull, match="GB"):
         made.check_room(tmp_path, 10**12)
     with pytest.raises((DiskFull, InvalidRequest), match="GB"):
-        scale.run(None, Settings(data_dir=tmp_path), passages=[10**11], keep=tmp_path, embedder=HashEmbedder())
+        scale.run(
+            None, Settings(data_dir=tmp_path, threads=1), passages=[10**11], keep=tmp_path, embedder=HashEmbedder()
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,7 +106,7 @@ def test_halves_have_no_question_in_common() -> None:
 
 def test_without_data_there_is_a_hint(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        scale.run(tmp_path, Settings(data_dir=tmp_path), passages=[100], embedder=HashEmbedder())
+        scale.run(tmp_path, Settings(data_dir=tmp_path, threads=1), passages=[100], embedder=HashEmbedder())
     assert "BEIR" in caught.value.hint
 
 
