@@ -145,7 +145,7 @@ def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path |
     except ValueError:
         sizes = []
     if not sizes or not all(MIN_PASSAGES <= size <= MAX_PASSAGES for size in sizes):
-        raise Problem(f"{passages!r} is no list of sizes.", code="invalid_sizes", status=400,
+        raise Problem(f"{passages!r} is no list of sizes.", status=400, code="invalid_request",
                       hint=f"Write numbers from {MIN_PASSAGES} to {MAX_PASSAGES:,} with commas between.")  # fmt: skip
     result = _module("scale").run(data, _settings(invocation), passages=sizes, keep=keep, split=split)
     _show(invocation, result, across=True)
