@@ -161,6 +161,11 @@ def load_settings(
     return LoadedSettings(settings, {name: origins.get(name, "default") for name in Settings.model_fields})
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment without any setting of the appliance: for a server of our own, which gets others."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
 def arm_fault(data_dir: Path) -> None:
     """Arm the fault that the environment asks for, if it does.
 

@@ -1,6 +1,7 @@
 """Where everything lives below the data directory, and nowhere else."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,11 @@ class DataPaths:
                 code="data_directory_unusable",
                 hint="Choose a folder that this user may write (--data-dir or RAG_APPLIANCE_DATA_DIR).",
             ) from error
+
+
+def own_command() -> list[str]:
+    """What starts this program again, from source (with PACKAGE.parent on PYTHONPATH) or as a frozen binary."""
+    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "appliance"]
 
 
 def is_data_directory(folder: bytes) -> bool:

@@ -33,12 +33,30 @@ class Finding:
     hint: str = ""
 
 
-@command("doctor", examples=["doctor", "doctor --data-dir /srv/rag --json"])
-def doctor(invocation: Invocation) -> int:
+@command(
+    "doctor",
+    examples=["doctor", "doctor --data-dir /srv/rag --json", "doctor --torture /tmp/torture --kills 300 --minutes 15"],
+)
+@click.option(
+    "--torture",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Kill a server of its own again and again in this folder (new or empty), and check what is left.",
+)
+@click.option("--kills", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Kills of a torture.")
+@click.option("--minutes", type=click.FloatRange(0.1, 10_000), help="End a torture after so many minutes.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another torture.")
+def doctor(invocation: Invocation, torture: Path | None, kills: int, minutes: float | None, seed: int) -> int:
     """Check versions, processor, memory, disk, settings, model files and the database.
 
-    Exit code 0 when all is well, 3 with warnings, 1 with errors.
+    Exit code 0 when all is well, 3 with warnings, 1 with errors. With --torture nothing of this is done, and your data
+    is not touched: a server of its own, on data of its own, is killed while it works, and nothing acknowledged may be
+    lost.
     """
+    if torture is not None:
+        from appliance.cli.torture import torture as run_torture
+        from appliance.torture import Options
+
+        return run_torture(torture, Options(kills, minutes, seed), as_json=invocation.as_json)
     findings: list[Finding] = []
     for finding in _findings(invocation):
         findings.append(finding)
@@ -121,6 +139,7 @@ def _opened(invocation: Invocation) -> Iterator[Finding]:
             yield Finding("server", "ok", client.url or "none is running; opened the data directory for this check")
             yield from _parts(client.get("/health/ready"))
             yield from _problems("model files", client.post("/admin/models/verify"), "Make or add that model again.")
+            yield from _problems("database", client.post("/admin/database/verify"), "Keep a copy; restore a backup.")
             for collection in client.get("/collections")["collections"]:
                 yield from _index(client, collection["name"])
             yield _dead(client.get("/tasks/dead", limit=1000)["documents"])

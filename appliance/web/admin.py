@@ -1,4 +1,4 @@
-"""/admin: keys and vector indexes; for admins alone."""
+"""/admin: keys, the database and vector indexes; for admins alone."""
 
 from typing import Annotated, Any
 
@@ -97,6 +97,19 @@ class CheckedBody(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
+class DatabaseCheckedBody(msgspec.Struct, frozen=True):
+    """What is inconsistent in the database, one sentence each; empty when all is well."""
+
+    problems: list[str]
+
+
+@post("/admin/database/verify", status_code=200, opt=endpoint(Role.ADMIN, "admin", returns=DatabaseCheckedBody))
+async def verify_database(request: Request[Any, Any, Any]) -> ASGIApp:
+    """Compare documents, chunks, keyword index, vectors and sentences with each other; writing waits meanwhile."""
+    web = rooms(request)
+    return reply(DatabaseCheckedBody(await web.upkeep.run(web.appliance.store.documents.check)))
+
+
 def _status(web: Rooms, collection: str) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(web.appliance.collections.index(collection).status(), enc_hook=str)
     return {"collection": collection, **found}
@@ -145,6 +158,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     list_keys,
     make_key,
     revoke_key,
+    verify_database,
     list_indexes,
     rebuild_index,
     verify_index,

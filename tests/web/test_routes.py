@@ -389,6 +389,7 @@ SCENARIOS = [
     Scenario("key without a name", "POST", "/admin/keys", 400, json={"name": ""}, expected=('"field":"name"',)),
     Scenario("revoke what is not there", "DELETE", "/admin/keys/nope", 404),
     Scenario("index", "GET", "/admin/index", 200, expected=('"collection":"default"',)),
+    Scenario("verify database", "POST", "/admin/database/verify", 200, expected=('"problems":[]',)),
     Scenario("verify index", "POST", "/admin/index/default/verify", 200, expected=('"problems":[]',)),
     Scenario("rebuild index", "POST", "/admin/index/default/rebuild", 200, expected=('"collection":"default"',)),
     Scenario("verify unknown index", "POST", "/admin/index/nope/verify", 404),
