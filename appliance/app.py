@@ -19,6 +19,7 @@ from appliance.cache import AnswerCache
 from appliance.collections import DEFAULT_COLLECTION, Collections, Serving
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
+from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.evidence import PASSAGES
 from appliance.faults import reached
@@ -106,6 +107,9 @@ class Appliance:
         )
         self.ingestion.start()
         parts.callback(self.ingestion.stop)
+        self.eraser = Eraser(self.store, self.collections, self.cache, self.ingestion, self.paths)
+        self.eraser.start()
+        parts.callback(self.eraser.stop)
 
     def _open_generator(self) -> Generator | None:
         """The generator, or None with the cause kept: without it answers are extractive, which is no reason to stop."""

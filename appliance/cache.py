@@ -4,7 +4,8 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from diskcache import Cache, Disk, Timeout
 from diskcache.core import MODE_RAW, UNKNOWN
 
+from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS, CACHE_REQUESTS
 
 log = structlog.get_logger(__name__)
@@ -20,6 +22,7 @@ log = structlog.get_logger(__name__)
 FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
 LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
 LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
+ERASE_WAIT_S = 10.0
 RETRY_AFTER_S = 2.0  # how long a cache that could not be opened is left alone
 
 # Everything a torn or foreign cache file was seen to raise from within diskcache; Timeout is its "database is locked".
@@ -112,13 +115,18 @@ class AnswerCache:
         self._count(value is not None)
         return value
 
-    def put(self, key: str, value: bytes, *, tag: str) -> None:
-        """Store `value` under `key`; `tag` is what `clear` takes. Values over 4 MiB are left out."""
+    def put(self, key: str, value: bytes, *, tag: str, still: Callable[[], bool] = lambda: True) -> None:
+        """Store `value` under `key`; `tag` is what `clear` takes. Values over 4 MiB are left out.
+
+        `still` says, under the lock that `erase` takes as well, whether the value may be kept.
+        """
         cache = self._usable()
         if cache is None or len(value) > LARGEST_VALUE:
             return
         with self._lock:
             try:
+                if not still():
+                    return
                 cache.set(key, value, expire=self._ttl_s, tag=tag)
             except FAILURES as error:
                 self._failed(cache, "put", error)
@@ -144,6 +152,27 @@ class AnswerCache:
             except FAILURES as error:
                 self._failed(cache, "clear", error)
                 return 0
+
+    def erase(self, tag: str) -> int:
+        """Remove the entries of one tag so that no byte of them stays in the files; returns how many went.
+
+        Raises StorageError when that cannot be done; then the entries may still be there.
+        """
+        cache = self._usable()
+        if cache is None and not Path(self._database).exists():
+            return 0
+        with self._lock:
+            try:
+                with closing(sqlite3.connect(self._database, timeout=ERASE_WAIT_S, isolation_level=None)) as connection:
+                    connection.execute("PRAGMA secure_delete = ON")
+                    removed = connection.execute("DELETE FROM Cache WHERE tag = ?", (tag,)).rowcount
+                    connection.execute("VACUUM")
+                    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise _not_erased(str(error)) from error
+        if busy:
+            raise _not_erased("its log is being read")
+        return int(removed)
 
     def close(self) -> None:
         """Close this thread's connection; the others go with their threads. Later calls are misses."""
@@ -235,6 +264,14 @@ class AnswerCache:
         else:
             self._misses += 1
         CACHE_REQUESTS.labels("hit" if hit else "miss").inc()
+
+
+def _not_erased(reason: str) -> StorageError:
+    return StorageError(
+        f"Cached answers could not be erased: {reason}.",
+        code="cache_not_erased",
+        hint="It is tried again by itself. If it goes on, stop the appliance and remove the folder `cache`.",
+    )
 
 
 def _close(cache: Cache) -> None:

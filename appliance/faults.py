@@ -55,6 +55,16 @@ STEPS: dict[str, str] = {
     "model.switched": "the switch is durable, questions are still answered with the model before",
     "model.published": "questions are answered with the new model, the index of the one before is still open",
     "model.old_emptied": "some of the vectors that do not serve are removed",
+    # erasure
+    "erase.rows_removed": "documents are removed and the erasure noted inside their transaction",
+    "erase.committed": "the documents are durably gone, indexes and caches still hold them",
+    "erase.indexes_cleaned": "no index holds the vectors, in memory or on disk",
+    "erase.spool_cleaned": "uploaded bytes and cached answers are gone",
+    "erase.keywords_merged": "no segment of a keyword index holds the terms",
+    "erase.vacuumed": "the database file is written anew, its log is not emptied",
+    "erase.compacted": "the log is emptied, the scan has not begun",
+    "erase.scanned": "the bytes are scanned, the receipt is not written",
+    "erase.finished": "the receipt is durable, the digests looked for may still be in the log",
     # the database's log
     "database.committed": "a transaction is durable in the log, no checkpoint yet",
     "database.checkpointed": "a checkpoint has moved the log into the database",

@@ -46,6 +46,7 @@ def cli() -> None:
 
 def _register() -> None:
     """Add the commands; their modules import nothing heavy before they run."""
+    from appliance.cli import erasures  # noqa: F401 - adds its commands to `documents`
     from appliance.cli.ask import ask
     from appliance.cli.bench import bench
     from appliance.cli.cache import cache

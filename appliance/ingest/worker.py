@@ -59,7 +59,7 @@ class Ingestion:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
         self._reader = reader or ReaderProcess()
-        self._inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
+        self.inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
             store=store,
             embedder=embedder,
@@ -85,7 +85,7 @@ class Ingestion:
 
     def start(self) -> None:
         """Go on with what is unfinished, in a thread of its own. Call it once."""
-        self._inbox.hand_over()
+        self.inbox.hand_over()
         self._spool.keep_only(self._jobs.uploads())
         self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
         self._thread.start()
@@ -149,8 +149,8 @@ class Ingestion:
         task = NewTask(
             uuid.uuid4().hex, spec.collection, encode_spec(spec), self._spool.upload_of(spec.files), time.time()
         )
-        check_room(self._jobs.unfinished() + len(self._inbox), self._settings.ingest_queue)
-        self._inbox.accept(task)
+        check_room(self._jobs.unfinished() + len(self.inbox), self._settings.ingest_queue)
+        self.inbox.accept(task)
         reached("ingest.task_noted")
         self._wake.set()
         return self.status(task.id)
@@ -161,13 +161,13 @@ class Ingestion:
 
     def status(self, task_id: str) -> TaskStatus:
         """Raises NotFound."""
-        accepted = self._inbox.find(task_id)
+        accepted = self.inbox.find(task_id)
         return status_of_accepted(accepted) if accepted else self._status(self._jobs.task(task_id))
 
     def tasks(self, limit: int = 50) -> list[TaskStatus]:
         """The newest first."""
         limit = max(1, min(limit, 1000))
-        accepted = [status_of_accepted(task) for task in reversed(self._inbox.tasks())]
+        accepted = [status_of_accepted(task) for task in reversed(self.inbox.tasks())]
         begun = [self._status(task) for task in self._jobs.tasks(limit)]
         return list({status.id: status for status in (*accepted, *begun)}.values())[:limit]
 
@@ -189,7 +189,7 @@ class Ingestion:
 
         Raises NotFound, Conflict when it is finished.
         """
-        self._inbox.hand_over()
+        self.inbox.hand_over()
         task = self._jobs.cancel(task_id, time.time())
         with self._lock:
             if self._run is not None and self._run.task.id == task_id:
@@ -222,7 +222,7 @@ class Ingestion:
             self._wake.clear()
             self._resumed.wait()
             try:
-                self._inbox.hand_over()
+                self.inbox.hand_over()
                 task = self._jobs.next()
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:

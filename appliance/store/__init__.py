@@ -7,6 +7,7 @@ from appliance.store.change_rows import ChangeRow, ModelChanges, NewChange
 from appliance.store.collections import Collection
 from appliance.store.database import Database
 from appliance.store.documents import Committed, Documents
+from appliance.store.erasures import Erasures
 from appliance.store.jobs import Jobs
 from appliance.store.keys import KeyInfo, Keys
 from appliance.store.lexical import Lexical, LexicalResult
@@ -22,6 +23,7 @@ __all__ = [
     "Committed",
     "Database",
     "Documents",
+    "Erasures",
     "Jobs",
     "KeyInfo",
     "Keys",
@@ -46,6 +48,7 @@ class Store:
     jobs: Jobs
     shadow: Shadow
     changes: ModelChanges
+    erasures: Erasures
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -53,7 +56,7 @@ class Store:
         database = Database.open(path)
         try:
             views = (Documents(database), Lexical(database), Keys(database), Jobs(database))
-            return cls(database, *views, Shadow(database), ModelChanges(database))
+            return cls(database, *views, Shadow(database), ModelChanges(database), Erasures(database))
         except BaseException:
             database.close()
             raise

@@ -104,6 +104,10 @@ class ModelChanges:
         """The oldest unfinished change."""
         return next(iter(self._rows("WHERE finished_at IS NULL ORDER BY seq LIMIT 1", ())), None)
 
+    def unfinished(self, collection: str) -> bool:
+        """Whether the model of a collection is being changed."""
+        return bool(self._rows("WHERE collection = ? AND finished_at IS NULL LIMIT 1", (collection,)))
+
     def step(self, change_id: str, step: str) -> None:
         self._update(change_id, "state = 'PROGRESS', step = ?", step)
 

@@ -114,7 +114,7 @@ class Database:
         Raises DiskFull, StorageError; WriterBusyError when another thread is still writing after `patience_s` seconds;
         RuntimeError when this thread is already inside a transaction.
         """
-        with self._writing(patience_s), translated(self.path):
+        with self.writing(patience_s), translated(self.path):
             if self._closed:
                 raise StorageError("The database is closed.", code="database_closed", hint="Start the appliance again.")
             if self._writer.in_transaction:
@@ -131,7 +131,8 @@ class Database:
             self._checkpoint()
 
     @contextmanager
-    def _writing(self, patience_s: float | None) -> Iterator[None]:
+    def writing(self, patience_s: float | None = None) -> Iterator[None]:
+        """Nobody else writes within it. Raises WriterBusyError, see `write`."""
         if not self._write_lock.acquire(timeout=-1 if patience_s is None else patience_s):
             raise WriterBusyError
         try:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,18 @@ def index_text(text: str) -> str:
         return text
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return _UNSPACED.sub(r" \g<0> ", text) if _UNSPACED.search(text) else text
+
+
+def document_terms(connection: apsw.Connection) -> Callable[[str], list[str]]:
+    """A function that gives the terms the index keeps of a text."""
+    tokenizer = connection.fts5_tokenizer(*_TOKENIZER)
+
+    def terms(text: str) -> list[str]:
+        data = index_text(text).encode("utf-8", "ignore")
+        spans: list[tuple[Any, ...]] = tokenizer(data, apsw.FTS5_TOKENIZE_DOCUMENT, None)  # type: ignore[assignment]
+        return [token for _, _, *tokens in spans for token in tokens]
+
+    return terms
 
 
 def query_terms(connection: apsw.Connection, text: str) -> list[Term]:

@@ -207,6 +207,12 @@ class Jobs:
             sql = "SELECT 1 FROM task_items WHERE task = ? AND source = ?"
             return connection.execute(sql, (seq, source)).get is not None
 
+    def sources(self, seq: int) -> list[str]:
+        """The files of a task that are still noted."""
+        with self._database.read() as connection:
+            rows: list[Any] = connection.execute("SELECT source FROM task_items WHERE task = ?", (seq,)).fetchall()
+        return [source for (source,) in rows]
+
     def attempt(self, item: ItemRow) -> None:
         """Count a try before it is made: for files that may take the whole process down."""
         with self._database.write() as connection:

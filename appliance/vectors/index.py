@@ -114,14 +114,14 @@ class CollectionIndex:
         """Remove vectors so that no file holds them; their rows must be gone from the database before.
 
         `remove` only hides a vector: it stays in the graph and in its files. When this returns, neither the graph nor
-        any generation on disk holds one of `ids`; where one did, a new graph has been built without them (minutes for
-        a large collection; search goes on). Calling it again, after a crash for instance, does what is left to do.
-        Raises StorageError; then it is not done.
+        any generation on disk holds one of `ids` or one removed earlier; where one did, a new graph has been built
+        without them (minutes for a large collection; search goes on). Calling it again, after a crash for instance,
+        does what is left to do. Raises StorageError; then it is not done.
         """
         self.remove(ids)
 
         def purge(job: Job) -> dict[str, float]:
-            if isinstance(self._state, Graph) and self._state.held.known(np.sort(ids)).any():
+            if isinstance(self._state, Graph) and self._state.held.dead:
                 self._make_anew(job)
             return self._keep_only_current()
 

@@ -5,7 +5,20 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from appliance.app import Appliance
-from appliance.web import admin, cache, documents, health, ingest, models, openapi, pages, problems, query, tasks
+from appliance.web import (
+    admin,
+    cache,
+    documents,
+    erasures,
+    health,
+    ingest,
+    models,
+    openapi,
+    pages,
+    problems,
+    query,
+    tasks,
+)
 from appliance.web.endpoint import Endpoint
 from appliance.web.envelope import Envelope
 from appliance.web.guards import authorize
@@ -24,6 +37,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     documents.show_document,
     documents.document_text,
     documents.delete_document,
+    *erasures.ROUTES,
     documents.list_collections,
     documents.drop_collection,
     health.health,

@@ -142,7 +142,9 @@ class Questions:
             answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told)
             core = msgspec.json.encode(answer_core(answer))
             if key is not None and _keeps(answer) and not flight.cancel.is_set():
-                self._appliance.cache.put(key, core, tag=query.collection)
+                self._appliance.cache.put(
+                    key, core, tag=query.collection, still=lambda: self._appliance.cache_key(query) == key
+                )
             return Finished(core, milliseconds(answer.timings))
 
         return work
