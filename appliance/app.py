@@ -26,7 +26,7 @@ from appliance.faults import reached
 from appliance.inference import Embedders, ModelRegistry, open_generator
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval, with_context
+from appliance.search import Retrieval, stand_alone, with_context
 from appliance.search import search as search_collection
 from appliance.search.limits import check_query
 from appliance.store import Store
@@ -189,6 +189,7 @@ class Appliance:
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
             found = self._find(query, serving, most=PASSAGES)
+            query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
             return answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
 
@@ -207,10 +208,11 @@ class Appliance:
     def _find(self, query: Query, serving: Serving, *, most: int | None = None) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
         retrieval = Retrieval(self.store, serving.embedder, lambda _: serving.index)
-        found = search_collection(query, retrieval)
+        alone = stand_alone(query, self.store)
+        found = search_collection(alone, retrieval)
         if query.compress or query.expand is not Expand.NONE:
-            found = with_context(query, found, retrieval, most=most)
-        return found
+            found = with_context(alone, found, retrieval, most=most)
+        return found if alone is query else replace(found, condensed_question=alone.text)
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

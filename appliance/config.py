@@ -72,6 +72,10 @@ class Settings(BaseModel):
 
     chunk_tokens: Annotated[int, Field(ge=32, le=500, description="Longest chunk, in the embedder's tokens.")] = 220
     question_characters: Annotated[int, Field(ge=16, le=100_000, description="Longest question.")] = 4000
+    history_turns: Annotated[int, Field(ge=0, le=1000, description="Most earlier questions sent along with one.")] = 20
+    history_characters: Annotated[
+        int, Field(ge=0, le=1_000_000, description="Longest history of a question, all its questions and answers.")
+    ] = 40_000
     max_k: Annotated[int, Field(ge=1, le=1000, description="Most hits one request may ask for.")] = 100
     expand: Annotated[
         Literal["none", "section", "document"],

@@ -197,6 +197,7 @@ def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: 
         usage=usage,
         timings={**turn.found.timings, **turn.stages.ms},
         notice=said,
+        condensed_question=turn.found.condensed_question,
     )
 
 
@@ -223,4 +224,5 @@ def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:
         usage=Usage(),
         timings={**turn.found.timings, **turn.stages.ms},
         notice=said or notice(reason, turn.query),
+        condensed_question=turn.found.condensed_question,
     )

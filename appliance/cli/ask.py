@@ -1,20 +1,29 @@
 """`ask`: an answer with its citations, or an honest refusal with the nearest passages."""
 
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
-from appliance.cli.search import context_options, question_body
+from appliance.cli.search import context_options, print_condensed, question_body
+
+if TYPE_CHECKING:
+    from appliance.cli.client import Client
+
+MOST_TURNS = 8  # of a conversation that are sent along with a question
+LONGEST_ANSWER = 1000  # characters of an earlier answer
 
 Numbers = dict[tuple[str, int, int], tuple[int, dict[str, Any]]]  # place -> its number and its citation
 
 EXAMPLES = [
     "ask 'How do I revoke a key?'",
     "ask 'What did we decide about pricing?' --collection minutes --mode generative --stream",
+    "ask --chat",
+    "ask 'And when was it built?' --history turns.json",
     "ask 'Who signed the lease?' --filter 'year = 2024' --json",
 ]
 REASONS = {
@@ -26,7 +35,8 @@ REASONS = {
 
 
 @command("ask", examples=EXAMPLES)
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option("--chat", is_flag=True, help="Go on asking: one question a line, until the end of the input.")
 @click.option(
     "--mode",
     type=click.Choice(["auto", "extractive", "generative"]),
@@ -40,7 +50,8 @@ REASONS = {
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")
 def ask(
     invocation: Invocation,
-    text: str,
+    text: str | None,
+    chat: bool,
     mode: str | None,
     collection: str | None,
     k: int | None,
@@ -53,16 +64,56 @@ def ask(
 
     When the documents do not hold the answer it says so, gives the reason and shows the nearest passages.
     """
-    body = question_body(question=text, mode=mode, collection=collection, k=k, alpha=alpha, filters=filters, **more)
+    if text is None and not chat:
+        raise click.UsageError("Give a question, or --chat to ask several.")
+    body = question_body(mode=mode, collection=collection, k=k, alpha=alpha, filters=filters, **more)
     with invocation.connect() as client:
-        if stream and not invocation.as_json:
-            answer = _stream(client.events("/query", {**body, "stream": True}))
-        else:
-            answer = client.post("/query", body)
+        if chat:
+            _chat(client, body, text, as_json=invocation.as_json, stream=stream)
+            return
+        answer = _answer(client, {**body, "question": text}, stream=stream and not invocation.as_json)
     if invocation.as_json:
         print_json(answer)
     else:
         print_answer(answer, streamed=stream)
+
+
+def _answer(client: "Client", body: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+    if stream:
+        return _stream(client.events("/query", {**body, "stream": True}))
+    answer: dict[str, Any] = client.post("/query", body)
+    return answer
+
+
+def _chat(client: "Client", body: dict[str, Any], first: str | None, *, as_json: bool, stream: bool) -> None:
+    """One question after the other, each with those before it; as JSON, all answers in one document at the end."""
+    history: list[Any] = body.pop("history", [])
+    answers: list[dict[str, Any]] = []
+    for text in _questions(first):
+        asked = {**body, "question": text, "history": history}
+        answer = _answer(client, asked, stream=stream and not as_json)
+        history = [*history, {"question": text, "answer": answer["answer"][:LONGEST_ANSWER]}][-MOST_TURNS:]
+        if as_json:
+            answers.append(answer)
+        else:
+            print_answer(answer, streamed=stream)
+    if as_json:
+        print_json({"answers": answers})
+
+
+def _questions(first: str | None) -> Iterator[str]:
+    """The first question, then the lines of the input that are not blank; a terminal is shown where to write."""
+    if first is not None:
+        yield first
+    shown = sys.stdin.isatty()
+    while True:
+        if shown:
+            click.echo("> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
 
 
 def _stream(events: Iterator[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,6 +132,7 @@ def _stream(events: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 
 def print_answer(answer: dict[str, Any], *, streamed: bool = False) -> None:
     """The answer, its numbered citations, how it was made and how long it took; or the refusal."""
+    print_condensed(answer)
     if answer["abstained"]:
         _print_refusal(answer)
         return

@@ -112,6 +112,13 @@ def compression(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("compression").run(data, _settings(invocation)))
 
 
+@command("conversation", group=bench, examples=["bench conversation --data mtrag --json"])
+@_data(True, "MT-RAG's tasks.jsonl, or its folder.")
+def conversation(invocation: Invocation, data: Path) -> None:
+    """Whether follow-up questions find their passages, as they were asked and condensed."""
+    _show(invocation, _module("conversation").run(data, _settings(invocation)))
+
+
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")

@@ -1,11 +1,13 @@
 """`search`: the passages nearest to a question, and why they are there."""
 
-from typing import Any
+import json
+from typing import Any, TextIO
 
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
+from appliance.cli.problem import Problem
 
 EXAMPLES = [
     "search 'how do refunds work'",
@@ -16,13 +18,34 @@ EXAMPLES = [
 
 
 def question_body(**given: Any) -> dict[str, Any]:
-    """The body of a question: what was given and nothing else, so that defaults stay the server's."""
-    return {name: value for name, value in given.items() if value is not None}
+    """The body of a question: what was given and nothing else, so that defaults stay the server's.
+
+    Raises Problem where the file of the history is no JSON list.
+    """
+    body = {name: value for name, value in given.items() if value is not None}
+    if "history" in body:
+        body["history"] = _read_history(body["history"])
+    return body
+
+
+def _read_history(file: TextIO) -> list[Any]:
+    try:
+        turns = json.load(file)
+    except ValueError as error:
+        turns = None
+        told = f"{file.name} is not JSON: {error}."
+    else:
+        told = f"{file.name} holds no list of turns."
+    if isinstance(turns, list):
+        return turns
+    hint = 'Write [{"question": "…", "answer": "…"}, …], oldest first.'
+    raise Problem(told, code="invalid_history", hint=hint)
 
 
 def context_options(function: Any) -> Any:
-    """The options that decide what the hits of a question hand on."""
+    """The options that decide what a question means and what its hits hand on."""
     for option in (
+        click.option("--history", type=click.File(encoding="utf-8"), help="JSON list of earlier turns, oldest first."),
         click.option(
             "--compress", type=int, help="Keep the sentences that matter, within so many tokens; 0 keeps all."
         ),
@@ -58,12 +81,19 @@ def search(
     if invocation.as_json:
         print_json(found)
         return
+    print_condensed(found)
     if not found["hits"]:
         click.echo("Nothing found.")
     for rank, hit in enumerate(found["hits"], start=1):
         print_hit(rank, hit)
     if found["context"] is not None:
         print_context(found["context"])
+
+
+def print_condensed(found: dict[str, Any]) -> None:
+    """What was asked in place of a question that left something unsaid."""
+    if found["condensed_question"]:
+        click.echo(dim(f"Asked: {found['condensed_question']}"))
 
 
 def print_context(context: dict[str, Any]) -> None:

@@ -1,14 +1,16 @@
-"""What a question may be: its length, k, alpha and budget, by the settings."""
+"""What a question may be: its length, its history, k, alpha and budget, by the settings."""
+
+from collections.abc import Sequence
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
-from appliance.types import Query
+from appliance.types import Query, Turn
 
 LEAST_BUDGET, MOST_BUDGET = 16, 100_000  # tokens of a compressed context
 
 
 def check_query(query: Query, settings: Settings) -> None:
-    """Raises InvalidRequest when the question is empty or too long, or k, alpha or compress out of bounds."""
+    """Raises InvalidRequest: an empty or too long question or history, or k, alpha or compress out of bounds."""
     if not query.text.strip():
         raise InvalidRequest("The question is empty.", code="empty_question", hint="Send some words in `question`.")
     if len(query.text) > settings.question_characters:
@@ -32,4 +34,16 @@ def check_query(query: Query, settings: Settings) -> None:
             f"compress is {query.compress}; it must be from {LEAST_BUDGET} to {MOST_BUDGET} tokens, or 0 to keep all.",
             code="invalid_compress",
             hint="A few hundred tokens hold the sentences that matter.",
+        )
+    _check_history(query.history, settings)
+
+
+def _check_history(history: Sequence[Turn], settings: Settings) -> None:
+    characters = sum(len(turn.question) + len(turn.answer) for turn in history)
+    if len(history) > settings.history_turns or characters > settings.history_characters:
+        raise InvalidRequest(
+            f"The history has {len(history)} turns and {characters} characters; the limits are "
+            f"{settings.history_turns} and {settings.history_characters}.",
+            code="history_too_long",
+            hint="Send the last few turns; earlier ones do not change what a question means.",
         )

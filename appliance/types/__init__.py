@@ -31,7 +31,7 @@ from appliance.types.models import (
     PassageVectors,
     TokenSink,
 )
-from appliance.types.questions import Expand, Hit, Mode, Query, QueryShape, SearchResult
+from appliance.types.questions import Expand, Hit, Mode, Query, QueryShape, SearchResult, Turn
 
 __all__ = [
     "GAP",
@@ -78,6 +78,7 @@ __all__ = [
     "SearchResult",
     "SentenceVectors",
     "TokenSink",
+    "Turn",
     "Usage",
     "Vector",
 ]

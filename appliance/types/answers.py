@@ -57,6 +57,7 @@ class Answer:
     usage: Usage
     timings: Mapping[str, float]  # ms by stage
     notice: str = ""
+    condensed_question: str = ""  # what was answered, where the question alone left something unsaid
 
     @property
     def text(self) -> str:

@@ -25,6 +25,14 @@ class Expand(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was asked before, and what it was answered; empty where it was not."""
+
+    question: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A question as asked. `alpha` 0 = keywords only, 1 = meaning only, None = chosen by the shape of the text.
 
@@ -40,6 +48,7 @@ class Query:
     principal: str = ""
     expand: Expand | None = None
     compress: int | None = None
+    history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
 
 
 class QueryShape(StrEnum):
@@ -74,3 +83,4 @@ class SearchResult:
     query_vector: Vector
     timings: Mapping[str, float]
     context: Context | None = None  # where one was asked for
+    condensed_question: str = ""  # what was searched for, where the question alone left something unsaid

@@ -68,9 +68,11 @@ async def search(request: Request[Any, Any, Any]) -> ASGIApp:
 
 async def _question(request: Request[Any, Any, Any], web: Rooms, wanted: type[SearchRequest]) -> tuple[Any, Query]:
     """The body as a question; its log field is set."""
-    limit = max(SMALL_BODY, 12 * web.appliance.settings.question_characters)  # a character is at most \\uXXXX\\uXXXX
+    settings = web.appliance.settings
+    characters = settings.question_characters + settings.history_characters
+    limit = max(SMALL_BODY, 12 * characters)  # a character is at most \\uXXXX\\uXXXX
     asked: SearchRequest = await read_json(request, wanted, limit)
-    noted = asked.question if web.appliance.settings.log_questions else None
+    noted = asked.question if settings.log_questions else None
     line = fields(request.scope)
     line["question_digest"] = digest(asked.question)
     if noted is not None:

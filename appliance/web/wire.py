@@ -1,13 +1,35 @@
 """Questions, hits and answers as they travel: names here are a contract with programs outside this repository."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from appliance.errors import InvalidFilter
+from appliance.errors import InvalidFilter, InvalidRequest
 from appliance.search import filter_from_json
-from appliance.types import Answer, Citation, Claim, Context, ContextPassage, Expand, Hit, Mode, Query, SearchResult
+from appliance.types import (
+    Answer,
+    Citation,
+    Claim,
+    Context,
+    ContextPassage,
+    Expand,
+    Hit,
+    Mode,
+    Query,
+    SearchResult,
+    Turn,
+)
+
+
+class TurnBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An earlier turn: `{"question", "answer"}`, or a chat message `{"role", "content"}`; a system's is not used."""
+
+    question: str | None = None
+    answer: str | None = None
+    role: Literal["user", "assistant", "system"] | None = None
+    content: str | None = None
 
 
 class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -22,6 +44,7 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     alpha: Annotated[float | None, Meta(description="0 (keywords only) to 1 (meaning only).")] = None
     expand: Annotated[Expand | None, Meta(description="What a hit grows to in the context.")] = None
     compress: Annotated[int | None, Meta(description="Budget of the context in tokens; 0 keeps all of it.")] = None
+    history: Annotated[list[TurnBody], Meta(description="The conversation so far, oldest first.")] = []
 
 
 class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
@@ -128,6 +151,7 @@ class AnswerCore(msgspec.Struct, frozen=True):
     reason: str | None
     mode: str
     notice: str
+    condensed_question: str
     nearest: list[HitBody]
     usage: UsageBody
 
@@ -148,6 +172,7 @@ class SearchBody(msgspec.Struct, frozen=True):
     shape: str
     alpha: float
     lexical_exact: bool
+    condensed_question: str
     context: ContextBody | None
     timings: dict[str, float]
     latency_ms: float
@@ -164,9 +189,29 @@ def to_query(asked: SearchRequest, principal: str) -> Query:
         alpha=asked.alpha,
         expand=asked.expand,
         compress=asked.compress,
+        history=turns(asked.history),
         mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
         principal=principal,
     )
+
+
+def turns(history: Sequence[TurnBody]) -> tuple[Turn, ...]:
+    """Both forms of a history as turns; an assistant's message answers the user's before it. Raises InvalidRequest."""
+    found: list[Turn] = []
+    for item in history:
+        if item.role is None and item.question is not None and item.content is None:
+            found.append(Turn(item.question, item.answer or ""))
+        elif item.role is None or item.content is None or item.question is not None or item.answer is not None:
+            raise InvalidRequest(
+                "A turn of the history is neither a question with its answer nor a message.",
+                code="invalid_history",
+                hint='Send {"question": "…", "answer": "…"} or {"role": "user", "content": "…"} for each turn.',
+            )
+        elif item.role == "user":
+            found.append(Turn(item.content))
+        elif item.role == "assistant" and found:
+            found[-1] = Turn(found[-1].question, f"{found[-1].answer} {item.content}".strip())
+    return tuple(found)
 
 
 def _filter(given: dict[str, Any] | str) -> Any:
@@ -234,6 +279,7 @@ def answer_core(answer: Answer) -> AnswerCore:
         reason=answer.reason.value if answer.reason else None,
         mode=answer.mode.value,
         notice=answer.notice,
+        condensed_question=answer.condensed_question,
         nearest=[hit_body(hit) for hit in answer.hits] if answer.abstained else [],
         usage=UsageBody(answer.usage.prompt_tokens, answer.usage.completion_tokens),
     )
@@ -257,6 +303,7 @@ def search_body(found: SearchResult, latency_ms: float, query_id: str) -> Search
         shape=found.shape.value,
         alpha=float(found.alpha),
         lexical_exact=found.lexical_exact,
+        condensed_question=found.condensed_question,
         context=None if found.context is None else context_body(found.context),
         timings=milliseconds(found.timings),
         latency_ms=latency_ms,

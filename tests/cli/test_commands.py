@@ -294,3 +294,37 @@ def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Pat
     assert done["state"] == "SUCCESS"
     assert done["total"] == 400
     assert [one["documents"] for one in told(data, "collections", "list")["collections"]] == [400]
+
+
+def test_a_conversation_on_the_command_line(data: Path, docs: Path, tmp_path: Path) -> None:
+    assert run(data, "ingest", str(docs)).exit_code == 0
+    lines = "How long is the warranty of the P40 pump?\n\nand how often is its filter changed?\n"
+    result = CliRunner().invoke(cli, ["ask", "--chat", "--json", "--data-dir", str(data)], input=lines)
+    assert result.exit_code == 0, result.output
+    first, second = json.loads(result.stdout)["answers"]
+    assert "five years" in first["answer"]
+    assert first["condensed_question"] == ""
+    assert "six months" in second["answer"]
+    assert "P40" in second["condensed_question"]
+
+    turns = tmp_path / "turns.json"
+    turns.write_text(json.dumps([{"role": "user", "content": "Who signed the lease of the warehouse?"}]))
+    found = told(data, "search", "And when?", "--history", str(turns), "-k", "1")
+    assert "lease" in found["condensed_question"]
+    assert "1843" in found["hits"][0]["text"]
+    shown = run(data, "ask", "And when?", "--history", str(turns))
+    assert "Asked: And when? (" in shown.output
+
+    for content in ("[", "{}"):
+        turns.write_text(content)
+        assert run(data, "search", "And when?", "--history", str(turns)).exit_code == 1
+    assert run(data, "ask").exit_code == 2
+
+
+def test_a_context_on_the_command_line(data: Path, docs: Path) -> None:
+    assert run(data, "ingest", str(docs)).exit_code == 0
+    result = run(data, "search", "warranty of the pump", "-k", "1", "--expand", "document", "--compress", "16")
+    assert result.exit_code == 0, result.output
+    assert "Context: " in result.output
+    assert "left out" in result.output
+    assert "warranty of five years." in result.output

@@ -14,8 +14,8 @@ import pytest
 from tests.web.conftest import QUESTION, Gate, Service, until
 
 ANSWER_FIELDS = {
-    "answer", "sources", "claims", "abstained", "reason", "mode", "notice", "nearest", "usage", "timings", "cache_hit",
-    "latency_ms", "query_id",
+    "answer", "sources", "claims", "abstained", "reason", "mode", "notice", "condensed_question", "nearest", "usage",
+    "timings", "cache_hit", "latency_ms", "query_id",
 }  # fmt: skip
 HIT_FIELDS = {
     "chunk_id", "document_id", "source", "title", "section", "page", "start", "end", "text", "score", "dense_rank",
@@ -316,3 +316,42 @@ def test_settings_choose_where_a_question_does_not(open_service: Callable[..., S
         again = client.post("/query", json={**asked, "expand": "document", "compress": 20}).json()
         assert again["cache_hit"]
         assert not client.post("/query", json={**asked, "compress": 0}).json()["cache_hit"]
+
+
+def test_a_follow_up_is_condensed_in_both_forms_of_a_history(corpus: Service) -> None:
+    turns = [{"question": QUESTION, "answer": "Every twelve months."}]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "Every twelve months."},
+    ]
+    with corpus.client("reader") as client:
+        for history in (turns, messages):
+            asked = {"question": "And who does it?", "history": history}
+            answer = client.post("/query", json=asked).json()
+            assert answer["condensed_question"].startswith("And who does it? (")
+            assert "licensed engineer" in answer["answer"]
+            found = client.post("/search", json=asked).json()
+            assert found["condensed_question"] == answer["condensed_question"]
+        assert client.post("/query", json=asked).json()["cache_hit"]
+        assert ask(client, "And who does it?")["condensed_question"] == ""
+
+
+@pytest.mark.parametrize(
+    ("history", "code"),
+    [
+        ([{"question": "a"}] * 21, "history_too_long"),
+        ([{"question": "a", "answer": "x" * 40_001}], "history_too_long"),
+        ([{}], "invalid_history"),
+        ([{"role": "user"}], "invalid_history"),
+        ([{"answer": "x"}], "invalid_history"),
+        ([{"question": "a", "role": "user", "content": "b"}], "invalid_history"),
+        ([{"role": "poet", "content": "b"}], "invalid_request"),
+        ("before", "invalid_request"),
+    ],
+)
+def test_a_history_that_cannot_be_used_is_refused(corpus: Service, history: Any, code: str) -> None:
+    with corpus.client("reader") as client:
+        for route in ("/query", "/search"):
+            refused = client.post(route, json={"question": "And then?", "history": history})
+            assert (refused.status_code, refused.json()["code"]) == (400, code)
