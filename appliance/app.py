@@ -58,8 +58,9 @@ class Component:
 class Appliance:
     """All parts of one data directory. Thread-safe; made by `open`, ended by `close`."""
 
-    def __init__(self, loaded: LoadedSettings, paths: DataPaths, parts: contextlib.ExitStack) -> None:
+    def __init__(self, loaded: LoadedSettings, lock: DataLock, paths: DataPaths, parts: contextlib.ExitStack) -> None:
         self.loaded = loaded
+        self._lock = lock
         self.settings: Settings = loaded.settings
         self.paths = paths
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
@@ -78,9 +79,10 @@ class Appliance:
         paths = DataPaths(loaded.settings.data_dir)
         paths.create()
         with contextlib.ExitStack() as parts:
-            parts.callback(DataLock.acquire(paths.lock, purpose).close)
+            lock = DataLock.acquire(paths.lock, purpose)
+            parts.callback(lock.close)
             reached("start.locked")
-            appliance = cls(loaded, paths, parts)
+            appliance = cls(loaded, lock, paths, parts)
             appliance._parts = parts.pop_all()
         return appliance
 
@@ -94,6 +96,8 @@ class Appliance:
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
         reached("start.database_open")
+        if self._lock.host_restarted:
+            self.store.jobs.forget_crashes()
         self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
         parts.callback(self.cache.close)
         self.collections = Collections(self.store, self.embedders, self.paths.index, settings)

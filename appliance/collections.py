@@ -62,7 +62,9 @@ class Collections:
         if self._store.documents.collection(DEFAULT_COLLECTION) is None:
             embedder = self._embedders.named(self._settings.embedder)
             self._store.documents.ensure_collection(DEFAULT_COLLECTION, embedder.fingerprint, embedder.dimensions)
-        for collection in self.all():
+        collections = self.all()
+        self._remove_strays({str(collection.id) for collection in collections})
+        for collection in collections:
             self.index(collection.name)
             try:
                 self._embedders.of(collection.embedder)
@@ -195,6 +197,14 @@ class Collections:
     def close(self) -> None:
         for opened in self._opened.values():
             opened.index.close()
+
+    def _remove_strays(self, ids: set[str]) -> None:
+        """Indexes of collections that are gone: a crash came between their rows and their files."""
+        for folder in self._folder.iterdir():
+            number = folder.name.removesuffix("b")
+            if number.isdecimal() and number not in ids:
+                log.warning("index_of_dropped_collection_removed", index=folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _directory(self, space: Space) -> Path:
         """Of the first slot `index/7`, of the second `index/7b`."""

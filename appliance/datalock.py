@@ -5,16 +5,23 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from appliance.errors import DataDirectoryInUse, StorageError
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 class DataLock:
-    """Holds `path` until closed. The file tells others who holds it; its content alone never blocks anyone."""
+    """Holds `path` until closed. The file tells others who holds it; its content alone never blocks anyone.
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    `host_restarted` says that the holder before was cut off by the end of its host (a power cut), not by its own.
+    """
+
+    def __init__(self, descriptor: int, path: Path, *, host_restarted: bool = False) -> None:
         self._descriptor = descriptor
         self._path = path
+        self.host_restarted = host_restarted
 
     @classmethod
     def acquire(cls, path: Path, purpose: str) -> "DataLock":
@@ -38,9 +45,12 @@ class DataLock:
                 f"The data directory {path.parent} is in use by {_holder(path)}.",
                 hint="Ask the running server over HTTP, stop that process, or choose another --data-dir.",
             ) from None
+        boot = _boot()
+        before = _content(path).get("boot", boot)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "purpose": purpose}).encode(), 0)
-        return cls(descriptor, path)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "purpose": purpose, "boot": boot}).encode(), 0)
+        os.fsync(descriptor)
+        return cls(descriptor, path, host_restarted=before != boot)
 
     def close(self) -> None:
         """Give the lock back; harmless when done twice."""
@@ -59,8 +69,24 @@ class DataLock:
 
 
 def _holder(path: Path) -> str:
+    holder = _content(path)
+    return (
+        f"process {holder['pid']} ({holder['purpose']})" if {"pid", "purpose"} <= holder.keys() else "another process"
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What the holder has written; empty after an orderly end."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {holder['pid']} ({holder['purpose']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _boot() -> str:
+    """Which start of the host this is (proc_sys_kernel(5), random/boot_id); "" where that cannot be told."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -23,6 +23,8 @@ STEPS: dict[str, str] = {
     # ingestion
     "ingest.file_spooled": "an uploaded file is synced, its task is not noted",
     "ingest.task_noted": "the task is durable, the caller has no answer yet",
+    "ingest.task_filed": "the writer is busy: the task is a synced file, the caller has no answer yet",
+    "ingest.task_handed_over": "such a task is in the ledger, its file is still there",
     "ingest.listed": "all files of the task are in the ledger",
     "ingest.file_read": "a file is read and cut",
     "ingest.batch_embedded": "a batch of chunks has its vectors",

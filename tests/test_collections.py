@@ -80,3 +80,19 @@ def test_embedders_are_opened_when_used_and_few_are_kept(tmp_path: Path) -> None
         embedders.named("unknown")
     embedders.close()
     assert not embedders._open
+
+
+def test_the_index_of_a_collection_that_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
+    with opened(tmp_path / "data", "hash") as appliance:
+        default = appliance.store.documents.collection("default")
+        assert default is not None
+        index = appliance.paths.index
+        kept, other = index / str(default.id), index / "notes"
+        gone = [index / str(default.id + 7), index / f"{default.id + 7}b"]
+        for folder in (other, *gone):
+            folder.mkdir()
+            (folder / "hnsw.bin").touch()
+        kept.mkdir(exist_ok=True)
+    with opened(tmp_path / "data", "hash"):
+        assert other.is_dir()
+        assert not [folder for folder in gone if folder.exists()]

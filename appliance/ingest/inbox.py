@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from appliance.faults import reached
 from appliance.ingest.spool import unwritable
 from appliance.paths import sync_path
 from appliance.store.database import WriterBusyError
@@ -52,6 +53,7 @@ class Inbox:
         """Enter what waits into the ledger, the oldest first, and forget it here. Raises StorageError, DiskFull."""
         for task in self.tasks():
             self._add(task, None)  # the same task twice is one: a crash between here and unlink does no harm
+            reached("ingest.task_handed_over")
             with self._changing:
                 self._path(task).unlink(missing_ok=True)
                 self._tasks.pop(task.id, None)
@@ -72,6 +74,7 @@ class Inbox:
             sync_path(beside)
             beside.replace(path)
             sync_path(self._folder)
+            reached("ingest.task_filed")
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise unwritable(error) from error

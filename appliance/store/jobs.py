@@ -80,6 +80,15 @@ class Jobs:
         """The worker stops in order: what it did not finish was no crash."""
         self._update(seq, "crashes = 0")
 
+    def forget_crashes(self) -> None:
+        """The host went down, not the process: no unfinished task and no document was the cause."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE tasks SET crashes = 0 WHERE finished_at IS NULL AND crashes > 0")
+            connection.execute(
+                f"UPDATE task_items SET attempts = 0 WHERE attempts > 0 AND state IN {OPEN} "
+                "AND task IN (SELECT seq FROM tasks WHERE finished_at IS NULL)"
+            )
+
     def step(self, seq: int, step: str) -> None:
         self._update(seq, "step = ?", step)
 

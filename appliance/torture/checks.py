@@ -1,6 +1,7 @@
 """What must be true after a start: everything acknowledged is there and whole, and nothing else."""
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ class Checks:
         """All counts and names; the content of some documents, or of `everything`; -> source: document."""
         self._report.count("full checks" if everything else "checks")
         self.wait_quiet()
+        self._erasures_end()
         self._collections()
         self._no_dead_documents()
         listed = self._listed()
@@ -64,6 +66,24 @@ class Checks:
                 self._report.problem(f"tasks do not finish: {', '.join(told)}")
                 return
             time.sleep(0.02)
+
+    def _erasures_end(self) -> None:
+        """Those that were accepted, with a proof; nothing to wait for in a version that has none."""
+        until = time.monotonic() + QUIET_S
+        while True:
+            try:
+                told = self._caller.get("/documents/erasures", limit=100)["erasures"]
+            except Refused:
+                return
+            if not (left := [one for one in told if one["finished_at"] is None]):
+                break
+            if time.monotonic() > until:
+                self._report.problem(f"an erasure does not end: {left[0]['step']}, {left[0]['waiting']}")
+                return
+            time.sleep(0.05)
+        for one in told:
+            if one["receipt"]["verdict"] != "proved":
+                self._report.problem(f"an erasure is not proved: {json.dumps(one['receipt'])[:500]}")
 
     def _collections(self) -> None:
         checked = self._caller.post("/admin/database/verify")["problems"]

@@ -8,7 +8,7 @@ from appliance.faults import STEPS
 
 EACH_STEP = 3
 STEPS_SHARE = 0.6  # most of all kills that go to named steps
-TRIES = 3  # of an armed step that is not reached
+TRIES = 2  # of an armed step that is not reached
 # Moments: while it starts; right after it is ready, when it takes up what was cut off; at work; while it stops.
 MOMENTS = {"start": 2, "recovery": 2, "work": 5, "stop": 1}
 # What leads to steps that ordinary work seldom reaches: the beginning of a step's name -> an operation of Work.
@@ -21,6 +21,8 @@ _LEADS = {
     "delete.": "delete",
     "erase.": "erase",
     "ingest.gone_removed": "folder",
+    "ingest.task_filed": "database",
+    "ingest.task_handed_over": "database",
 }
 _NEW_DIRECTORY = "migration."  # reached on a new data directory alone
 _SELDOM = ("start.", "migration.", "generation.", "rebuild.", "compact", "rollback", "erase.", "delete.collection")

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,12 @@ def _site(
     while waiting and time.monotonic() < deadline:
         kill = waiting.popleft()
         show(kill.step or kill.moment)
-        if not rounds.round(kill) and (again := kill.again()) is not None:
-            waiting.append(again if kill.step else replace(kill))
+        if rounds.round(kill):
+            continue
+        if (again := kill.again()) is not None:
+            waiting.append(again)
+        else:  # not reached: nor will it be with the others
+            waiting = deque(other for other in waiting if not kill.step or other.step != kill.step)
     if waiting:
         report.notes.append(f"{len(waiting)} kills of {site.name} were left out: the time was up")
     show("checking everything")

@@ -344,3 +344,22 @@ def test_a_task_that_cannot_be_understood_fails(tmp_path: Path) -> None:
     status = workshop.finished("odd")
     assert (status.state, bool(status.error)) == (TaskState.FAILURE, True)
     workshop.close()
+
+
+def test_a_document_is_not_given_up_because_the_host_went_down(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, ingest_attempts=2)
+    path = workshop.write("a.txt", "Alpha is the first letter.")
+    task = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
+    jobs = workshop.store.jobs
+    row = jobs.task(task.id)
+    jobs.add_items(row.seq, [(str(path), os.fsencode(path), None)], 0.0)
+    jobs.listed(row.seq, complete=True)
+    [item] = jobs.due(row.seq, after=0, now=time.time(), limit=9)
+    for _ in range(3):
+        jobs.begin(row.seq)
+        jobs.attempt(item)
+    jobs.forget_crashes()
+    assert jobs.task(task.id).crashes == 0
+    workshop.ingestion.start()
+    assert workshop.finished(task.id).documents_processed == 1
+    workshop.close()
