@@ -63,35 +63,33 @@ def erase(
     found: dict[str, Any] = status["receipt"]
     if receipt is not None:
         _write(receipt, found)
-    if invocation.as_json:
-        print_json(found)
-    else:
-        _print(found)
-    if found["verdict"] == "not_proved":
-        return FAILED
-    return PARTLY if found["missing"] else DONE
+    return _show(found, as_json=invocation.as_json)
 
 
-@command("erasures", group=documents, examples=["documents erasures", "documents erasures 3f2a… --json"])
+@command("erasures", group=documents, examples=["documents erasures", "documents erasures 3f2a… --again"])
 @click.argument("erasure_id", required=False)
+@click.option("--again", is_flag=True, help="Clean and scan once more, after one that was not proved.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most this many.")
-def erasures(invocation: Invocation, erasure_id: str | None, limit: int) -> None:
+def erasures(invocation: Invocation, erasure_id: str | None, again: bool, limit: int) -> int:
     """List erasures, or show the receipt of one."""
+    if again and erasure_id is None:
+        raise click.UsageError("--again needs the id of an erasure.")
     with invocation.connect() as client:
         if erasure_id is not None:
-            status = _follow(client, client.get(f"/documents/erasures/{erasure_id}"), quiet=invocation.as_json)
-            print_json(status["receipt"]) if invocation.as_json else _print(status["receipt"])
-            return
+            path = f"/documents/erasures/{erasure_id}"
+            begun = client.post(f"{path}/again") if again else client.get(path)
+            return _show(_follow(client, begun, quiet=invocation.as_json)["receipt"], as_json=invocation.as_json)
         found = client.get("/documents/erasures", limit=limit)
     if invocation.as_json:
         print_json(found)
-        return
+        return DONE
     rows = [
         (e["erasure_id"], moment(e["created_at"]), e["waiting"] or STEPS.get(e["step"], e["step"]),
          (e["receipt"] or {}).get("verdict"), len((e["receipt"] or {}).get("documents", [])) or "")
         for e in found["erasures"]
     ]  # fmt: skip
     print_table(("id", "asked", "state", "verdict", "documents"), rows, empty="No erasures.")
+    return DONE
 
 
 def _follow(client: "Client", status: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
@@ -113,6 +111,17 @@ def _told(status: dict[str, Any]) -> str:
     if status["step"] == "scanning" and status["total"]:
         line += f": {100 * status['done'] // status['total']} % of {size(status['total'])}"
     return f"{line}; waiting: {status['waiting']}" if status["waiting"] else line
+
+
+def _show(receipt: dict[str, Any], *, as_json: bool) -> int:
+    """Print a receipt; the exit code that goes with it."""
+    if as_json:
+        print_json(receipt)
+    else:
+        _print(receipt)
+    if receipt["verdict"] == "not_proved":
+        return FAILED
+    return PARTLY if receipt["missing"] else DONE
 
 
 def _print(receipt: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from appliance.store import Store
 from appliance.store.erasures import ErasureRow
 
 RETRY_S = (1.0, 60.0)  # first and longest wait after a failure
-STOP_S = 60.0
+STOP_S = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +80,15 @@ class Eraser:
         log.info("erasure_begun", erasure=row.id, documents=len(plan.documents))
         self._wake.set()
         return self.status(row.id)
+
+    def again(self, erasure_id: str) -> ErasureStatus:
+        """Clean and scan once more after an erasure that was not proved, for the same text and vectors.
+
+        Raises NotFound, Conflict (erasure_ended) when it is under way or proved.
+        """
+        self._store.erasures.reopen(erasure_id)
+        self._wake.set()
+        return self.status(erasure_id)
 
     def status(self, erasure_id: str) -> ErasureStatus:
         """Raises NotFound."""

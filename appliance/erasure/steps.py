@@ -82,7 +82,7 @@ class Run:
                 break
         now = time.time()
         made = receipt(self._row, self._plan, self._sought, self._outcome, now)
-        self._store.erasures.finish(self.id, msgspec.json.encode(made), now)
+        self._store.erasures.finish(self.id, msgspec.json.encode(made), now, proved=made["verdict"] != "not_proved")
         reached("erase.finished")
         empty_log(self._store.database)
         return made
@@ -164,7 +164,7 @@ class Run:
             suspects: set[str] = set()
             with self._store.database.read() as connection:
                 marked += tombstones(connection, table)
-                for number, term in enumerate(terms(connection, table)):
+                for number, term in enumerate(terms(connection, table) if self._sought.terms else ()):
                     if not number % 10_000:
                         self._check()
                     if digest_of(self._sought.key, term) in self._sought.terms:

@@ -102,13 +102,29 @@ class Erasures:
         with self._database.write() as connection:
             connection.execute("UPDATE erasures SET step = ?, error = ? WHERE id = ?", (step, error, erasure_id))
 
-    def finish(self, erasure_id: str, receipt: bytes, now: float) -> None:
-        """The end: the receipt stays, what was looked for goes."""
+    def reopen(self, erasure_id: str) -> None:
+        """Take up again one that ended without a proof. Raises NotFound, Conflict (erasure_ended)."""
+        self.find(erasure_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE erasures SET finished_at = NULL, receipt = NULL, step = 'removed' "
+                "WHERE id = ? AND finished_at IS NOT NULL AND needles IS NOT NULL",
+                (erasure_id,),
+            )
+            if not connection.changes():
+                raise Conflict(
+                    "This erasure is proved, or still under way.",
+                    code="erasure_ended",
+                    hint="Only one that ended without a proof can be done again.",
+                )
+
+    def finish(self, erasure_id: str, receipt: bytes, now: float, *, proved: bool) -> None:
+        """The end: the receipt stays; what was looked for goes, unless it is to be looked for again."""
         with self._database.write() as connection, secure_delete(connection):
             connection.execute(
-                "UPDATE erasures SET step = 'done', needles = NULL, error = NULL, receipt = ?, finished_at = ? "
-                "WHERE id = ?",
-                (receipt, now, erasure_id),
+                "UPDATE erasures SET step = 'done', needles = iif(?, NULL, needles), error = NULL, receipt = ?, "
+                "finished_at = ? WHERE id = ?",
+                (proved, receipt, now, erasure_id),
             )
             connection.execute(
                 "DELETE FROM erasures WHERE finished_at IS NOT NULL AND seq <= (SELECT max(seq) FROM erasures) - ?",

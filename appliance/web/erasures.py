@@ -72,7 +72,7 @@ async def erase_documents(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
     wanted = await read_json(request, EraseBody)
     asked = EraseRequest(tuple(wanted.ids), wanted.source, wanted.collection, wanted.deleted)
-    return reply(_body(await web.upkeep.run(lambda: web.appliance.eraser.submit(asked))), 202)
+    return reply(_body(await web.desk.run(lambda: web.appliance.eraser.submit(asked))), 202)
 
 
 @get("/documents/erasures", opt=endpoint(Role.ADMIN, "documents", parameters=ListParameters, returns=ErasuresBody))
@@ -91,4 +91,15 @@ async def show_erasure(request: Request[Any, Any, Any], erasure_id: FromPath[str
     return reply(_body(await web.desk.run(lambda: web.appliance.eraser.status(erasure_id))))
 
 
-ROUTES: tuple[HTTPRouteHandler, ...] = (erase_documents, list_erasures, show_erasure)
+@post(
+    "/documents/erasures/{erasure_id:str}/again",
+    status_code=202,
+    opt=endpoint(Role.ADMIN, "documents", returns=ErasureBody, status=202),
+)
+async def erase_again(request: Request[Any, Any, Any], erasure_id: FromPath[str]) -> ASGIApp:
+    """Clean and scan once more after an erasure that was not proved."""
+    web = rooms(request)
+    return reply(_body(await web.desk.run(lambda: web.appliance.eraser.again(erasure_id))), 202)
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (erase_documents, list_erasures, show_erasure, erase_again)

@@ -171,6 +171,18 @@ def test_a_copy_that_was_planted_is_found(office: Office) -> None:
     assert places.keys() == {"models/planted.bin", "backup.f32"}
     assert "text" in places["models/planted.bin"]
     assert "vector" in places["backup.f32"]
+    erasure = receipt["erasure_id"]
+    (office.data / "backup.f32").unlink()
+    office.restart()
+    office.appliance.eraser.again(erasure)
+    receipt = office.receipt(erasure)
+    assert [place["file"] for place in receipt["scan"]["places"]] == ["models/planted.bin"]
+    (office.data / "models" / "planted.bin").unlink()
+    office.appliance.eraser.again(erasure)
+    assert office.receipt(erasure)["verdict"] == "proved"
+    with pytest.raises(Conflict) as refused:
+        office.appliance.eraser.again(erasure)
+    assert refused.value.code == "erasure_ended"
 
 
 def test_text_that_others_have_too(office: Office) -> None:
@@ -280,3 +292,28 @@ def test_questions_and_ingestion_go_on(office: Office) -> None:
     assert asked
     assert office.receipt(begun.id)["verdict"] == "proved"
     assert office.id_of("late.txt")
+
+
+def test_vectors_of_a_model_that_does_not_serve(office: Office) -> None:
+    office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode()})
+    secret, other = office.id_of("secret.txt"), office.id_of("other.txt")
+    store = office.appliance.store
+    space = store.shadow.open("default", "another-model", 64)
+    chance = np.random.default_rng(3)
+    blobs: dict[int, list[bytes]] = {secret: [], other: []}
+    with store.database.write() as connection:
+        for document in blobs:
+            for (chunk,) in fetch(connection, "SELECT id FROM chunks WHERE document_id = ?", (document,)):
+                vector = chance.normal(size=64).astype("<f2").tobytes()
+                sentences = chance.integers(-127, 127, 64, dtype=np.int8).tobytes()
+                blobs[document] += [vector, sentences]
+                connection.execute(f"INSERT INTO {space.vectors} VALUES (?, ?)", (chunk, vector))
+                connection.execute(f"INSERT INTO {space.sentences} VALUES (?, x'', ?)", (chunk, sentences))
+    kept = office.data / "index" / "1b"
+    (kept / "1").mkdir(parents=True)
+    (kept / "1" / "hnsw.bin").write_bytes(b"".join(blobs[secret]))
+    receipt = office.erase(secret)
+    assert receipt["verdict"] == "proved", str(receipt["scan"])
+    assert raw_hits(office.data, *blobs[secret]) == {}
+    assert raw_hits(office.data, *blobs[other])
+    assert not kept.exists()
