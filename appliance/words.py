@@ -38,7 +38,9 @@ _SHAPES = tuple(
 # What looks like one and is none: e.g. i.e. U.S. 1960s 7-day-old
 _NO_IDENTIFIER = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?|\d+s|\d+(?:-[a-z]+)+")
 _ABBREVIATION = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]?")
-_FILE_ENDING = re.compile(r"(?:\.[A-Za-z][A-Za-z0-9]{0,4}){1,2}$")  # .txt, .tar.gz, and not the .2 of "notes-1.2"
+_FILE_ENDING = re.compile(
+    r"(?:\.[A-Za-z][A-Za-z0-9]{0,5}){1,2}$"
+)  # .txt, .tar.gz, .Debian, and not the .2 of "notes-1.2"
 _STANDARD = re.compile(r"\b[A-Z]{2,6} \d{3,}\b(?![-.]\w)")  # RFC 9457, ISO 9001
 _DISTINCTIVE = re.compile(
     r"\w_\w|^_|^[~.]*/[^/]+/[^/]|[\\@#]|/.*\.\w|::|->|^--|\(\)|\w\.\w+\.\w|^v\d|[a-z0-9][A-Z][a-z0-9]+[A-Z][a-z]"
@@ -57,11 +59,18 @@ def words(text: str) -> list[str]:
     return found
 
 
+def folder_and_file(source: str) -> tuple[str, str]:
+    """The last two names of a document's source. A file compressed by itself ("a/notes.gz!/notes") is in "a"."""
+    *folders, name = source.replace("!/", "/").replace("\\", "/").strip("/").split("/")
+    if folders and folders[-1].rpartition(".")[0] == name:
+        folders.pop()
+    return (folders[-1] if folders else ""), name
+
+
 def place(source: str) -> str:
     """What a document's source says about it: the name of its file, without ending, and of the folder around it."""
-    *folders, name = source.replace("!/", "/").replace("\\", "/").strip("/").split("/")
-    bare_name = _FILE_ENDING.sub("", name) or name
-    return " ".join([*folders[-1:], bare_name])
+    folder, name = folder_and_file(source)
+    return f"{folder} {_FILE_ENDING.sub('', name) or name}".strip()
 
 
 def stem(word: str) -> str:

@@ -21,6 +21,7 @@ WEIGHTS = {
 BIAS = -12.0
 NAMED = 0.6  # evidence at least, when everything the question names exactly stands in the best passages
 UNNAMED = 0.5  # factor, when nothing of what it names exactly stands there
+LETTERS = 0.4  # a sentence with a smaller share of letters is a row of figures, where words meet by chance
 
 _COSINE, _WORDS = FEATURES.index("cosine"), FEATURES.index("words")
 _AROUND = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
@@ -42,7 +43,8 @@ def weigh(question: Question, found: SearchResult, ranked: Sequence[Scored]) -> 
     passage = max((hit.dense_score for hit in found.hits if hit.dense_score is not None), default=0.0)
     signals = (passage, float(best[_COSINE]), float(best[_WORDS]), float(sum(best[index] for index in _AROUND)))
     sum_ = BIAS + sum(weight * signal for weight, signal in zip(WEIGHTS.values(), signals, strict=True))
-    return Evidence(_with_exact_terms(1 / (1 + math.exp(-sum_)), question, ranked), signals)
+    strength = 1 / (1 + math.exp(-sum_)) * min(1.0, _letters(ranked[0].sentence.text) / LETTERS)
+    return Evidence(_with_exact_terms(strength, question, ranked), signals)
 
 
 def why_nothing(query: Query, store: Store) -> AbstainReason:
@@ -65,6 +67,12 @@ def notice(reason: AbstainReason, query: Query) -> str:
         case AbstainReason.NO_PASSAGE:
             return "No passage has anything to do with this question."
     return "The documents do not seem to hold the answer; the nearest passages are listed."
+
+
+def _letters(text: str) -> float:
+    """The share of letters in what is not white space."""
+    visible = "".join(text.split())
+    return sum(map(str.isalpha, visible)) / max(1, len(visible))
 
 
 def _with_exact_terms(strength: float, question: Question, ranked: Sequence[Scored]) -> float:

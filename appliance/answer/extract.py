@@ -1,17 +1,22 @@
 """The extractive answer: the documents' own sentences, word for word."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from appliance.answer.cite import LONGEST_QUOTE, Citer, trimmed
-from appliance.evidence.question import Question
+from appliance.evidence.question import Question, Wanted, offers
 from appliance.evidence.rank import Scored, Sentence
 from appliance.types import Claim, Hit
 
 MOST_CLAIMS = 3
 # How much a further sentence may fall behind the best, in score: log-odds, so that 1.0 is a probability ratio of .37.
 CLOSE = 0.5
+
+NEAR, SHORT = 3, 14  # sentences after the best one that may complete it; words of one that does
+FRAGMENT = 4  # a sentence of fewer words says little without the one before ("Closes: #1013894")
+_BESIDE = (Wanted.WHEN, Wanted.WHO, Wanted.VERSION)
 
 _LEANS = re.compile(r"(?:it|its|he|she|his|her|they|their|this|that|these|those|such|here|there)\b", re.IGNORECASE)
 
@@ -35,8 +40,9 @@ def extract(
     `rankings` has one ranking of the sentences, or one for each part of a question that asks for several things.
     """
     chosen = close_to_best(rankings[0]) if len(rankings) == 1 else [ranked[0] for ranked in rankings if ranked]
+    quoted = [scored.sentence for scored in chosen]
     claims = []
-    for span in joined([scored.sentence for scored in chosen], sentences):
+    for span in joined([*quoted, *companion(question, quoted, sentences)], sentences):
         start, end = trimmed(span.hit.chunk.text, span.start, span.end, question.weights)
         citation = citer.cite(span.hit, start, end)
         if citation is not None:
@@ -57,6 +63,27 @@ def close_to_best(ranked: Sequence[Scored]) -> list[Scored]:
     return sorted(different.values(), key=lambda item: -item.score)[:MOST_CLAIMS]
 
 
+def companion(question: Question, chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Sentence]:
+    """The sentence beside the best one that says when, who or which version, where the question asks for that and no
+    chosen sentence says it: the heading of a release, the line that signs an entry.
+    """
+    if not chosen or question.wanted not in _BESIDE or any(offers(sentence.text, question) for sentence in chosen):
+        return []
+    best = chosen[0]
+    own = {item.position: item for item in sentences if item.hit is best.hit}
+    before = [own[place] for place in range(best.position - 1, -1, -1) if place in own]
+    after = [own[place] for place in range(best.position + 1, best.position + 1 + NEAR) if place in own]
+    heading = next((item for item in before if item.heading), None)
+    for item in ([heading] if heading else []) + list(_until_heading(after)):
+        if offers(item.text, question) and len(item.text.split()) <= SHORT:
+            return [item]
+    return []
+
+
+def _until_heading(sentences: Sequence[Sentence]) -> Iterator[Sentence]:
+    return takewhile(lambda item: not item.heading, sentences)
+
+
 def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Span]:
     """The chosen sentences as spans: neighbours become one, and one that leans on the sentence before it ("It was …")
     brings that one along.
@@ -68,9 +95,10 @@ def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Sp
 
 
 def _leaning(sentence: Sentence, sentences: Sequence[Sentence]) -> Span:
-    """The sentence, with the one before it where it begins with a word that points back and both fit in a quote."""
+    """The sentence, with the one before it where it points back or is a fragment, and both fit in a quote."""
     span = Span(sentence.hit, sentence.start, sentence.end, sentence.position, sentence.position)
-    if not sentence.position or not _LEANS.match(sentence.text):
+    leans = _LEANS.match(sentence.text) or len(sentence.text.split()) < FRAGMENT
+    if not sentence.position or not leans or sentence.heading:
         return span
     for other in sentences:
         if other.hit is sentence.hit and other.position == sentence.position - 1:

@@ -25,6 +25,7 @@ class Wanted(StrEnum):
     WHEN = "when"
     AMOUNT = "amount"
     WHERE = "where"
+    VERSION = "version"
     WHY = "why"
     OTHER = "other"
 
@@ -33,6 +34,7 @@ class Wanted(StrEnum):
 _ASKS = tuple(
     (wanted, re.compile(pattern, re.IGNORECASE))
     for wanted, pattern in (
+        (Wanted.VERSION, r"\b(?:what|which|since when|from which) (?:\w+ ){0,2}(?:version|release)\b"),
         (
             Wanted.WHO,
             r"\b(?:who|whom|whose)\b|\b(?:which|what) (?:person|man|woman|king|queen|president|scientist|author|leader|"
@@ -64,6 +66,7 @@ _TIME = re.compile(
     r"\d{1,2}[:.]\d\d|\d{1,2} ?[ap]\.?m)\b"
 )
 _AMOUNT = re.compile(r"\b(?!(?:1[5-9]|20)\d\d\b(?![,.%]\d))\d[\w.,%]*")  # a year is no amount
+_VERSION = re.compile(r"\bv?\d+(?:\.\d+)+[\w+~-]*")
 _NUMERAL = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|half|"
     r"third|quarter|twice|once|several|many|few|none|no)\b",
@@ -141,6 +144,8 @@ def offers(sentence: str, question: Question) -> bool:
             return _new(_TIME.findall(sentence), question)
         case Wanted.AMOUNT:
             return _new(_AMOUNT.findall(sentence), question) or _NUMERAL.search(sentence) is not None
+        case Wanted.VERSION:
+            return _new(_VERSION.findall(sentence), question)
         case Wanted.WHY:
             return _REASON.search(sentence) is not None
     return False

@@ -30,6 +30,7 @@ WEIGHTS = {
     Wanted.WHEN: 2.1,
     Wanted.AMOUNT: 2.1,
     Wanted.WHERE: 1.4,
+    Wanted.VERSION: 1.4,
     Wanted.WHY: 1.0,
 }
 FEATURES = tuple(WEIGHTS)
@@ -37,6 +38,12 @@ _VALUES = np.array(list(WEIGHTS.values()))
 
 _FULL_STOP = re.compile(r"[.!?:;…。！？｡।؟۔][\"'”’»)\]]*$")
 _LIST_MARK = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\w{1,3}[.)])\s")
+_RULE = re.compile(r"\n\s*([=\-~^*_+#])\1{2,}[^\S\n]*(?=\n|$)|^([=\-~^*_+#])\2{2,}$")  # a line of marks under a heading
+_RELEASE = re.compile(  # "Fixes since v1.8.0", "2.1 - 2020-01-01", "sed (4.9-1) unstable; urgency=medium"
+    r"\S+ \(\S+\) [\w .-]+; urgency=\w+|v?\d+(?:\.\d+)+(?:\W+\d{4}-\d\d-\d\d)?\W*|"
+    r"(?:\w+ )?(?:changes|fixes|updates|bugfixes|news|release|version)\b[^.]*\d[\w.]*\W*",
+    re.IGNORECASE,
+)
 HEADING_WORDS = 10
 
 
@@ -110,13 +117,17 @@ def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]
 
 
 def is_heading(hit: Hit, start: int, end: int) -> bool:
-    """A span that is a title or heading: short, no end mark, no list mark, alone on its line."""
-    text = hit.chunk.text[start:end].strip()
-    if text.lstrip("# ") in (hit.chunk.title, *hit.chunk.section.split(" > ")) or text.startswith("#"):
+    """A span that is a title, a heading or a rule under one: short, no end mark, no list mark, alone on its line."""
+    text, rest = hit.chunk.text[start:end].strip(), hit.chunk.text[end:]
+    plain = _RULE.sub("", text).strip()
+    if not plain or plain.lstrip("# ") in (hit.chunk.title, *hit.chunk.section.split(" > ")) or text.startswith("#"):
         return True
-    alone = hit.chunk.text[end : end + 1] in ("\n", "") and len(hit.chunk.text) > end
-    plain = not _FULL_STOP.search(text) and not _LIST_MARK.match(text) and ":" not in text and "|" not in text
-    return alone and plain and len(text.split()) <= HEADING_WORDS and not any(map(str.isdigit, text))
+    if len(plain.split()) > HEADING_WORDS or (rest and not rest.startswith("\n")):
+        return False
+    if plain != text or _RULE.match(rest) or _RELEASE.fullmatch(plain):
+        return True
+    marked = _FULL_STOP.search(plain) or _LIST_MARK.match(plain) or ":" in plain or "|" in plain
+    return bool(rest) and not marked and not any(map(str.isdigit, plain))
 
 
 def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[list[float]]:

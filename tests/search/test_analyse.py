@@ -142,6 +142,7 @@ def test_short_codes_and_quantities_are_not_distinctive(term: str) -> None:
     ("source", "wanted"),
     [
         ("/usr/share/doc/python3-blinker/changelog.gz", "python3-blinker changelog"),
+        ("/doc/apt/changelog.Debian.gz!/changelog.Debian", "apt changelog"),
         ("notes-1.2", "notes-1.2"),
         ("mail.zip!/in/box.mbox", "in box"),
         ("C:\\reports\\may.tar.gz", "reports may"),

@@ -7,10 +7,10 @@ Characters are not normalised further (no NFC), so that a quote is what the docu
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 
 from appliance.errors import DocumentError
 from appliance.types import Block, BlockKind, MetadataValue, Page, ReadDocument
+from appliance.words import folder_and_file
 
 _BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\ufeff\ufffe\uffff]")
@@ -150,10 +150,10 @@ def choose_title(title: str, heading: str, name: str) -> str:
 
 def file_title(name: str) -> str:
     """The name of a file; one that many files share (README, changelog) together with its folder's."""
-    path = PurePosixPath(name.replace("!/", "/"))
-    line = one_line(path.name)
-    if _SHARED_NAMES.match(line) and path.parent.name:
-        line = f"{one_line(path.parent.name)}/{line}"
+    folder, file = folder_and_file(name)
+    line = one_line(file)
+    if _SHARED_NAMES.match(line) and folder:
+        line = f"{one_line(folder)}/{line}"
     return line or "untitled"
 
 
