@@ -28,6 +28,7 @@ from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import Retrieval, stand_alone, with_context
 from appliance.search import search as search_collection
+from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
 from appliance.store import Store
 from appliance.types import (
@@ -35,6 +36,7 @@ from appliance.types import (
     CancelToken,
     Claim,
     Expand,
+    FieldInfo,
     Generator,
     Principal,
     Query,
@@ -211,6 +213,8 @@ class Appliance:
 
     def _find(self, query: Query, serving: Serving, *, most: int | None = None) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
+        if query.filters is not None:
+            check_filter(query.filters, query.collection, self.store)
         retrieval = Retrieval(self.store, serving.embedder, lambda _: serving.index)
         alone = stand_alone(query, self.store)
         found = search_collection(alone, retrieval)
@@ -245,6 +249,11 @@ class Appliance:
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
+
+    def fields(self, collection: str) -> list[FieldInfo]:
+        """The fields of a collection's metadata. Raises NotFound."""
+        self.collections.index(collection)
+        return self.store.fields.all(collection)
 
     # --- documents ---------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from appliance.ingest.unit import Draft, embedded, passages
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import Retrieval
 from appliance.store import Store
-from appliance.types import Embedder, NewDocument, ReadDocument
+from appliance.types import Embedder, Metadata, NewDocument, ReadDocument
 from appliance.vectors import CollectionIndex
 
 COLLECTION = "bench"
@@ -26,11 +26,12 @@ BATCH_DOCUMENTS = 64  # embedded and committed together
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document of a data set. `source` is the set's own id; `context` words stand in the title."""
+    """A document of a data set. `source` is the set's own id."""
 
     source: str
     title: str
     text: str
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,9 @@ def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) ->
             sha256(draft.read.text.encode()).hexdigest(),
             draft.read,
             tuple(embedded(span, next(vectors)) for span in draft.spans),
-            {},
+            text.metadata,
         )
-        for draft in drafts
+        for text, draft in zip(batch, drafts, strict=True)
     ]
 
 

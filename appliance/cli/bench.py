@@ -119,6 +119,14 @@ def conversation(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("conversation").run(data, _settings(invocation)))
 
 
+@command("filters", group=bench, examples=["bench filters", "bench filters --data cacm --json"])
+@_data(False, "Folder with a corpus.jsonl whose rows have metadata, beside the collection made for it.")
+@click.option("--filters", type=click.IntRange(1, 100_000), default=600, show_default=True, help="Random filters.")
+def filters(invocation: Invocation, data: Path | None, filters: int) -> None:
+    """Whether filtered search gives what a brute-force filter over complete rankings gives, exactly and with HNSW."""
+    _show(invocation, _module("filters").run(data, _settings(invocation), filters=filters))
+
+
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")

@@ -1,5 +1,6 @@
 """`ingest`: take files and folders in, with progress; and follow a folder."""
 
+import json
 import queue
 import threading
 import time
@@ -21,6 +22,7 @@ BUSY_S = 10.0
 EXAMPLES = [
     "ingest ~/documents",
     "ingest /srv/reports --collection reports --sync --metadata department=finance",
+    'ingest minutes.docx --metadata held=2024-03-15 --metadata \'tags=["board", "budget"]\'',
     "ingest ~/notes --watch",
     "ingest manual.pdf --no-wait --json",
 ]
@@ -64,7 +66,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """`k=v` pairs; whole numbers, decimals, true and false become what they look like."""
+    """`k=v` pairs; whole numbers, decimals, true, false and JSON lists of texts become what they look like."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
@@ -74,7 +76,13 @@ def _metadata(pairs: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _value(text: str) -> str | int | float | bool:
+def _value(text: str) -> str | int | float | bool | list[str]:
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return [str(item) for item in json.loads(text)]
+        except ValueError as error:
+            told = f'{text!r} is not a JSON list, such as ["a", "b"]'
+            raise click.BadParameter(told, param_hint="--metadata") from error
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
     for number in (int, float):

@@ -8,7 +8,7 @@
                | field "contains" value
                | field "exists"
     field      = letters, digits, "_", "-", "."; or any text in `backticks`
-    value      = "text" | 'text' | number | true | false | bare word
+    value      = "text" | 'text' | number | true | false | bare word, also a date such as 2020-03 or 2020-03-15T10:30
 
 Keywords are read in any case. `not` binds tighter than `and`, `and` tighter than `or`.
 """
@@ -35,8 +35,8 @@ SYNONYMS = {"==": "=", "<>": "!=", "&&": "and", "||": "or", "!": "not"}
 
 _TOKEN = re.compile(
     r"""\s*(?:
-      (?P<number>[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)(?![\w.\-])
-    | (?P<word>[^\W\d][\w.\-]*|\d[\w.\-]*)
+      (?P<number>[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?)(?![\w.\-:])
+    | (?P<word>[^\W\d][\w.\-]*|\d[\w.\-]*(?::[\w.\-:+]+)?)
     | (?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | (?P<field>`[^`]+`)
     | (?P<operator><=|>=|!=|<>|==|&&|\|\||[=<>!(),])

@@ -8,6 +8,7 @@ from appliance.store.collections import Collection
 from appliance.store.database import Database
 from appliance.store.documents import Committed, Documents
 from appliance.store.erasures import Erasures
+from appliance.store.fields import Fields
 from appliance.store.jobs import Jobs
 from appliance.store.keys import KeyInfo, Keys
 from appliance.store.lexical import Lexical, LexicalResult
@@ -24,6 +25,7 @@ __all__ = [
     "Database",
     "Documents",
     "Erasures",
+    "Fields",
     "Jobs",
     "KeyInfo",
     "Keys",
@@ -43,6 +45,7 @@ class Store:
 
     database: Database
     documents: Documents
+    fields: Fields
     lexical: Lexical
     keys: Keys
     jobs: Jobs
@@ -55,7 +58,7 @@ class Store:
         """Open or make the database file. Raises DiskFull, StorageError (see Database.open)."""
         database = Database.open(path)
         try:
-            views = (Documents(database), Lexical(database), Keys(database), Jobs(database))
+            views = (Documents(database), Fields(database), Lexical(database), Keys(database), Jobs(database))
             return cls(database, *views, Shadow(database), ModelChanges(database), Erasures(database))
         except BaseException:
             database.close()

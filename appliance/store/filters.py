@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from appliance.dates import FIRST_YEAR, LAST_YEAR, after, earliest, iso_date, wider, written_date
 from appliance.errors import InvalidFilter
 from appliance.types import AllOf, AnyOf, Comparison, Filter, Metadata, MetadataValue, Not
 
@@ -12,12 +13,18 @@ MAX_DEPTH = 30
 Sql = tuple[str, list[str | float]]  # a condition on a row `d` of documents, and its parameters
 MetadataRow = tuple[str, str, float | None, int]  # field, text (case-folded), number, listed
 
+# A metadata row whose text is a date (see `appliance.dates`).
+_YEAR = "[12][0-9][0-9][0-9]"
+IS_DATE = "(" + " OR ".join(f"text GLOB '{_YEAR}{rest}'" for rest in (
+    "", "-[01][0-9]", "-[01][0-9]-[0-3][0-9]", "-[01][0-9]-[0-3][0-9][t ]*")) + ")"  # fmt: skip
+IS_PLAIN = f"(number IS NULL AND NOT {IS_DATE})"
+
 _ORDERING = {"<", "<=", ">", ">="}
 _OPERATORS = {"=", "!=", "in", "contains", "exists"} | _ORDERING
 
 
 def metadata_rows(metadata: Metadata) -> list[MetadataRow]:
-    """One row per value. A value is kept as text and, where it reads as a number, as a number too."""
+    """One row per value, kept as text; where it reads as a number, as a number too; an ISO date in its one form."""
     rows: list[MetadataRow] = []
     for field, value in metadata.items():
         listed = isinstance(value, list)
@@ -30,8 +37,9 @@ def where(filters: Filter) -> Sql:
     """The condition on documents `d`.
 
     Text compares without case. `!=` also passes documents without the field. Numbers compare as numbers when the value
-    reads as one, dates as ISO text. The fields source, title, media_type, added_at and id are the document's own.
-    Raises InvalidFilter.
+    reads as one. Dates compare at the precision they are written with: a condition holds when it holds for every
+    moment the stored date may mean (`date < 2020-06` passes 2020-05 and 2019, and neither 2020 nor 2020-06). The fields
+    source, title, media_type, added_at and id are the document's own. Raises InvalidFilter.
     """
     _check_size(filters)
     return _where(filters)
@@ -96,16 +104,51 @@ def _metadata_test(operator: str, value: MetadataValue) -> Sql:
             f"({' OR '.join(test for test, _ in tests) or '0'})",
             [parameter for _, parameters in tests for parameter in parameters],
         )
-    text, number = _text(value), _number(value)
+    text, number, date = _text(value), _number(value), date_of(value)
     if operator == "exists":
         return "1", []
     if operator == "contains":
         return "((listed AND text = ?) OR (NOT listed AND instr(text, ?) > 0))", [text, text]
-    if number is None:
+    if number is None and date is None:
         return f"text {operator} ?", [text]
-    if operator in _ORDERING:
-        return f"number {operator} ?", [number]
-    return "(number = ? OR text = ?)", [number, text]
+    forms: list[Sql] = [] if number is None else [(f"number {operator} ?", [number])]
+    if date is not None:
+        forms.append(_date_test(operator, date, beside_numbers=number is not None))
+    if operator == "=":
+        forms.append(("text = ?", [text]))
+    return (
+        f"({' OR '.join(test for test, _ in forms)})",
+        [parameter for _, parameters in forms for parameter in parameters],
+    )
+
+
+def _date_test(operator: str, date: str, *, beside_numbers: bool) -> Sql:
+    """All of the row's date is before, within or after all of `date`; a year that is a number is compared as one."""
+    first, last = earliest(date), after(date)
+    limits: dict[str, Sql] = {
+        "=": ("text >= ? AND text < ?", [date, date + "~"]),  # begins with it
+        ">=": ("text >= ?", [first]),
+        ">": ("text >= ?", [last]),
+        "<": _wholly_before(first),
+        "<=": _wholly_before(last),
+    }
+    test, parameters = limits[operator]
+    return f"({test} AND {IS_DATE}{' AND number IS NULL' if beside_numbers else ''})", parameters
+
+
+def _wholly_before(date: str) -> Sql:
+    """A wider date that holds it is a smaller text, but reaches past it."""
+    holding = wider(date)
+    marks = ",".join("?" * len(holding))
+    return (f"text < ? AND text NOT IN ({marks})" if holding else "text < ?"), [date, *holding]
+
+
+def date_of(value: MetadataValue) -> str | None:
+    """The date that a filter's value names: a text that reads as one, or a year as a whole number."""
+    if isinstance(value, str):
+        return written_date(value)
+    is_year = isinstance(value, int) and not isinstance(value, bool) and FIRST_YEAR <= value <= LAST_YEAR
+    return str(value) if is_year else None
 
 
 def _own_text(condition: Comparison) -> Sql:
@@ -114,10 +157,12 @@ def _own_text(condition: Comparison) -> Sql:
     if condition.op == "exists":
         return ("1" if condition.value else "0"), []
     if isinstance(condition.value, list):
-        return f"{column} IN ({','.join('?' * len(condition.value))})", [_text(item) for item in condition.value]
+        return f"{column} IN ({','.join('?' * len(condition.value))})", [
+            str(item).casefold() for item in condition.value
+        ]
     if condition.op == "contains":
-        return f"instr({column}, ?) > 0", [_text(condition.value)]
-    return f"{column} {condition.op} ?", [_text(condition.value)]
+        return f"instr({column}, ?) > 0", [str(condition.value).casefold()]
+    return f"{column} {condition.op} ?", [str(condition.value).casefold()]
 
 
 def _own_number(condition: Comparison) -> Sql:
@@ -127,25 +172,33 @@ def _own_number(condition: Comparison) -> Sql:
         return ("1" if condition.value else "0"), []
     if condition.op == "contains":
         raise InvalidFilter(f"`{condition.field}` is a number, which contains nothing.", hint="Use = or >=.")
-    items = condition.value if isinstance(condition.value, list) else [condition.value]
-    numbers: list[str | float] = [_moment(condition.field, item) for item in items]
-    if condition.op == "in":
-        return f"{column} IN ({','.join('?' * len(numbers))})", numbers
-    return f"{column} {condition.op} ?", numbers
-
-
-def _moment(field: str, value: MetadataValue) -> float:
-    number = _number(value)
-    if number is not None:
-        return number
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
+    if isinstance(condition.value, list):
+        parts = [_own_number(Comparison(condition.field, "=", item)) for item in condition.value]
+        joined = " OR ".join(f"({test})" for test, _ in parts)
+        return joined or "0", [number for _, numbers in parts for number in numbers]
+    if condition.field == "added_at" and (date := date_of(condition.value)) is not None:
+        start, end = _epoch(earliest(date)), _epoch(after(date))
+        limits: dict[str, Sql] = {
+            "=": (f"{column} >= ? AND {column} < ?", [start, end]),
+            ">=": (f"{column} >= ?", [start]),
+            ">": (f"{column} >= ?", [end]),
+            "<": (f"{column} < ?", [start]),
+            "<=": (f"{column} < ?", [end]),
+        }
+        return limits[condition.op]
+    number = _number(condition.value)
+    if number is None:
         raise InvalidFilter(
-            f"`{field}` cannot be compared with {str(value)[:80]!r}.",
+            f"`{condition.field}` cannot be compared with {str(condition.value)[:80]!r}.",
             hint="Give a number, or for added_at a date such as 2026-01-31.",
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        )
+    return f"{column} {condition.op} ?", [number]
+
+
+def _epoch(date: str) -> float:
+    """Seconds since the epoch of a date's first moment."""
+    whole = date + "0000-01-01t00:00:00"[len(date) :]
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
 
 
 _OWN_FIELDS: dict[str, Callable[[Comparison], Sql]] = {
@@ -158,7 +211,9 @@ _OWN_FIELDS: dict[str, Callable[[Comparison], Sql]] = {
 
 
 def _text(value: MetadataValue) -> str:
-    return str(value).casefold()
+    """As it is compared: dates in their one form, everything else without case."""
+    date = iso_date(value) if isinstance(value, str) else None
+    return date or str(value).casefold()
 
 
 def _number(value: MetadataValue) -> float | None:
@@ -168,3 +223,6 @@ def _number(value: MetadataValue) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+OWN_FIELDS = tuple(_OWN_FIELDS)

@@ -20,6 +20,7 @@ from appliance.types.documents import (
     ReadDocument,
     SentenceVectors,
 )
+from appliance.types.fields import FieldInfo, FieldType
 from appliance.types.filters import AllOf, AnyOf, Comparison, Filter, Not
 from appliance.types.models import (
     CancelToken,
@@ -54,6 +55,8 @@ __all__ = [
     "EmbeddedChunk",
     "Embedder",
     "Expand",
+    "FieldInfo",
+    "FieldType",
     "Filter",
     "Generated",
     "GenerationRequest",

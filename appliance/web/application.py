@@ -39,6 +39,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     documents.delete_document,
     *erasures.ROUTES,
     documents.list_collections,
+    documents.list_fields,
     documents.drop_collection,
     health.health,
     health.ready,

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta
 
 from appliance.errors import NotFound
-from appliance.types import DocumentInfo, MetadataValue, Role
+from appliance.types import DocumentInfo, FieldInfo, MetadataValue, Role
 from appliance.web.endpoint import Reply, endpoint, read_parameters, reply
 from appliance.web.rooms import rooms
 
@@ -85,6 +85,29 @@ class CollectionsBody(msgspec.Struct, frozen=True):
     """All collections."""
 
     collections: list[CollectionBody]
+
+
+class FieldBody(msgspec.Struct, frozen=True):
+    """A field of the metadata. `type` is text, number, date, boolean or list; `of` is the type of a list's elements.
+
+    `documents` have it; `distinct`, `least` and `greatest` are of its values; `examples` are frequent ones.
+    """
+
+    name: str
+    type: str
+    of: str | None
+    documents: int
+    distinct: int
+    least: str | float
+    greatest: str | float
+    examples: list[str]
+
+
+class FieldsBody(msgspec.Struct, frozen=True):
+    """The fields of one collection by name."""
+
+    collection: str
+    fields: list[FieldBody]
 
 
 class DroppedBody(msgspec.Struct, frozen=True):
@@ -183,6 +206,27 @@ async def list_collections(request: Request[Any, Any, Any]) -> ASGIApp:
         CollectionsBody(
             [CollectionBody(c.name, c.version, c.embedder, c.dimensions, c.documents, c.chunks) for c in found]
         )
+    )
+
+
+@get("/collections/{name:str}/fields", opt=endpoint(Role.READER, "documents", returns=FieldsBody))
+async def list_fields(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIApp:
+    """What a filter can ask for: the fields of the documents' metadata, their types and values."""
+    web = rooms(request)
+    found = await web.upkeep.run(lambda: web.appliance.fields(name))
+    return reply(FieldsBody(name, [_field_body(field) for field in found]))
+
+
+def _field_body(field: FieldInfo) -> FieldBody:
+    return FieldBody(
+        name=field.name,
+        type="list" if field.listed else field.type.value,
+        of=field.type.value if field.listed else None,
+        documents=field.documents,
+        distinct=field.distinct,
+        least=field.least,
+        greatest=field.greatest,
+        examples=list(field.examples),
     )
 
 

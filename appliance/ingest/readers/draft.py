@@ -8,6 +8,7 @@ Characters are not normalised further (no NFC), so that a quote is what the docu
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from appliance.dates import iso_date, written_date
 from appliance.errors import DocumentError
 from appliance.types import Block, BlockKind, MetadataValue, Page, ReadDocument
 from appliance.words import folder_and_file
@@ -18,6 +19,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 _SEPARATORS = re.compile("[,;\n]")
 _TIGHT = (BlockKind.LIST_ITEM, BlockKind.TABLE_ROW)  # follow each other without a blank line
+_DATES = ("created", "modified", "date")
 _POOR_TITLES = re.compile(
     r"(?i)^(untitled.*|microsoft (word|powerpoint|excel) - .*|(document|slide|sheet|title)\s*\d*|[\W\d_]*)$"
 )
@@ -160,7 +162,7 @@ def file_title(name: str) -> str:
 def clean_metadata(fields: Mapping[str, object]) -> dict[str, MetadataValue]:
     """Keeps what says something, in bounded size: str, int, float, bool, list[str].
 
-    A list of one becomes a string, except keywords.
+    A list of one becomes a string, except keywords; a date in a common written form becomes ISO.
     """
     kept: dict[str, MetadataValue] = {}
     for name, value in fields.items():
@@ -170,10 +172,15 @@ def clean_metadata(fields: Mapping[str, object]) -> dict[str, MetadataValue]:
             kept[name] = value
         elif isinstance(value, str):
             if line := one_line(value, MAX_VALUE):
-                kept[name] = line
+                kept[name] = _date(line) if name in _DATES else line
         elif isinstance(value, Sequence) and (lines := _lines(value)):
             kept[name] = lines[0] if len(lines) == 1 and name != "keywords" else lines
     return kept
+
+
+def _date(text: str) -> str:
+    """ISO dates stay as they are, with their zone."""
+    return text if iso_date(text) else (written_date(text) or text)
 
 
 def _lines(values: Iterable[object]) -> list[str]:
