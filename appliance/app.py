@@ -23,10 +23,10 @@ from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.evidence import PASSAGES
 from appliance.faults import reached
-from appliance.inference import Embedders, ModelRegistry, open_generator
+from appliance.inference import Embedders, ModelRegistry, open_generator, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval, stand_alone, with_context
+from appliance.search import Defaults, Retrieval, TermReranker, stand_alone, with_context
 from appliance.search import search as search_collection
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
@@ -40,11 +40,14 @@ from appliance.types import (
     Generator,
     Principal,
     Query,
+    Reranker,
     Role,
     SearchResult,
 )
 
 log = structlog.get_logger(__name__)
+
+RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
 
 LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
 
@@ -106,6 +109,8 @@ class Appliance:
         parts.callback(self.collections.close)
         self._first_start()
         reached("start.collections_open")
+        self.reranker = self._open_reranker()
+        self._defaults = Defaults.of(settings)
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
             changed=self.collections.publish,
@@ -137,6 +142,23 @@ class Appliance:
             self._generator_detail = generator.name
             self._parts.callback(generator.close)
         return generator
+
+    def _open_reranker(self) -> Reranker | None:
+        """The reranker, or None with the cause kept, as for the generator."""
+        self._reranker_detail = "none: passages stay as they were fused"
+        if self.settings.reranker == "terms":
+            self._reranker_detail = TermReranker.name
+            return TermReranker()
+        try:
+            reranker = open_reranker(self.registry, self.settings.reranker)
+        except ModelError as error:
+            log.error("reranker_unusable", error=str(error), hint=error.hint)
+            self._reranker_detail = f"unusable, passages stay as they were fused: {error}"
+            return None
+        if reranker is not None:
+            self._reranker_detail = reranker.name
+            self._parts.callback(reranker.close)
+        return reranker
 
     def _first_start(self) -> None:
         if self.settings.auth == "keys" and self.store.keys.empty():
@@ -180,10 +202,11 @@ class Appliance:
 
         Raises InvalidRequest, NotFound.
         """
+        deadline = time.monotonic() + self.settings.query_timeout_s
         query = self.settled(query)
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
-            return self._find(query, serving)
+            return self._find(query, serving, deadline)
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
         """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
@@ -194,7 +217,7 @@ class Appliance:
         query = self.settled(query)
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
-            found = self._find(query, serving, most=PASSAGES)
+            found = self._find(query, serving, deadline, most=PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
             return answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
@@ -211,13 +234,16 @@ class Appliance:
             compress=self.settings.compress if query.compress is None else query.compress,
         )
 
-    def _find(self, query: Query, serving: Serving, *, most: int | None = None) -> SearchResult:
+    def _find(self, query: Query, serving: Serving, deadline: float, *, most: int | None = None) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
         if query.filters is not None:
             check_filter(query.filters, query.collection, self.store)
-        retrieval = Retrieval(self.store, serving.embedder, lambda _: serving.index)
+        retrieval = Retrieval(
+            *(self.store, serving.embedder, lambda _: serving.index, self.reranker, self._defaults),
+            busy=lambda: self._asked > RERANKED_AT_ONCE * self.settings.threads,
+        )
         alone = stand_alone(query, self.store)
-        found = search_collection(alone, retrieval)
+        found = search_collection(alone, retrieval, deadline)
         if query.compress or query.expand is not Expand.NONE:
             found = with_context(alone, found, retrieval, most=most)
         return found if alone is query else replace(found, condensed_question=alone.text)
@@ -245,8 +271,9 @@ class Appliance:
             "question": " ".join(query.text.split()),
             "collection": (query.collection, self.collections.published(query.collection)),
             "parameters": {**asdict(self.settled(query)), "text": None, "principal": None},
-            "generator": self.generator.fingerprint if self.generator else "",
+            "models": [model.fingerprint if model else "" for model in (self.generator, self.reranker)],
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
+            "ranking": asdict(self._defaults),
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
 
@@ -283,6 +310,7 @@ class Appliance:
             "generator": Component(
                 self.generator is not None or self.settings.generator == "none", self._generator_detail
             ),
+            "reranker": Component(True, self._reranker_detail),
             "cache": Component(True, f"{self.cache.stats().entries} entries"),
         }
 

@@ -89,6 +89,17 @@ class Settings(BaseModel):
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35
 
+    fusion: Annotated[
+        Literal["auto", "convex", "rrf"], Field(description="How the rankings by meaning and by keywords become one.")
+    ] = "auto"
+    reranker: Annotated[
+        str, Field(min_length=1, description="What reads the best passages again: `terms`, `none`, or an added model.")
+    ] = "terms"
+    collapse: Annotated[bool, Field(description="Leave out near duplicates of better passages.")] = False
+    diversify: Annotated[
+        float, Field(ge=0, le=1, description="Lambda of MMR: below 1, passages unlike those before them are preferred.")
+    ] = 1.0
+
     upload_bytes: Annotated[int, Field(ge=1024, description="Largest upload request, in bytes.")] = 256 * 1024**2
     file_bytes: Annotated[int, Field(ge=1024, description="Largest single document, in bytes.")] = 200 * 1024**2
     reader_memory_bytes: Annotated[int, Field(ge=128 * 1024**2, description="Memory one reader may use.")] = 2 * 1024**3

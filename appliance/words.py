@@ -50,6 +50,8 @@ _QUOTED = re.compile(r'["“]([^"“”]{3,100})["”]')
 
 def words(text: str) -> list[str]:
     """Words in order, as written; a run of a script without spaces becomes its overlapping pairs of characters."""
+    if text.isascii():
+        return _WORD.findall(text)
     found: list[str] = []
     for word in _WORD.findall(text):
         if len(word) > 2 and _UNSPACED_RUN.match(word):

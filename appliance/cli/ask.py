@@ -9,6 +9,7 @@ import rich_click as click
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
+from appliance.cli.ranking import ranking_options
 from appliance.cli.search import context_options, print_condensed, question_body
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ REASONS = {
 )
 @click.option("--collection", help="Collection to ask (default: default).")
 @click.option("-k", "k", type=int, help="How many passages to consider (default 10).")
-@click.option("--alpha", type=float, help="0 = keywords only, 1 = meaning only; chosen by the question when left out.")
 @click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and author = "Ada".')
+@ranking_options
 @context_options
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")
 def ask(
@@ -55,7 +56,6 @@ def ask(
     mode: str | None,
     collection: str | None,
     k: int | None,
-    alpha: float | None,
     filters: str | None,
     stream: bool,
     **more: Any,
@@ -66,7 +66,7 @@ def ask(
     """
     if text is None and not chat:
         raise click.UsageError("Give a question, or --chat to ask several.")
-    body = question_body(mode=mode, collection=collection, k=k, alpha=alpha, filters=filters, **more)
+    body = question_body(mode=mode, collection=collection, k=k, filters=filters, **more)
     with invocation.connect() as client:
         if chat:
             _chat(client, body, text, as_json=invocation.as_json, stream=stream)

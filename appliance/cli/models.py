@@ -11,6 +11,7 @@ from appliance.cli.problem import DONE, FAILED, Problem
 ADD_EXAMPLES = [
     "models add ~/models/qwen2.5-1.5b-instruct-q8_0.gguf",
     "models add ~/e5/model.onnx --tokenizer ~/e5/tokenizer.json --name e5",
+    "models add ~/reranker/model.onnx --tokenizer ~/reranker/tokenizer.json --kind reranker --name reranker",
 ]
 
 models = group("models", "List, verify, add and choose model files.")
@@ -45,11 +46,14 @@ def verify(invocation: Invocation) -> int:
 @command("add", group=models, examples=ADD_EXAMPLES)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--tokenizer", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="tokenizer.json of an ONNX embedder.")  # fmt: skip
+              help="tokenizer.json of an ONNX embedder or reranker.")  # fmt: skip
 @click.option("--name", help="Name to choose it by (default: the name of the file).")
-def add(invocation: Invocation, path: Path, tokenizer: Path | None, name: str | None) -> None:
-    """Copy a GGUF generator or an ONNX embedder into the data directory and record its hash."""
-    body = {"path": str(path.resolve()), "tokenizer": str(tokenizer.resolve()) if tokenizer else None, "name": name}
+@click.option("--kind", type=click.Choice(["embedder", "generator", "reranker"]),
+              help="What an ONNX file is (default: embedder).")  # fmt: skip
+def add(invocation: Invocation, path: Path, tokenizer: Path | None, name: str | None, kind: str | None) -> None:
+    """Copy a GGUF generator, an ONNX embedder or an ONNX reranker into the data directory and record its hash."""
+    files = {"path": str(path.resolve()), "tokenizer": str(tokenizer.resolve()) if tokenizer else None}
+    body = {**files, "name": name, "kind": kind}
     with invocation.connect() as client:
         added = client.post("/admin/models", {key: value for key, value in body.items() if value is not None})
     if invocation.as_json:
@@ -71,7 +75,7 @@ def use(invocation: Invocation, name: str) -> None:
     if name not in found:
         known = ", ".join(sorted(found))
         raise Problem(f"There is no model {name!r}.", code="unknown_model", status=404, hint=f"There are: {known}.")
-    setting = "embedder" if found[name]["kind"] == "embedder" else "generator"
+    setting = str(found[name]["kind"])
     told = {"setting": setting, "value": name, "variable": f"RAG_APPLIANCE_{setting.upper()}={name}"}
     if invocation.as_json:
         print_json(told)

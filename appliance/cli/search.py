@@ -8,11 +8,13 @@ import rich_click as click
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
+from appliance.cli.ranking import ranking_options
 
 EXAMPLES = [
     "search 'how do refunds work'",
     "search ERR_CONNECTION_REFUSED --alpha 0",
     "search 'warranty of the pump' --expand section --compress 300",
+    "search 'how do refunds work' --explain --collapse",
     "search 'annual revenue' -k 5 --collection reports --filter 'year >= 2020 and author = \"Ada\"'",
 ]
 
@@ -59,23 +61,24 @@ def context_options(function: Any) -> Any:
 @click.argument("text")
 @click.option("-k", "k", type=int, help="How many passages (default 10).")
 @click.option("--collection", help="Collection to search (default: default).")
-@click.option("--alpha", type=float, help="0 = keywords only, 1 = meaning only; chosen by the question when left out.")
 @click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and source contains "report".')
+@ranking_options
 @context_options
+@click.option("--explain", is_flag=True, help="Show every score that put a passage where it is.")
 def search(
     invocation: Invocation,
     text: str,
     k: int | None,
     collection: str | None,
-    alpha: float | None,
     filters: str | None,
+    explain: bool,
     **more: Any,
 ) -> None:
     """Find passages. Shows rank, score, place, the rank by keywords and by meaning, and the beginning of the text.
 
     With --expand or --compress the context follows: the whole text that the hits hand on.
     """
-    body = question_body(question=text, k=k, collection=collection, alpha=alpha, filters=filters, **more)
+    body = question_body(question=text, k=k, collection=collection, filters=filters, **more)
     with invocation.connect() as client:
         found = client.post("/search", body)
     if invocation.as_json:
@@ -85,7 +88,12 @@ def search(
     if not found["hits"]:
         click.echo("Nothing found.")
     for rank, hit in enumerate(found["hits"], start=1):
-        print_hit(rank, hit)
+        print_hit(rank, hit, explain=explain)
+    if explain:
+        reranked = "reranked" if found["reranked"] else "not reranked"
+        click.echo(dim(f"{found['shape']} · alpha {found['alpha']:g} · {found['fusion']} · {reranked}"))
+    if found["notice"]:
+        click.echo(found["notice"])
     if found["context"] is not None:
         print_context(found["context"])
 
@@ -104,9 +112,26 @@ def print_context(context: dict[str, Any]) -> None:
         print_text(passage["text"], indent="   ")
 
 
-def print_hit(rank: int, hit: dict[str, Any]) -> None:
-    """One hit: a line with its place and its ranks, a line with its text."""
+def print_hit(rank: int, hit: dict[str, Any], *, explain: bool = False) -> None:
+    """One hit: a line with its place and its ranks, a line with its text; with `explain` one with all its scores."""
     parts = [f"{name} {hit[key] or '-'}" for name, key in (("keywords", "lexical_rank"), ("meaning", "dense_rank"))]
     heading(f"{rank}. {place(hit)}")
     click.echo("   " + dim(f"score {hit['score']:.3f} · {' · '.join(parts)} · document {hit['document_id']}"))
+    if explain:
+        click.echo("   " + dim(explanation(hit)))
     print_text(snippet(hit["text"]), indent="   ")
+
+
+def explanation(hit: dict[str, Any]) -> str:
+    """Why a hit is there: the scores of both parts, what the fusion and the reranker made of them, what it hides."""
+    names = (
+        ("BM25", "lexical_score"),
+        ("cosine", "dense_score"),
+        ("exact terms", "exact_score"),
+        ("fused", "fused_score"),
+        ("reranked", "rerank_score"),
+    )
+    told = [f"{name} {'-' if hit[key] is None else format(hit[key], '.3f')}" for name, key in names]
+    if hit["duplicates"]:
+        told.append(f"the same as {len(hit['duplicates'])} left out: chunk {', '.join(map(str, hit['duplicates']))}")
+    return " · ".join(told)

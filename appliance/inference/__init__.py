@@ -5,10 +5,12 @@ from appliance.inference.embedders import Embedders, open_embedder
 from appliance.inference.hash_embed import HashEmbedder
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.registry import ModelFile, ModelRegistry
+from appliance.inference.rerank import CrossEncoder
 from appliance.inference.scripted import ScriptedGenerator
-from appliance.types import Generator
+from appliance.types import Generator, Reranker
 
 __all__ = [
+    "CrossEncoder",
     "Embedders",
     "HashEmbedder",
     "LlamaGenerator",
@@ -18,7 +20,20 @@ __all__ = [
     "ScriptedGenerator",
     "open_embedder",
     "open_generator",
+    "open_reranker",
 ]
+
+
+def open_reranker(registry: ModelRegistry, name: str) -> Reranker | None:
+    """The cross-encoder of that name, its files checked; None for `none`.
+
+    Raises ModelError naming the file that is missing, torn or foreign.
+    """
+    if name == "none":
+        return None
+    model = registry.resolve(name, "reranker")
+    assert model.tokenizer is not None  # a reranker without one is refused by the registry
+    return CrossEncoder.open(model.path, model.tokenizer)
 
 
 def open_generator(

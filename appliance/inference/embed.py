@@ -72,7 +72,7 @@ class OnnxEmbedder:
         embedder = cls(model, tokenizer, threads=threads, max_tokens=max_tokens)
         try:
             finite = bool(np.isfinite(embedder.embed_query("ready")).all())
-        except _ort_errors() as error:
+        except ort_errors() as error:
             raise ModelError(f"{model.name}: cannot encode a text ({error})", code="model_foreign") from error
         if not finite:
             raise ModelError(f"{model.name}: its output is not finite", code="model_foreign")
@@ -191,7 +191,7 @@ def open_session(model: Path) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except _ort_errors() as error:
+    except ort_errors() as error:
         hint = "Put the right file in its place; `rag-appliance models verify` checks all of them."
         reason = str(error).replace(f"{model.parent}/", "")
         raise ModelError(
@@ -199,7 +199,7 @@ def open_session(model: Path) -> ort.InferenceSession:
         ) from error
 
 
-def _ort_errors() -> tuple[type[Exception], ...]:
+def ort_errors() -> tuple[type[Exception], ...]:
     """What onnxruntime raises for a bad file or input; its own exceptions share no base but Exception."""
     state = ort.capi.onnxruntime_pybind11_state
     return (

@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,11 @@ import appliance
 from appliance.errors import InvalidRequest, ModelError
 from appliance.inference.embed import OnnxEmbedder
 from appliance.inference.llama_native import CHUNK, NativeModel
+from appliance.inference.rerank import CrossEncoder
 
-ModelKind = Literal["embedder", "generator"]
+ModelKind = Literal["embedder", "generator", "reranker"]
 
+KINDS = "A generator is a GGUF file; an embedder or a reranker is an .onnx file with its tokenizer.json."
 TOKENIZER_FILE = "tokenizer.json"
 GGUF_MAGIC = b"GGUF"
 GGUF_VERSIONS = (2, 3)
@@ -25,8 +27,11 @@ CHILD = "import sys; from appliance.inference.inspect_model import main; sys.exi
 REFUSED = 3  # exit status of the child when the error is on its standard output
 
 
-def model_kind(path: Path) -> ModelKind:
-    """By content for GGUF, by name for ONNX (which has no magic). Raises ModelError for anything else."""
+def model_kind(path: Path, wanted: ModelKind | None = None) -> ModelKind:
+    """By content for GGUF, by name for ONNX (which has no magic): an embedder, unless a reranker is `wanted`.
+
+    Raises ModelError for anything else, and for a file that cannot be of the kind wanted.
+    """
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
@@ -37,21 +42,24 @@ def model_kind(path: Path) -> ModelKind:
         version = int.from_bytes(head[4:8], "little")
         if version not in GGUF_VERSIONS:
             raise ModelError(f"{path.name}: GGUF version {version} is not supported", code="model_foreign")
-        return "generator"
-    if path.suffix.lower() == ".onnx" and head:
-        return "embedder"
-    hint = "A generator is a GGUF file; an embedder is an .onnx file with its tokenizer.json."
-    raise ModelError(f"{path.name}: neither GGUF nor ONNX", code="model_foreign", hint=hint)
+        found: ModelKind = "generator"
+    elif path.suffix.lower() == ".onnx" and head:
+        found = "reranker" if wanted == "reranker" else "embedder"
+    else:
+        raise ModelError(f"{path.name}: neither GGUF nor ONNX", code="model_foreign", hint=KINDS)
+    if wanted not in (None, found):
+        raise ModelError(f"{path.name}: not a file of a {wanted}", code="model_foreign", hint=KINDS)
+    return found
 
 
-def check(model: Path, tokenizer: Path | None = None) -> None:
-    """Open and try an embedder (with its `tokenizer`) or a generator (without) in a child process.
+def check(kind: ModelKind, model: Path, tokenizer: Path | None = None) -> None:
+    """Open and try a model (with its `tokenizer`, where that is a file of its own) in a child process.
 
     A file may make llama.cpp abort or onnxruntime take all memory: that costs the child and is reported like any fault.
     Raises ModelError naming the file.
     """
     files = [str(path.resolve()) for path in (model, tokenizer) if path is not None]
-    command = [sys.executable, "-c", CHILD, *files]
+    command = [sys.executable, "-c", CHILD, kind, *files]
     root = str(Path(appliance.__file__).resolve().parents[1])
     environment = {"PYTHONPATH": root, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -73,6 +81,11 @@ def check(model: Path, tokenizer: Path | None = None) -> None:
 def try_embedder(model: Path, tokenizer: Path) -> None:
     """Open both and encode one text. Raises ModelError naming the file at fault."""
     OnnxEmbedder.open(model, tokenizer, threads=1).close()
+
+
+def try_reranker(model: Path, tokenizer: Path) -> None:
+    """Open both and score a pair. Raises ModelError naming the file at fault."""
+    CrossEncoder.open(model, tokenizer).close()
 
 
 def try_generator(model: Path) -> None:
@@ -101,14 +114,17 @@ def _limit_memory(model: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child: MODEL [TOKENIZER]. -> 0, or REFUSED with the error as JSON on standard output."""
-    model, *tokenizer = map(Path, arguments)
-    _limit_memory(model)
+    """The child: KIND MODEL [TOKENIZER]. -> 0, or REFUSED with the error as JSON on standard output."""
+    kind, *files = arguments
+    paths = [Path(file) for file in files]
+    _limit_memory(paths[0])
+    tries: dict[str, Callable[..., None]] = {
+        "embedder": try_embedder,
+        "reranker": try_reranker,
+        "generator": try_generator,
+    }
     try:
-        if tokenizer:
-            try_embedder(model, tokenizer[0])
-        else:
-            try_generator(model)
+        tries[kind](*paths)
     except ModelError as error:
         sys.stdout.write(json.dumps({"message": str(error), "code": error.code, "hint": error.hint}))
         return REFUSED

@@ -84,37 +84,40 @@ class ModelRegistry:
             self._check_once(path, expected)
         return model
 
-    def add(self, path: Path, tokenizer: Path | None = None, name: str | None = None) -> ModelFile:
-        """Take an operator's GGUF generator, or ONNX embedder with its tokenizer.json, into the data directory.
+    def add(
+        self, path: Path, tokenizer: Path | None = None, name: str | None = None, kind: ModelKind | None = None
+    ) -> ModelFile:
+        """Take an operator's GGUF generator, or ONNX embedder or reranker with its tokenizer.json, into the data
+        directory. Without `kind` an ONNX file is an embedder.
 
         The copy is opened and tried before it counts, then moved into place whole. Raises Conflict for a name in use,
         InvalidRequest for a bad name or a missing tokenizer, ModelError for a file that does not work.
         """
-        kind = model_kind(path)
+        kind = model_kind(path, kind)
         name = name or path.stem
         if not NAME.fullmatch(name):
             raise InvalidRequest(f"{name!r} is no model name", hint="Letters, digits, dots, dashes and underscores.")
-        if kind == "embedder":
+        if kind != "generator":
             tokenizer = _tokenizer_for(path, tokenizer)
         with self._lock:
             if any(model.name == name for model in self.list()):
                 raise Conflict(f"there is a model named {name} already", hint="Give another with --name.")
             self._added.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._added, prefix=".new-") as folder:
-                return self._take_in(path, tokenizer if kind == "embedder" else None, name, kind, Path(folder))
+                return self._take_in(path, tokenizer if kind != "generator" else None, name, kind, Path(folder))
 
     def _take_in(self, path: Path, tokenizer: Path | None, name: str, kind: ModelKind, folder: Path) -> ModelFile:
-        suffix = ".onnx" if kind == "embedder" else ".gguf"
+        suffix = ".gguf" if kind == "generator" else ".onnx"
         copies = {f"{name}{suffix}": _copy(path, folder / "model" / path.name)}
         model = next(iter(copies.values()))
         if tokenizer is not None:
             copies[f"{name}.{TOKENIZER_FILE}"] = _copy(tokenizer, folder / "tokenizer" / tokenizer.name)
-        check(*copies.values())
+        check(kind, *copies.values())
         entry: dict[str, Any] = {
             "name": name,
             "file": f"{name}{suffix}",
             "kind": kind,
-            "format": "ONNX" if kind == "embedder" else "GGUF",
+            "format": "GGUF" if kind == "generator" else "ONNX",
             "licence": "the operator's own affair",
             "tokenizer": f"{name}.{TOKENIZER_FILE}" if tokenizer is not None else None,
             "sha256": file_sha256(model),

@@ -34,6 +34,20 @@ def encode(tokenizer: Tokenizer, text: str, max_tokens: int) -> Encoding:
     return tokenizer.post_process(encoding)
 
 
+def encode_pair(tokenizer: Tokenizer, question: str, text: str, max_tokens: int) -> Encoding:
+    """Question and text as the model reads pairs, with its special tokens and types, cut to `max_tokens` in all.
+
+    The text is cut, and the question only where it alone takes more than half.
+    """
+    room = max_tokens - tokenizer.num_special_tokens_to_add(True)
+    first = tokenizer.encode(question, add_special_tokens=False)
+    second = tokenizer.encode(text[:PIECE], add_special_tokens=False)
+    if len(first) + len(second) > room:
+        first.truncate(max(room // 2, room - len(second)))
+        second.truncate(room - len(first))
+    return tokenizer.post_process(first, second)
+
+
 def token_spans(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
     """Character spans of the tokens of `text`, ascending; a text of any length."""
     spans: list[tuple[int, int]] = []

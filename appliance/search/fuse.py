@@ -2,33 +2,47 @@
 
 from collections.abc import Mapping, Sequence
 
+from appliance.types import Fusion
+
 Ranking = Sequence[tuple[int, float]]  # (chunk id, score), best first; ids are unique
 
 RRF_K = 20  # nDCG@10 on SciFact train .720, against .717 with the 60 of the paper
 
 
+def fuse(
+    dense: Ranking, lexical: Ranking, alpha: float, fusion: Fusion, *, cosines: Mapping[int, float] | None, floor: float
+) -> list[tuple[int, float]]:
+    """Both rankings as one, by the method named; see `convex` and `reciprocal_rank`."""
+    if fusion is Fusion.RRF:
+        return reciprocal_rank(dense, lexical, alpha)
+    return convex(dense, lexical, alpha, cosines=cosines, floor=floor)
+
+
 def convex(
     dense: Ranking, lexical: Ranking, alpha: float, *, cosines: Mapping[int, float] | None = None, floor: float = 0.0
 ) -> list[tuple[int, float]]:
-    """`alpha` x cosine / best cosine + (1 - alpha) x BM25 / best BM25, best first.
+    """`alpha` x cosine + (1 - alpha) x BM25 / best BM25, best first.
 
-    Bruch, Gai, Ingber 2022, "An Analysis of Fusion Functions for Hybrid Retrieval" (arXiv:2210.11934): the theoretical
-    minimum (here 0 for both parts) in place of the lowest score seen, so that no score depends on how many candidates
-    were fetched. `cosines` holds the cosine of ids that only the lexical part found (without it: the lowest dense
-    score); `floor` is the BM25 of ids that only the dense part found. At `alpha` 1 and 0 the result has exactly the
-    order and the members of one part; between them also where the other part found nothing.
+    Bruch, Gai, Ingber 2022, "An Analysis of Fusion Functions for Hybrid Retrieval" (arXiv:2210.11934): theoretical
+    bounds in place of the scores seen, so that no score depends on how many candidates were fetched. They are 0 and 1
+    for the cosine; BM25 has 0 alone and is divided by its best. So where nothing is near in meaning the words decide:
+    dividing the cosine by its best as well loses .002 on SciFact train, .010 on CACM and .004 on CISI.
+
+    `cosines` holds the cosine of ids that only the lexical part found (without it: the lowest dense score); `floor` is
+    the BM25 of ids that only the dense part found. At `alpha` 1 and 0 the result has exactly the order and the members
+    of one part; between them also where the other part found nothing.
     """
     if alpha >= 1 or (alpha > 0 and not lexical):
         return _over_best(dense)
     if alpha <= 0 or not dense:
         return _over_best(lexical)
-    best_cosine, best_bm25 = _positive(dense[0][1]), _positive(lexical[0][1])
+    best_bm25 = _positive(lexical[0][1])
     meaning = {**(cosines or {}), **dict(dense)}
     words = dict(lexical)
     fused = [
         (
             item,
-            alpha * max(0.0, meaning.get(item, dense[-1][1])) / best_cosine
+            alpha * min(1.0, max(0.0, meaning.get(item, dense[-1][1])))
             + (1 - alpha) * words.get(item, floor) / best_bm25,
         )
         for item in dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking])

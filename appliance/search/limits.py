@@ -1,4 +1,4 @@
-"""What a question may be: its length, its history, k, alpha and budget, by the settings."""
+"""What a question may be: its length, its history, k, alpha, diversify and budget, by the settings."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ LEAST_BUDGET, MOST_BUDGET = 16, 100_000  # tokens of a compressed context
 
 
 def check_query(query: Query, settings: Settings) -> None:
-    """Raises InvalidRequest: an empty or too long question or history, or k, alpha or compress out of bounds."""
+    """Raises InvalidRequest: an empty or too long question or history, or a number of it out of bounds."""
     if not query.text.strip():
         raise InvalidRequest("The question is empty.", code="empty_question", hint="Send some words in `question`.")
     if len(query.text) > settings.question_characters:
@@ -34,6 +34,12 @@ def check_query(query: Query, settings: Settings) -> None:
             f"compress is {query.compress}; it must be from {LEAST_BUDGET} to {MOST_BUDGET} tokens, or 0 to keep all.",
             code="invalid_compress",
             hint="A few hundred tokens hold the sentences that matter.",
+        )
+    if query.diversify is not None and not 0 <= query.diversify <= 1:
+        raise InvalidRequest(
+            f"diversify is {query.diversify}; it must be from 0 (as different as possible) to 1 (as ranked).",
+            code="invalid_diversify",
+            hint="0.7 is a good start; leave it out for the setting.",
         )
     _check_history(query.history, settings)
 

@@ -1,63 +1,72 @@
-"""Query -> SearchResult: dense and lexical candidates, fused; exact terms first."""
+"""Query -> SearchResult: candidates -> fuse -> exact terms -> rerank -> collapse, diversify -> hits."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from appliance.search.analyse import DEFAULT_ALPHA, shape
+from appliance.search.analyse import shape
+from appliance.search.candidates import Candidates, candidates
+from appliance.search.diversify import diversified
+from appliance.search.duplicates import collapsed
 from appliance.search.exact import exact_bonus
-from appliance.search.fuse import Ranking, convex
+from appliance.search.fuse import Ranking, fuse
+from appliance.search.plan import Defaults, Plan, plan_for
+from appliance.search.rerank import Reranking, rerank, with_vectors
 from appliance.store import Store
 from appliance.telemetry.stages import Stages
-from appliance.types import Embedder, Hit, Ids, Query, SearchResult, Vector
+from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult
 from appliance.vectors import CollectionIndex
 
-CANDIDATES = 100  # taken from each part, or k where that is more
+POOL = 50  # hits that collapsing and diversifying choose from, or twice k where that is more
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What a search needs: the documents, the model that encodes the question, the index of a collection by name."""
+    """What a search needs: the documents, the model that encodes the question, the index of a collection by name, the
+    reranker if there is one, what a question leaves open, and whether too much is asked at once to rerank by a model.
+    """
 
     store: Store
     embedder: Embedder
     index: Callable[[str], CollectionIndex]
+    reranker: Reranker | None = None
+    defaults: Defaults = field(default_factory=Defaults)
+    busy: Callable[[], bool] = lambda: False
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Candidates of both parts; `cosines` are those of ids that only the lexical part found."""
-
-    dense: Ranking
-    lexical: Ranking
-    cosines: dict[int, float]
-    floor: float  # BM25 assumed for ids that only the dense part found
-    exact: bool
-
-
-def search(query: Query, retrieval: Retrieval) -> SearchResult:
+def search(query: Query, retrieval: Retrieval, deadline: float = math.inf) -> SearchResult:
     """The best `query.k` chunks, best first; fewer when there are no more.
 
-    `alpha` 0 gives exactly the order of BM25, 1 exactly the order of the cosines; between them, and by default, the two
-    are fused and chunks that hold an identifier of the question to the letter come first. Raises StorageError.
+    `alpha` 0 gives exactly the order of BM25, 1 exactly the order of the cosines, unless the question itself asks for
+    more; between them, and by default, the two are fused, chunks that hold an identifier of the question to the letter
+    come first, and the best are reranked. `deadline` is a `time.monotonic()` value: what would pass it is left out, and
+    `notice` says so. Raises StorageError, and InvalidRequest when reranking is asked for and there is no reranker.
     """
     stages = Stages()
     kind = shape(query.text)
-    alpha = DEFAULT_ALPHA[kind] if query.alpha is None else query.alpha
+    plan = plan_for(query, kind, retrieval.defaults, retrieval.reranker)
+    store = retrieval.store
     with stages.stage("embed"):
         vector = retrieval.embedder.embed_query(query.text)
     with stages.stage("filter"):
-        eligible = _eligible(query, retrieval.store)
-    found = _candidates(query, retrieval, vector, eligible, stages)
+        eligible = _eligible(query, store)
+    found = candidates(query, vector, eligible, store, retrieval.index, stages)
     with stages.stage("fuse"):
-        ranked = convex(found.dense, found.lexical, alpha, cosines=found.cosines, floor=found.floor)
-        if 0 < alpha < 1:
-            bonus = exact_bonus(retrieval.store, query.collection, query.text, eligible)
-            ranked = with_bonus(ranked, bonus)
+        fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, cosines=found.cosines, floor=found.floor)
+        bonus = exact_bonus(store, query.collection, query.text, eligible) if plan.exact_terms else {}
     with stages.stage("fetch"):
-        hits = _hits(ranked, found, query.k, retrieval.store)
-    return SearchResult(hits, kind, alpha, found.exact, vector, stages.ms)
+        hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
+    with stages.stage("rerank"):
+        reranking = Reranking(hits)
+        if plan.rerank and retrieval.reranker is not None:
+            busy = retrieval.busy()
+            reranking = rerank(hits, query, vector, retrieval.reranker, store, deadline=deadline, busy=busy)
+    with stages.stage("select"):
+        chosen = _select(reranking.hits, plan, query, store)
+    return SearchResult(
+        tuple(chosen), kind, plan.alpha, found.exact, vector, stages.ms,
+        fusion=plan.fusion, reranked=reranking.done, notice=reranking.notice,
+    )  # fmt: skip
 
 
 def with_bonus(ranked: Ranking, bonus: dict[int, float]) -> list[tuple[int, float]]:
@@ -74,39 +83,42 @@ def _eligible(query: Query, store: Store) -> Ids | None:
     return None if query.filters is None else store.documents.eligible(query.collection, query.filters)
 
 
-def _candidates(query: Query, retrieval: Retrieval, vector: Vector, eligible: Ids | None, stages: Stages) -> _Found:
-    if eligible is not None and not len(eligible):
-        return _Found((), (), {}, 0.0, True)
-    wanted = max(CANDIDATES, query.k)
-    index = retrieval.index(query.collection)
-    with stages.stage("dense"):
-        dense = index.search(vector, wanted, eligible)
-    with stages.stage("lexical"):
-        lexical = retrieval.store.lexical.search(query.collection, query.text, wanted, eligible)
-    with stages.stage("dense"):
-        seen = {chunk for chunk, _ in dense}
-        unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
-        cosines = dict(index.search(vector, len(unseen), unseen)) if len(unseen) else {}
-    full = len(lexical.rows) >= wanted
-    return _Found(dense, lexical.rows, cosines, lexical.rows[-1][1] if full else 0.0, lexical.exact)
+def _depth(plan: Plan, k: int, reranker: Reranker | None) -> int:
+    """How many hits the stages after the fusion look at."""
+    wanted = [k]
+    if plan.collapse or plan.diversify < 1:
+        wanted.append(max(POOL, 2 * k))
+    if plan.rerank and reranker is not None:
+        wanted.append(reranker.most)
+    return max(wanted)
 
 
-def _hits(ranked: Ranking, found: _Found, k: int, store: Store) -> tuple[Hit, ...]:
-    """The first k that are still stored: a document may have been deleted since its vector was found."""
-    dense, lexical = _ranks(found.dense), _ranks(found.lexical)
+def _select(hits: Sequence[Hit], plan: Plan, query: Query, store: Store) -> Sequence[Hit]:
+    """The `query.k` hits that are shown."""
+    if plan.diversify < 1:
+        hits = collapsed(hits, len(hits)) if plan.collapse else hits
+        hits, vectors = with_vectors(hits, query.collection, store)
+        return diversified(hits, plan.diversify, query.k, vectors)
+    return collapsed(hits, query.k) if plan.collapse else hits[: query.k]
+
+
+def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int, store: Store) -> list[Hit]:
+    """The first `most` that are still stored: a document may have been deleted since its vector was found."""
+    dense, lexical, cosines = _ranks(found.dense), _ranks(found.lexical), found.cosines or {}
     hits: list[Hit] = []
-    for start in range(0, len(ranked), k):
-        part = ranked[start : start + k]
+    for start in range(0, len(ranked), most):
+        part = ranked[start : start + most]
         chunks = store.documents.chunks([item for item, _ in part])
         for item, score in part:
-            if item in chunks and len(hits) < k:
-                dense_rank, cosine = dense.get(item, (None, found.cosines.get(item)))
+            if item in chunks and len(hits) < most:
+                dense_rank, cosine = dense.get(item, (None, cosines.get(item)))
                 lexical_rank, bm25 = lexical.get(item, (None, None))
-                hits.append(Hit(chunks[item], score, dense_rank, lexical_rank, cosine, bm25))
-        if len(hits) == k:
+                exact = bonus.get(item, 0.0)
+                hits.append(Hit(chunks[item], score, dense_rank, lexical_rank, cosine, bm25, exact, score))
+        if len(hits) == most:
             break
-    return tuple(hits)
+    return hits
 
 
-def _ranks(ranking: Sequence[tuple[int, float]]) -> dict[int, tuple[int | None, float | None]]:
+def _ranks(ranking: Ranking) -> dict[int, tuple[int | None, float | None]]:
     return {item: (rank, score) for rank, (item, score) in enumerate(ranking, 1)}

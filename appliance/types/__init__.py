@@ -24,15 +24,18 @@ from appliance.types.fields import FieldInfo, FieldType
 from appliance.types.filters import AllOf, AnyOf, Comparison, Filter, Not
 from appliance.types.models import (
     CancelToken,
+    Candidate,
     Embedder,
     Generated,
     GenerationRequest,
     Generator,
     Passage,
     PassageVectors,
+    Reranker,
+    RerankRequest,
     TokenSink,
 )
-from appliance.types.questions import Expand, Hit, Mode, Query, QueryShape, SearchResult, Turn
+from appliance.types.questions import Expand, Fusion, Hit, Mode, Query, QueryShape, SearchResult, Turn
 
 __all__ = [
     "GAP",
@@ -43,6 +46,7 @@ __all__ = [
     "Block",
     "BlockKind",
     "CancelToken",
+    "Candidate",
     "Chunk",
     "ChunkSpan",
     "Citation",
@@ -58,6 +62,7 @@ __all__ = [
     "FieldInfo",
     "FieldType",
     "Filter",
+    "Fusion",
     "Generated",
     "GenerationRequest",
     "Generator",
@@ -77,6 +82,8 @@ __all__ = [
     "Query",
     "QueryShape",
     "ReadDocument",
+    "RerankRequest",
+    "Reranker",
     "Role",
     "SearchResult",
     "SentenceVectors",

@@ -95,3 +95,55 @@ class Generator(Protocol):
         self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None
     ) -> Generated: ...
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage as a reranker sees it: `context` is its title and section, `vector` as stored, `score` the fused one,
+    0..1.
+    """
+
+    context: str
+    text: str
+    vector: Vector
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """`vector` is the question's, `idf` the inverse document frequency of its words, `deadline` a `time.monotonic()`
+    value. `candidates` stand best first.
+    """
+
+    question: str
+    vector: Vector
+    idf: Mapping[str, float]
+    candidates: Sequence[Candidate]
+    deadline: float
+
+
+class Reranker(Protocol):
+    """Scores passages against a question anew. Thread-safe."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def most(self) -> int:
+        """Of how many candidates it is worth asking."""
+        ...
+
+    @property
+    def cheap(self) -> bool:
+        """Whether it costs a few milliseconds at most, and so is used under load, too."""
+        ...
+
+    def scores(self, request: RerankRequest) -> Sequence[float]:
+        """0..1 for each candidate in order, larger is better.
+
+        Raises DeadlineExceeded when the deadline would be passed, ModelError when the model cannot be used.
+        """
+        ...
+
+    def close(self) -> None: ...

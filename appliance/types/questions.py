@@ -24,6 +24,14 @@ class Expand(StrEnum):
     DOCUMENT = "document"
 
 
+class Fusion(StrEnum):
+    """How the dense and the lexical ranking become one; AUTO is what measures best, CONVEX."""
+
+    AUTO = "auto"
+    CONVEX = "convex"
+    RRF = "rrf"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A question that was asked before, and what it was answered; empty where it was not."""
@@ -36,7 +44,8 @@ class Turn:
 class Query:
     """A question as asked. `alpha` 0 = keywords only, 1 = meaning only, None = chosen by the shape of the text.
 
-    `compress` is the budget of the context in the embedder's tokens, 0 = all of it. None takes what the settings say.
+    `diversify` is the lambda of MMR (1 = relevance alone), `compress` the budget of the context in the embedder's
+    tokens, 0 = all of it. None (for `fusion` AUTO) takes what the settings say.
     """
 
     text: str
@@ -44,6 +53,10 @@ class Query:
     k: int = 10
     filters: Filter | None = None
     alpha: float | None = None
+    fusion: Fusion = Fusion.AUTO
+    rerank: bool | None = None
+    collapse: bool | None = None
+    diversify: float | None = None
     mode: Mode = Mode.AUTO
     principal: str = ""
     expand: Expand | None = None
@@ -61,7 +74,11 @@ class QueryShape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk and why it is here: ranks count from 1, None = not found by that part; scores are that part's own."""
+    """A chunk and why it is here: ranks count from 1, None = not found by that part; scores are that part's own.
+
+    `score` is what it was ranked by: `rerank_score` where it was reranked, else `fused_score`, which includes the bonus
+    `exact_score` of the question's exact terms. `duplicates` are chunks that say the same and were left out for it.
+    """
 
     chunk: Chunk
     score: float
@@ -69,7 +86,10 @@ class Hit:
     lexical_rank: int | None = None
     dense_score: float | None = None  # cosine
     lexical_score: float | None = None  # BM25, larger is better
+    exact_score: float = 0.0
+    fused_score: float = 0.0
     rerank_score: float | None = None
+    duplicates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +104,6 @@ class SearchResult:
     timings: Mapping[str, float]
     context: Context | None = None  # where one was asked for
     condensed_question: str = ""  # what was searched for, where the question alone left something unsaid
+    fusion: Fusion = Fusion.CONVEX  # what was done, never AUTO
+    reranked: bool = False
+    notice: str = ""  # what was left out, and why, as a sentence for a person

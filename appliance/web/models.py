@@ -1,7 +1,7 @@
 """/admin/models: which model files there are, an operator's own ones, and whether every file is what it should be."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, get, post
@@ -19,15 +19,18 @@ _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class NewModel(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A GGUF generator, or an ONNX embedder with its tokenizer.json, on the appliance's host (absolute paths)."""
+    """A GGUF generator, or an ONNX embedder or reranker with its tokenizer.json, on the appliance's host (absolute
+    paths). Without `kind` an ONNX file is an embedder.
+    """
 
     path: _Path
     tokenizer: _Path | None = None
     name: str | None = None
+    kind: Literal["embedder", "generator", "reranker"] | None = None
 
 
 class ModelBody(msgspec.Struct, frozen=True):
-    """A model file; `kind` is embedder or generator, `origin` bundled or added."""
+    """A model file; `kind` is embedder, generator or reranker, `origin` bundled or added."""
 
     name: str
     kind: str
@@ -53,7 +56,8 @@ class VerifiedBody(msgspec.Struct, frozen=True):
 
 
 def _body(model: ModelFile, web: Rooms) -> ModelBody:
-    in_use = model.name in {web.appliance.settings.embedder, web.appliance.settings.generator}
+    settings = web.appliance.settings
+    in_use = model.name in {settings.embedder, settings.generator, settings.reranker}
     return ModelBody(
         model.name, model.kind, model.format, model.size, model.sha256, model.licence, model.origin, in_use
     )
@@ -76,7 +80,7 @@ async def add_model(request: Request[Any, Any, Any]) -> ASGIApp:
     wanted = await read_json(request, NewModel)
     path = _absolute("path", wanted.path)
     tokenizer = _absolute("tokenizer", wanted.tokenizer) if wanted.tokenizer else None
-    added = await web.upkeep.run(lambda: web.appliance.registry.add(path, tokenizer, wanted.name))
+    added = await web.upkeep.run(lambda: web.appliance.registry.add(path, tokenizer, wanted.name, wanted.kind))
     return reply(_body(added, web), 201)
 
 

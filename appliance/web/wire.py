@@ -15,6 +15,7 @@ from appliance.types import (
     Context,
     ContextPassage,
     Expand,
+    Fusion,
     Hit,
     Mode,
     Query,
@@ -45,6 +46,12 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     expand: Annotated[Expand | None, Meta(description="What a hit grows to in the context.")] = None
     compress: Annotated[int | None, Meta(description="Budget of the context in tokens; 0 keeps all of it.")] = None
     history: Annotated[list[TurnBody], Meta(description="The conversation so far, oldest first.")] = []
+    fusion: Annotated[Fusion, Meta(description="How both rankings become one; auto is the setting.")] = Fusion.AUTO
+    rerank: Annotated[bool | None, Meta(description="Read the best passages again; null is the setting.")] = None
+    collapse: Annotated[bool | None, Meta(description="Leave out near duplicates; null is the setting.")] = None
+    diversify: Annotated[float | None, Meta(description="Lambda of MMR, 0 to 1 (as ranked); null is the setting.")] = (
+        None
+    )
 
 
 class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
@@ -75,7 +82,11 @@ class ClaimBody(msgspec.Struct, frozen=True):
 
 
 class HitBody(msgspec.Struct, frozen=True):
-    """A passage: characters `[start, end)` of its document. Ranks count from 1; null = not found by that part."""
+    """A passage: characters `[start, end)` of its document. Ranks count from 1; null = not found by that part.
+
+    `score` is what it is ranked by: `rerank_score` plus `exact_score` where it was reranked, else `fused_score`.
+    `duplicates` are the chunks that were left out because they say the same.
+    """
 
     chunk_id: int
     document_id: int
@@ -91,6 +102,10 @@ class HitBody(msgspec.Struct, frozen=True):
     lexical_rank: int | None
     dense_score: float | None
     lexical_score: float | None
+    exact_score: float
+    fused_score: float
+    rerank_score: float | None
+    duplicates: list[int]
 
 
 class PieceBody(msgspec.Struct, frozen=True):
@@ -171,6 +186,9 @@ class SearchBody(msgspec.Struct, frozen=True):
     hits: list[HitBody]
     shape: str
     alpha: float
+    fusion: str
+    reranked: bool
+    notice: str
     lexical_exact: bool
     condensed_question: str
     context: ContextBody | None
@@ -190,6 +208,10 @@ def to_query(asked: SearchRequest, principal: str) -> Query:
         expand=asked.expand,
         compress=asked.compress,
         history=turns(asked.history),
+        fusion=asked.fusion,
+        rerank=asked.rerank,
+        collapse=asked.collapse,
+        diversify=asked.diversify,
         mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
         principal=principal,
     )
@@ -246,6 +268,10 @@ def hit_body(hit: Hit) -> HitBody:
         lexical_rank=hit.lexical_rank,
         dense_score=None if hit.dense_score is None else float(hit.dense_score),
         lexical_score=None if hit.lexical_score is None else float(hit.lexical_score),
+        exact_score=float(hit.exact_score),
+        fused_score=float(hit.fused_score),
+        rerank_score=None if hit.rerank_score is None else float(hit.rerank_score),
+        duplicates=list(hit.duplicates),
     )
 
 
@@ -302,6 +328,9 @@ def search_body(found: SearchResult, latency_ms: float, query_id: str) -> Search
         hits=[hit_body(hit) for hit in found.hits],
         shape=found.shape.value,
         alpha=float(found.alpha),
+        fusion=found.fusion.value,
+        reranked=found.reranked,
+        notice=found.notice,
         lexical_exact=found.lexical_exact,
         condensed_question=found.condensed_question,
         context=None if found.context is None else context_body(found.context),

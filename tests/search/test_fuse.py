@@ -55,9 +55,9 @@ def test_better_in_both_parts_is_better(dense: Ranking, lexical: Ranking, alpha:
 def test_known_values() -> None:
     dense, lexical = [(1, 0.8), (2, 0.4)], [(2, 10.0), (3, 5.0)]
     assert dict(convex(dense, lexical, 0.6, cosines={3: 0.2}, floor=1.0)) == {
-        1: 0.6 + 0.4 * 0.1,
-        2: 0.6 * 0.5 + 0.4,
-        3: 0.6 * 0.25 + 0.4 * 0.5,
+        1: 0.6 * 0.8 + 0.4 * 0.1,
+        2: 0.6 * 0.4 + 0.4,
+        3: 0.6 * 0.2 + 0.4 * 0.5,
     }
     assert dict(reciprocal_rank(dense, lexical, k=20)) == {1: 0.5 / 21, 2: 0.5 / 22 + 0.5 / 21, 3: 0.5 / 22}
 

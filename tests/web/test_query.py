@@ -19,7 +19,7 @@ ANSWER_FIELDS = {
 }  # fmt: skip
 HIT_FIELDS = {
     "chunk_id", "document_id", "source", "title", "section", "page", "start", "end", "text", "score", "dense_rank",
-    "lexical_rank", "dense_score", "lexical_score",
+    "lexical_rank", "dense_score", "lexical_score", "exact_score", "fused_score", "rerank_score", "duplicates",
 }  # fmt: skip
 
 

@@ -1,0 +1,50 @@
+"""The first stage of a search: what the dense and the lexical part each hold for best."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.search.fuse import Ranking
+from appliance.store import Store
+from appliance.telemetry.stages import Stages
+from appliance.types import Ids, Query, Vector
+from appliance.vectors import CollectionIndex
+
+CANDIDATES = 100  # taken from each part, or k where that is more
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Both rankings; `cosines` are those of ids that only the lexical part found."""
+
+    dense: Ranking = ()
+    lexical: Ranking = ()
+    cosines: dict[int, float] | None = None
+    floor: float = 0.0  # BM25 assumed for ids that only the dense part found
+    exact: bool = True  # whether the lexical part is proved to be complete
+
+
+def candidates(
+    query: Query,
+    vector: Vector,
+    eligible: Ids | None,
+    store: Store,
+    index: Callable[[str], CollectionIndex],
+    stages: Stages,
+) -> Candidates:
+    """At least CANDIDATES of each part, as far as there are as many. Raises StorageError."""
+    if eligible is not None and not len(eligible):
+        return Candidates()
+    wanted = max(CANDIDATES, query.k)
+    vectors = index(query.collection)
+    with stages.stage("dense"):
+        dense = vectors.search(vector, wanted, eligible)
+    with stages.stage("lexical"):
+        lexical = store.lexical.search(query.collection, query.text, wanted, eligible)
+    with stages.stage("dense"):
+        seen = {chunk for chunk, _ in dense}
+        unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
+        cosines = dict(vectors.search(vector, len(unseen), unseen)) if len(unseen) else {}
+    full = len(lexical.rows) >= wanted
+    return Candidates(dense, lexical.rows, cosines, lexical.rows[-1][1] if full else 0.0, lexical.exact)

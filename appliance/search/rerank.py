@@ -1,0 +1,96 @@
+"""The best candidates once more, by a model that reads question and passage together."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+
+from appliance.errors import DeadlineExceeded, ModelError
+from appliance.store import Store
+from appliance.types import Candidate, Hit, Matrix, Query, Reranker, RerankRequest, Vector
+from appliance.words import words
+
+SHARE_OF_TIME = 0.5  # of what is left to the question
+MOST_WORDS = 200  # of a question that are looked up
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """The hits in their new order, or in the old one with the reason."""
+
+    hits: Sequence[Hit]
+    done: bool = False
+    notice: str = ""
+
+
+def rerank(
+    hits: Sequence[Hit],
+    query: Query,
+    vector: Vector,
+    reranker: Reranker,
+    store: Store,
+    *,
+    deadline: float,
+    busy: bool,
+) -> Reranking:
+    """The first `reranker.most` hits by its scores, the others behind them as they were.
+
+    The bonus of exact terms is added to the new scores (0..1) as it was to the fused ones, so an identifier stays
+    first. A question is served without reranking rather than late or not at all. Raises StorageError.
+    """
+    if not hits:
+        return Reranking(hits, done=True)
+    if busy and not reranker.cheap:
+        return Reranking(hits, notice="Many questions are being worked on: the passages were not reranked.")
+    first, vectors = with_vectors(hits[: reranker.most], query.collection, store)
+    rest = hits[reranker.most :]
+    now = time.monotonic()
+    try:
+        scores = reranker.scores(_request(query, vector, first, vectors, store, now + (deadline - now) * SHARE_OF_TIME))
+    except DeadlineExceeded:
+        return Reranking(hits, notice="There was no time to rerank the passages.")
+    except ModelError as error:
+        log.warning("reranker_failed", code=error.code, detail=str(error))
+        return Reranking(hits, notice="The reranker cannot be used: the passages were not reranked.")
+    scored = [
+        replace(hit, score=score + hit.exact_score, rerank_score=score)
+        for hit, score in zip(first, scores, strict=True)
+    ]
+    return Reranking([*sorted(scored, key=lambda hit: -hit.score), *_below(scored, rest)], done=True)
+
+
+def _below(scored: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
+    """The hits that were not reranked, with their scores brought below the last one's, so that scores still fall."""
+    if not rest:
+        return []
+    shift = min(0.0, min(hit.score for hit in scored) - rest[0].score)
+    return [replace(hit, score=hit.score + shift) for hit in rest]
+
+
+def with_vectors(hits: Sequence[Hit], collection: str, store: Store) -> tuple[list[Hit], Matrix]:
+    """The hits whose vectors are still stored, and these (n, dimensions), in their order. Raises StorageError."""
+    wanted = np.array([hit.chunk.id for hit in hits], dtype=np.int64)
+    ids, vectors = store.documents.vector_source(collection).some(wanted)
+    rows = {chunk: row for row, chunk in enumerate(ids.tolist())}
+    kept = [hit for hit in hits if hit.chunk.id in rows]
+    return kept, vectors[[rows[hit.chunk.id] for hit in kept]]
+
+
+def _request(
+    query: Query, vector: Vector, hits: Sequence[Hit], vectors: Matrix, store: Store, deadline: float
+) -> RerankRequest:
+    candidates = [
+        Candidate(
+            context="\n".join(part for part in (hit.chunk.title, hit.chunk.section) if part),
+            text=hit.chunk.text,
+            vector=own,
+            score=hit.fused_score - hit.exact_score,
+        )
+        for hit, own in zip(hits, vectors, strict=True)
+    ]
+    asked = list(dict.fromkeys(words(query.text)))[:MOST_WORDS]
+    return RerankRequest(query.text, vector, store.lexical.term_weights(query.collection, asked), candidates, deadline)

@@ -1,0 +1,92 @@
+"""The reranker that needs no model: which of the question's words a passage holds, and what the best passages share."""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.errors import DeadlineExceeded
+from appliance.types import Candidate, RerankRequest
+from appliance.words import FUNCTION_WORDS, stem, words
+
+_Key = TypeVar("_Key")
+
+MOST = 50  # candidates; 30 and 100 give the same within .001
+FEEDBACK = 10  # best candidates whose mean says what the question is about
+PREFIX = 3  # characters that a word and its stem always have in common
+
+# What is added to the fused score, each 0..1. nDCG@10 on SciFact train and every second question of CACM, Cranfield and
+# CISI, without the bonus of exact terms:
+#   fused alone .738 .517 .480 .517    with all three .742 .533 .487 .532
+WEIGHTS = {
+    "words": 0.10,  # share of the question's idf in the passage: all of its words rather than one of them often
+    "pairs": 0.05,  # the same for its adjacent words that are adjacent in the passage (Metzler, Croft 2005)
+    "feedback": 0.10,  # cosine with the mean of the best candidates (Rocchio 1971, pseudo-relevance feedback)
+}
+
+
+class TermReranker:
+    """Fused score, idf-weighted coverage of words and word pairs, and dense feedback, added up. Thread-safe."""
+
+    name = "terms"
+    fingerprint = "terms-1"
+    most = MOST
+    cheap = True
+
+    def scores(self, request: RerankRequest) -> Sequence[float]:
+        """0..1 for each candidate. Raises DeadlineExceeded when the deadline has passed."""
+        if time.monotonic() >= request.deadline:
+            raise DeadlineExceeded("There is no time left to rerank.")
+        if not request.candidates:
+            return []
+        covered, paired = _coverage(request.question, request.idf, request.candidates)
+        features = np.stack([covered, paired, _feedback(request.candidates)])
+        weights = np.array(list(WEIGHTS.values()))
+        fused = np.array([candidate.score for candidate in request.candidates])
+        scores: list[float] = ((fused + weights @ features) / (1 + weights.sum())).tolist()
+        return scores
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _coverage(
+    question: str, idf: Mapping[str, float], candidates: Sequence[Candidate]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The shares (n,) of the question's words and adjacent word pairs that each candidate holds, weighted by idf.
+
+    Words that no candidate holds do not count: they cannot tell one from another.
+    """
+    asked = words(question)
+    topical = {stem(word): idf.get(word, 0.0) for word in asked if word.lower() not in FUNCTION_WORDS}
+    texts = [_known_stems(f"{candidate.context}\n{candidate.text}", topical) for candidate in candidates]
+    held = [frozenset(text) & topical.keys() for text in texts]
+    sequence = [stem(word) for word in asked]
+    pairs = {
+        (one, two): min(topical[one], topical[two])
+        for one, two in pairwise(sequence)
+        if one in topical and two in topical
+    }
+    adjacent = [frozenset(pairwise(text)) & pairs.keys() for text in texts]
+    return _share(held, topical), _share(adjacent, pairs)
+
+
+def _known_stems(text: str, topical: Mapping[str, float]) -> list[str]:
+    """The text's words in order: the stem of one that may be a word of the question, "" for any other."""
+    beginnings = {known[:PREFIX] for known in topical}
+    return [stem(word) if word[:PREFIX] in beginnings else "" for word in words(text.lower())]
+
+
+def _share(held: Sequence[frozenset[_Key]], weights: Mapping[_Key, float]) -> NDArray[np.float64]:
+    total = sum(weights[key] for key in frozenset[_Key]().union(*held))
+    return np.array([sum(weights[key] for key in keys) / total if total else 0.0 for keys in held])
+
+
+def _feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Cosines (n,) with the mean vector of the first FEEDBACK candidates, over the largest."""
+    vectors = np.stack([candidate.vector for candidate in candidates]).astype(np.float64)
+    cosines = vectors @ vectors[:FEEDBACK].mean(axis=0)
+    return np.asarray(np.maximum(cosines, 0.0) / max(float(cosines.max()), 1e-9))
