@@ -50,6 +50,9 @@ STEPS: dict[str, str] = {
     # rebuilding
     "rebuild.built": "a new index is built, the one before serves",
     "rebuild.switched": "the new index serves, nothing of it is on disk",
+    "compact.older_removed": "only the compacted generation is on disk",
+    "rollback.loaded": "the previous generation is loaded and replayed, CURRENT names the one before",
+    "rollback.switched": "CURRENT names the previous generation, which serves",
     # a change of the embedding model
     "model.noted": "the change is durable, the caller has no answer yet",
     "model.vectors_written": "a batch of the new model's vectors is written inside its transaction",

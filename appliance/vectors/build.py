@@ -79,11 +79,12 @@ def catch_up(graph: Graph, source: VectorSource, job: Job, *, after: int) -> Non
         after = last(graph)
 
 
-def complete(state: ExactScan | Graph, source: VectorSource) -> None:
-    """Bring it level with the database while no change is made elsewhere."""
+def complete(state: ExactScan | Graph, source: VectorSource) -> int:
+    """Bring it level with the database while no change is made elsewhere; returns how many changes that took."""
+    before = len(state.held.ids)
     for ids, vectors in source.vectors(last(state)):
         state.add(ids, vectors)
-    state.remove(np.setdiff1d(state.held.ids, source.ids(), assume_unique=True))
+    return len(state.held.ids) - before + drop_gone(state, source.ids())
 
 
 def load(directory: Path, source: VectorSource, form: Form, ids: Ids) -> tuple[int, Graph, int] | str:
@@ -135,11 +136,11 @@ def compared(graph: Graph, source: VectorSource, ids: Ids) -> Ids:
     return missing
 
 
-def drop_gone(graph: Graph, ids: Ids) -> int:
-    """Remove what the database no longer has; returns how many that were."""
-    held = graph.held
+def drop_gone(state: ExactScan | Graph, ids: Ids) -> int:
+    """Remove what the database (`ids`) no longer has; returns how many that were."""
+    held = state.held
     gone = np.setdiff1d(held.ids[held.live], ids, assume_unique=True)
-    graph.remove(gone)
+    state.remove(gone)
     return len(gone)
 
 

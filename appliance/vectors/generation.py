@@ -165,6 +165,15 @@ def manifests(directory: Path) -> list[tuple[int, Manifest]]:
     return found
 
 
+def bytes_on_disk(directory: Path) -> int:
+    """Of all files below it; one that vanishes meanwhile counts nothing."""
+    total = 0
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def remove_all(directory: Path, *, but: int | None = None) -> None:
     """Remove every generation, or all but one. Raises OSError when one stays."""
     for entry in list(directory.iterdir()) if directory.is_dir() else []:

@@ -3,30 +3,35 @@
 Everything here is a shadow of the database. It can be thrown away at any time and is made again from the VectorSource.
 """
 
-import errno
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import structlog
 
-from appliance.errors import ApplianceError, DiskFull, StorageError
-from appliance.faults import reached
-from appliance.telemetry.metrics import INDEX_REBUILDS, INDEX_REFUSED
+from appliance.errors import ApplianceError, Conflict, StorageError
 from appliance.types import Ids, Matrix, Vector
-from appliance.vectors import build, generation, nearest, recall, verify
+from appliance.vectors import build, lifecycle, nearest, recall, verify
 from appliance.vectors.build import Form
+from appliance.vectors.current import Current
 from appliance.vectors.exact import ExactScan, Hits
 from appliance.vectors.graph import Graph
-from appliance.vectors.job import Job, Jobs, Work
+from appliance.vectors.job import Job, Jobs
 from appliance.vectors.source import VectorSource
-from appliance.vectors.status import IndexStatus, job_status, on_disk
+from appliance.vectors.status import IndexStatus, index_status
 
-DEAD_SHARE = 0.2  # of a graph's vectors; beyond it the graph is built anew
+DEAD_SHARE = 0.2  # of a graph's vectors; beyond it the graph is compacted
 SNAPSHOT_EVERY, SNAPSHOT_SHARE = 5_000, 0.1  # changes, share of the collection: a start replays little more than that
-EARLY_REMOVALS = 100_000
 RETRY_S, RETRY_REFUSED_S = 60.0, 3600.0  # after a job that began by itself and failed
+
+Work = Callable[[Current, Job], dict[str, float]]
+COMMANDS: dict[str, Work] = {
+    "rebuild": lifecycle.rebuild,
+    "compact": lifecycle.compact,
+    "rollback": lifecycle.roll_back,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -35,14 +40,7 @@ class CollectionIndex:
     """Search over one collection. Thread-safe: searches go on beside changes and beside the building of a graph."""
 
     def __init__(self, directory: Path, source: VectorSource, form: Form) -> None:
-        self._directory = directory
-        self._source = source
-        self._form = form
-        self._state: ExactScan | Graph = ExactScan(form.dimensions)
-        self._generation: int | None = None
-        self._unsaved = 0  # changes since the last generation
-        self._early: dict[int, None] = {}  # removed before they were added, oldest first
-        self._change = threading.Lock()  # one change at a time
+        self._current = Current(directory, source, form)
         self._jobs = Jobs(directory.name)
         self._not_before = 0.0  # no job begins by itself before that
 
@@ -63,18 +61,18 @@ class CollectionIndex:
         exact until a graph has been built in the background.
         """
         index = cls(directory, source, Form(dimensions, fingerprint, exact_scan_below, threads))
-        ids = source.ids()
+        current, ids = index._current, source.ids()
         if len(ids) <= exact_scan_below:
-            index._state = build.exact(source, index._form, len(ids))
-            index._remove_files_or_log()
+            current.state = build.exact(source, current.form, len(ids))
+            index._or_log(current.keep_no_other)
             return index
-        loaded = build.load(directory, source, index._form, ids)
+        loaded = build.load(directory, source, current.form, ids)
         if isinstance(loaded, str):
-            index._state = build.exact(source, index._form, len(ids))
-            index._begin_by_itself("rebuild", loaded, index._make_anew)
+            current.state = build.exact(source, current.form, len(ids))
+            index._begin_by_itself("rebuild", loaded, lifecycle.rebuild)
         else:
-            index._generation, index._state, index._unsaved = loaded
-            index._care_for(index._state)
+            current.number, current.state, current.unsaved = loaded
+            index._care_for(current.state)
         return index
 
     def search(self, vector: Vector, k: int, eligible: Ids | None = None) -> Hits:
@@ -82,62 +80,38 @@ class CollectionIndex:
 
         Raises ValueError for a vector of another shape or with values that are not finite.
         """
-        if vector.shape != (self._form.dimensions,) or not np.isfinite(vector).all():
-            raise ValueError(f"a question's vector must be {self._form.dimensions} finite numbers")
-        return nearest.search(self._state, self._source, vector, k, eligible) if k > 0 else []
+        dimensions = self._current.form.dimensions
+        if vector.shape != (dimensions,) or not np.isfinite(vector).all():
+            raise ValueError(f"a question's vector must be {dimensions} finite numbers")
+        return nearest.search(self._current.state, self._current.source, vector, k, eligible) if k > 0 else []
 
     def add(self, ids: Ids, vectors: Matrix) -> None:
         """Make committed vectors (n, dimensions) searchable; ids that are held already are left as they are."""
-        with self._change:
-            wanted = np.array([chunk_id not in self._early for chunk_id in ids.tolist()], dtype=np.bool_)
-            self._state.add(ids[wanted], build.as_stored(vectors[wanted]))
-            self._unsaved += len(ids)
-            state, unsaved = self._state, self._unsaved
-        if isinstance(state, Graph) and unsaved >= max(SNAPSHOT_EVERY, SNAPSHOT_SHARE * state.held.count):
-            self._snapshot_or_log()
+        self._current.add(ids, vectors)
+        state = self._current.state
+        if self._current.unsaved >= max(SNAPSHOT_EVERY, SNAPSHOT_SHARE * state.held.count):
+            self._or_log(self._current.save)
         self._care_for(state)
 
     def remove(self, ids: Ids) -> None:
         """Those are found no more, also when they are added only later."""
-        ids = np.sort(ids)
-        with self._change:
-            state = self._state
-            for chunk_id in ids[~state.held.known(ids)].tolist():
-                self._early[chunk_id] = None
-            while len(self._early) > EARLY_REMOVALS:
-                del self._early[next(iter(self._early))]
-            state.remove(ids)
-            self._unsaved += len(ids)
-        self._care_for(state)
+        self._current.remove(np.sort(ids))
+        self._care_for(self._current.state)
 
     def purge(self, ids: Ids) -> None:
         """Remove vectors so that no file holds them; their rows must be gone from the database before.
 
         `remove` only hides a vector: it stays in the graph and in its files. When this returns, neither the graph nor
-        any generation on disk holds one of `ids` or one removed earlier; where one did, a new graph has been built
+        any generation on disk holds one of `ids`, or one removed earlier; where one did, a new graph has been built
         without them (minutes for a large collection; search goes on). Calling it again, after a crash for instance,
         does what is left to do. Raises StorageError; then it is not done.
         """
-        self.remove(ids)
-
-        def purge(job: Job) -> dict[str, float]:
-            if isinstance(self._state, Graph) and self._state.held.dead:
-                self._make_anew(job)
-            return self._keep_only_current()
-
-        self._jobs.run("purge", "purged", purge)
+        self._current.remove(np.sort(ids))
+        self._jobs.run("purge", "purged", lambda job: lifecycle.compact(self._current, job))
 
     def snapshot(self) -> None:
         """Write a generation, if there is a graph and anything has changed. Raises DiskFull, StorageError."""
-        with self._change:  # the graph and its manifest must say the same
-            state = self._state
-            if not isinstance(state, Graph) or (not self._unsaved and self._generation):
-                return
-            try:
-                self._generation = generation.write(self._directory, state, self._form.fingerprint)
-            except OSError as error:
-                raise _disk_error(error, self._directory) from error
-            self._unsaved = 0
+        self._current.save()
 
     def rebuild(self) -> None:
         """Make everything anew from the database and return when it serves.
@@ -145,95 +119,56 @@ class CollectionIndex:
         Raises StorageError: the new graph finds too little (index_refused) or does not fit into memory (index_memory),
         and the one before serves; or it serves but could not be written.
         """
-        self._jobs.run("rebuild", "asked", self._make_anew)
+        self._jobs.run("rebuild", "asked", lambda job: lifecycle.rebuild(self._current, job))
+
+    def begin(
+        self, name: Literal["rebuild", "compact", "rollback"], then: Callable[[Job], dict[str, float]] | None = None
+    ) -> None:
+        """Do it in the background, `then` what follows when it is done; `status` tells how far it is and how it ended.
+
+        Raises Conflict when other work on this index is under way (index_busy), or when there is nothing to roll back
+        to (no_previous_generation).
+        """
+        if name == "rollback":
+            lifecycle.previous(self._current)
+
+        def work(job: Job) -> dict[str, float]:
+            return COMMANDS[name](self._current, job) | (then(job) if then else {})
+
+        if not self._jobs.begin(name, "asked", work):
+            job = self._jobs.current
+            raise Conflict(
+                f"The index is being worked on already ({job.name if job else 'closing'}).",
+                code="index_busy",
+                hint="`index status` shows how far it is; try again when it is done.",
+            )
 
     def verify(self) -> list[str]:
         """What differs from the database, one line each: ids, vectors of a sample, and how well a graph finds them."""
         job = Job("verify", "asked", time.time())
-        found = verify.problems(self._state, self._source, job)
+        found = verify.problems(self._current.state, self._current.source, job)
         if found:  # a commit whose vectors were just about to be added is no problem: look again
             time.sleep(1)
-            found = verify.problems(self._state, self._source, job)
+            found = verify.problems(self._current.state, self._current.source, job)
         return found
 
     def status(self) -> IndexStatus:
-        state, held, job = self._state, self._state.held, self._jobs.current
-        measured = state.recall if isinstance(state, Graph) else None
-        return IndexStatus(
-            kind="exact" if isinstance(state, ExactScan) else "hnsw",
-            vectors=held.count,
-            removed=held.dead,
-            dead_share=round(held.dead / len(held.ids), 4) if len(held.ids) else 0.0,
-            recall=None if measured is None else measured.value,
-            ef=state.ef if isinstance(state, Graph) else None,
-            generation=self._generation,
-            building=job is not None,
-            job=job_status(job),
-            last=self._jobs.last,
-            generations=on_disk(self._directory, self._generation),
-        )
+        return index_status(self._current, self._jobs)
 
     def close(self) -> None:
         """Stop building and write a generation; failing to write is logged, it costs only time at the next start."""
         self._jobs.close()
-        self._snapshot_or_log()
-
-    def _make_anew(self, job: Job) -> dict[str, float]:
-        """Build beside what serves, measure, and switch; the work of a rebuild. Raises StorageError, Stopped."""
-        INDEX_REBUILDS.labels(job.reason).inc()
-        new = build.anew(self._source, self._form, job)
-        figures: dict[str, float] = {}
-        if isinstance(new, Graph):
-            measured = recall.measure(new, self._source, job)
-            figures = {"recall": measured.value, "ef": measured.ef}
-            if measured.value < recall.LEAST:
-                raise _refused(measured.value)
-            new.measured(measured)
-            build.catch_up(new, self._source, job, after=build.last(new))
-        job.at("switching")
-        reached("rebuild.built")
-        with self._change:
-            build.complete(new, self._source)
-            self._state, self._unsaved, self._generation = new, 1, None
-        reached("rebuild.switched")
-        job.at("writing")
-        if isinstance(new, Graph):
-            self.snapshot()
-        else:
-            self._remove_files_or_log()
-        return {"vectors": new.held.count, **figures}
-
-    def _measure(self, job: Job) -> dict[str, float]:
-        """Measure the graph that serves, which has grown since, and widen its searches if need be."""
-        state = self._state
-        if not isinstance(state, Graph):
-            return {}
-        measured = recall.measure(state, self._source, job)
-        with self._change:
-            state.measured(measured)
-            self._unsaved += 1
-        if measured.value < recall.LEAST:
-            return self._make_anew(job)
-        return {"recall": measured.value, "ef": measured.ef}
-
-    def _keep_only_current(self) -> dict[str, float]:
-        if self._generation is None:
-            self.snapshot()
-        try:
-            generation.remove_all(self._directory, but=self._generation)
-        except OSError as error:
-            raise _disk_error(error, self._directory) from error
-        return {}
+        self._or_log(self._current.save)
 
     def _care_for(self, state: ExactScan | Graph) -> None:
         """Begin in the background what the size of the index or its dead vectors call for."""
         if isinstance(state, ExactScan):
-            if state.held.count > self._form.exact_scan_below:
-                self._begin_by_itself("rebuild", "grown", self._make_anew)
+            if state.held.count > self._current.form.exact_scan_below:
+                self._begin_by_itself("rebuild", "grown", lifecycle.rebuild)
         elif state.held.dead > DEAD_SHARE * len(state.held.ids):
-            self._begin_by_itself("rebuild", "removed", self._make_anew)
+            self._begin_by_itself("compact", "removed", lifecycle.compact)
         elif recall.is_due(state):
-            self._begin_by_itself("measure", "grown", self._measure)
+            self._begin_by_itself("measure", "grown", lifecycle.measure)
 
     def _begin_by_itself(self, name: str, reason: str, work: Work) -> None:
         if time.monotonic() < self._not_before:
@@ -241,7 +176,7 @@ class CollectionIndex:
 
         def guarded(job: Job) -> dict[str, float]:
             try:
-                return work(job)
+                return work(self._current, job)
             except (ApplianceError, MemoryError) as error:
                 refused = isinstance(error, ApplianceError) and error.code == "index_refused"
                 self._not_before = time.monotonic() + (RETRY_REFUSED_S if refused else RETRY_S)
@@ -249,32 +184,9 @@ class CollectionIndex:
 
         self._jobs.begin(name, reason, guarded)
 
-    def _remove_files_or_log(self) -> None:
+    def _or_log(self, write: Callable[[], None]) -> None:
         try:
-            generation.remove_all(self._directory)
-        except OSError as error:
-            _log.warning("index_files_left", index=self._directory.name, error=str(error))
-
-    def _snapshot_or_log(self) -> None:
-        try:
-            self.snapshot()
+            write()
         except StorageError as error:
-            _log.warning("index_snapshot_failed", index=self._directory.name, error=str(error), hint=error.hint)
-
-
-def _refused(value: float) -> StorageError:
-    INDEX_REFUSED.inc()
-    return StorageError(
-        f"The new index finds only {value:.1%} of the nearest vectors ({recall.LEAST:.0%} are needed); it was dropped, "
-        "and the one before serves.",
-        code="index_refused",
-        hint="Run `rag-appliance index rebuild` again. If it is refused again, raise `exact_scan_below` above the size "
-        "of the collection: search is then exact.",
-    )
-
-
-def _disk_error(error: OSError, directory: Path) -> StorageError:
-    message = f"The index in {directory} cannot be written: {error.strerror or error}."
-    if error.errno == errno.ENOSPC:
-        return DiskFull(message, hint="Free some space; the index is written again later, and nothing else is lost.")
-    return StorageError(message, code="index_unwritable", hint="Give the index folder to the user of the appliance.")
+            name = self._current.directory.name
+            _log.warning("index_not_written", index=name, error=str(error), hint=error.hint)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.vectors import generation
-from appliance.vectors.job import Job, Outcome
+from appliance.vectors.current import Current
+from appliance.vectors.graph import Graph
+from appliance.vectors.job import Jobs, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,26 @@ class IndexStatus:
     generations: tuple[GenerationStatus, ...]
 
 
-def job_status(job: Job | None) -> JobStatus | None:
-    if job is None:
-        return None
-    return JobStatus(job.name, job.reason, job.step, job.done, job.total, job.started_at)
+def index_status(current: Current, jobs: Jobs) -> IndexStatus:
+    """A look at an index at this moment."""
+    state, job = current.state, jobs.current
+    held, graph = state.held, state if isinstance(state, Graph) else None
+    return IndexStatus(
+        kind="exact" if graph is None else "hnsw",
+        vectors=held.count,
+        removed=held.dead,
+        dead_share=round(held.dead / len(held.ids), 4) if len(held.ids) else 0.0,
+        recall=graph.recall.value if graph and graph.recall else None,
+        ef=graph.ef if graph else None,
+        generation=current.number,
+        building=job is not None,
+        job=None if job is None else JobStatus(job.name, job.reason, job.step, job.done, job.total, job.started_at),
+        last=jobs.last,
+        generations=_on_disk(current.directory, current.number),
+    )
 
 
-def on_disk(directory: Path, current: int | None) -> tuple[GenerationStatus, ...]:
+def _on_disk(directory: Path, current: int | None) -> tuple[GenerationStatus, ...]:
     """The generations, newest first."""
     return tuple(
         GenerationStatus(

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from appliance.types import Role
 from appliance.web.endpoint import endpoint, read_json, reply
-from appliance.web.rooms import Rooms, rooms
+from appliance.web.rooms import rooms
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -77,26 +77,6 @@ async def revoke_key(request: Request[Any, Any, Any], key_id: FromPath[str]) -> 
     return reply(RevokedBody(key_id))
 
 
-class IndexesBody(msgspec.Struct, frozen=True):
-    """The vector index of each collection, as it says of itself."""
-
-    indexes: list[dict[str, Any]]
-
-
-class RebuiltBody(msgspec.Struct, frozen=True):
-    """The index of `collection` after it was made anew."""
-
-    collection: str
-    index: dict[str, Any]
-
-
-class CheckedBody(msgspec.Struct, frozen=True):
-    """What is wrong, one sentence each; empty when all is well."""
-
-    collection: str
-    problems: list[str]
-
-
 class DatabaseCheckedBody(msgspec.Struct, frozen=True):
     """What is inconsistent in the database, one sentence each; empty when all is well."""
 
@@ -110,56 +90,9 @@ async def verify_database(request: Request[Any, Any, Any]) -> ASGIApp:
     return reply(DatabaseCheckedBody(await web.upkeep.run(web.appliance.store.documents.check)))
 
 
-def _status(web: Rooms, collection: str) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(web.appliance.collections.index(collection).status(), enc_hook=str)
-    return {"collection": collection, **found}
-
-
-@get("/admin/index", opt=endpoint(Role.ADMIN, "admin", returns=IndexesBody))
-async def list_indexes(request: Request[Any, Any, Any]) -> ASGIApp:
-    """How each collection is searched and how many vectors it has."""
-    web = rooms(request)
-
-    def statuses() -> list[dict[str, Any]]:
-        return [_status(web, collection.name) for collection in web.appliance.collections.all()]
-
-    return reply(IndexesBody(await web.desk.run(statuses)))
-
-
-@post(
-    "/admin/index/{collection:str}/rebuild",
-    status_code=200,
-    opt=endpoint(Role.ADMIN, "admin", returns=RebuiltBody),
-)
-async def rebuild_index(request: Request[Any, Any, Any], collection: FromPath[str]) -> ASGIApp:
-    """Make the vector index of a collection anew from the database; questions are answered meanwhile."""
-    web = rooms(request)
-
-    def rebuilt() -> RebuiltBody:
-        web.appliance.collections.index(collection).rebuild()
-        return RebuiltBody(collection, _status(web, collection))
-
-    return reply(await web.upkeep.run(rebuilt))
-
-
-@post(
-    "/admin/index/{collection:str}/verify",
-    status_code=200,
-    opt=endpoint(Role.ADMIN, "admin", returns=CheckedBody),
-)
-async def verify_index(request: Request[Any, Any, Any], collection: FromPath[str]) -> ASGIApp:
-    """Compare the vector index of a collection with the database."""
-    web = rooms(request)
-    problems = await web.upkeep.run(lambda: web.appliance.collections.index(collection).verify())
-    return reply(CheckedBody(collection, list(problems)))
-
-
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     list_keys,
     make_key,
     revoke_key,
     verify_database,
-    list_indexes,
-    rebuild_index,
-    verify_index,
 )
