@@ -222,7 +222,7 @@ def test_quickstart_answers_from_the_handbook_and_then_from_own_documents(data: 
     first = run(data, "quickstart", "--no-serve")
     assert first.exit_code == 0, first.output
     assert "keys revoke" in first.stdout
-    assert "[1] handbook/keys-and-roles.md" in first.stdout
+    assert "[1] handbook/" in first.stdout
     again = run(data, "quickstart", "--no-serve")
     assert "0 ingested" in again.stdout
     own = run(data, "quickstart", str(docs), "--no-serve")
