@@ -2,6 +2,8 @@
 
 import errno
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,12 @@ class Current:
                 del self._early[next(iter(self._early))]
             self.state.remove(ids)
             self.unsaved += int(np.count_nonzero(known))
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Changes wait until the block ends."""
+        with self._change:
+            yield
 
     def touch(self) -> None:
         """Something worth saving has changed beside the vectors."""

@@ -144,13 +144,17 @@ class CollectionIndex:
             )
 
     def verify(self) -> list[str]:
-        """What differs from the database, one line each: ids, vectors of a sample, and how well a graph finds them."""
+        """What differs from the database, one line each: ids, vectors of a sample, and how well a graph finds them.
+
+        Where a first look finds anything, changes wait for a second one, and what differs in both counts.
+        """
         job = Job("verify", "asked", time.time())
-        found = verify.problems(self._current.state, self._current.source, job)
-        if found:  # a commit whose vectors were just about to be added is no problem: look again
-            time.sleep(1)
-            found = verify.problems(self._current.state, self._current.source, job)
-        return found
+        first = verify.look(self._current.state, self._current.source, job)
+        if not first.lines():
+            return []
+        time.sleep(1)  # a commit whose vectors are just about to be added is no problem
+        with self._current.unchanged():
+            return verify.look(self._current.state, self._current.source, job).lines(first)
 
     def status(self) -> IndexStatus:
         return index_status(self._current, self._jobs)

@@ -1,7 +1,11 @@
 """Compares an index with the database it was made from."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
+from appliance.types import Ids
 from appliance.vectors import recall
 from appliance.vectors.build import LEAST_COSINE
 from appliance.vectors.exact import ExactScan
@@ -12,27 +16,44 @@ from appliance.vectors.source import VectorSource
 SAMPLE = 50  # vectors that are compared
 
 
-def problems(state: ExactScan | Graph, source: VectorSource, job: Job) -> list[str]:
-    """What differs, one line each."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What differs: chunk ids that only the database has, ids that only the index has, and the rest in words."""
+
+    missing: Ids
+    extra: Ids
+    others: tuple[str, ...] = ()
+
+    def lines(self, before: "Findings | None" = None) -> list[str]:
+        """One line each; of the ids those that differed `before` as well: others are changes under way."""
+        kinds = (
+            ("are missing from the index", self.missing, before.missing if before else self.missing),
+            ("are in the index but not in the database", self.extra, before.extra if before else self.extra),
+        )
+        told = [(what, np.intersect1d(now, then, assume_unique=True)) for what, now, then in kinds]
+        return [f"{len(ids)} chunks {what}, {ids[0]} for one" for what, ids in told if len(ids)] + list(self.others)
+
+
+def look(state: ExactScan | Graph, source: VectorSource, job: Job) -> Findings:
+    """Compare once. While changes are made, what they are about differs for moments, and a graph finds less."""
     stored, held = source.ids(), state.held
     live = held.ids[held.live]
-    found = [
-        f"{len(ids)} chunks {what}, {ids[0]} for one"
-        for what, ids in (
-            ("are missing from the index", np.setdiff1d(stored, live, assume_unique=True)),
-            ("are in the index but not in the database", np.setdiff1d(live, stored, assume_unique=True)),
-        )
-        if len(ids)
-    ]
+    missing = np.setdiff1d(stored, live, assume_unique=True)
+    return Findings(missing, np.setdiff1d(live, stored, assume_unique=True), tuple(_others(state, source, job, stored)))
+
+
+def _others(state: ExactScan | Graph, source: VectorSource, job: Job, stored: Ids) -> Iterator[str]:
+    live = state.held.ids[state.held.live]
     both = np.intersect1d(live, stored, assume_unique=True)
     if not len(both):
-        return found
+        return
     ids, vectors = source.some(both[:: max(1, len(both) // SAMPLE)][:SAMPLE])
-    differing = np.einsum("ij,ij->i", state.vectors(ids), vectors) < LEAST_COSINE
-    if differing.any():
-        found.append(f"{np.count_nonzero(differing)} of {len(ids)} vectors looked at differ from the database")
+    ours = state.vectors(ids)
+    if len(ours) == len(ids):  # else some were removed meanwhile
+        differing = np.einsum("ij,ij->i", ours, vectors) < LEAST_COSINE
+        if differing.any():
+            yield f"{np.count_nonzero(differing)} of {len(ids)} vectors looked at differ from the database"
     if isinstance(state, Graph):
         measured = recall.measure(state, source, job)
         if measured.value < recall.LEAST:
-            found.append(f"the graph finds only {measured.value:.0%} of the {recall.NEIGHBOURS} nearest vectors")
-    return found
+            yield f"the graph finds only {measured.value:.0%} of the {recall.NEIGHBOURS} nearest vectors"

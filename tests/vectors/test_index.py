@@ -1,5 +1,6 @@
 """A collection's index: exact or graph, changing from one to the other, generations that are torn, foreign or stale."""
 
+import itertools
 import json
 import resource
 import signal
@@ -359,3 +360,29 @@ def test_recall_and_speed_at_60_000(tmp_path: Path) -> None:
     )
     print(f"opened in {time.perf_counter() - started:.2f} s")
     assert again.status().vectors == 60_000
+
+
+def test_verifying_beside_changes_tells_only_what_stays_wrong(built: CollectionIndex, source: MemorySource) -> None:
+    lost = int(source.ids()[5])
+    built.remove(np.array([lost], dtype=np.int64))  # only from the index: this must be told
+    stop = threading.Event()
+
+    def change() -> None:
+        for chunk_id in itertools.count(1_000_000):
+            if stop.is_set():
+                return
+            ids = np.array([chunk_id], dtype=np.int64)
+            vectors = clustered(1, DIMENSIONS, seed=chunk_id)
+            source.commit(ids, vectors)  # committed, and not yet in the index
+            time.sleep(0.02)
+            built.add(ids, vectors)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(2):
+            found = built.verify()
+            assert found == [f"1 chunks are missing from the index, {lost} for one"]
+    finally:
+        stop.set()
+        thread.join()
