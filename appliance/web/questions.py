@@ -183,4 +183,5 @@ async def disconnected(receive: Receive) -> None:
 
 def _keeps(answer: Answer) -> bool:
     """A degraded answer (one with a `notice`) is not kept: the next asker may get the whole one. A refusal is."""
-    return answer.abstained or not answer.notice
+    told = answer.understood is not None and answer.understood.notice
+    return not told and (answer.abstained or not answer.notice)
