@@ -77,6 +77,7 @@ class Lexicon:
 
     def __init__(self, fields: Sequence[Field]) -> None:
         self.fields = tuple(fields)
+        self.documents = [sum(documents for _, documents in field.values) for field in self.fields]
         self.names = [name_words(field.name) for field in self.fields]
         self.by_word: dict[str, list[int]] = {}  # stem -> fields whose name has it
         self._values: dict[str, list[Entry]] = {}

@@ -172,10 +172,15 @@ def _ranged(asked: _Asked, start: int, end: int, scores: Mapping[int, float]) ->
     return found
 
 
-def _years(lexicon: Lexicon) -> list[int]:
-    """The fields of dates or years, those that most documents have first."""
-    dated = [number for number, field in enumerate(lexicon.fields) if _holds_years(field)]
-    return sorted(dated, key=lambda number: -sum(documents for _, documents in lexicon.fields[number].values))
+def _years(lexicon: Lexicon, *, dates_only: bool = False) -> list[int]:
+    """The fields of years, then those of dates, each with the one first that most documents have."""
+    kinds = {FieldType.DATE} if dates_only else {FieldType.NUMBER, FieldType.DATE}
+    dated = [at for at, field in enumerate(lexicon.fields) if field.type in kinds and _holds_years(field)]
+
+    def order(at: int) -> tuple[bool, int]:
+        return lexicon.fields[at].type is FieldType.DATE, -lexicon.documents[at]
+
+    return sorted(dated, key=order)
 
 
 def _is_year(word: str) -> bool:
@@ -237,21 +242,19 @@ def _between(asked: _Asked, at: int) -> list[tuple[Condition, range]] | None:
 
 def _of_dates(asked: _Asked, taken: set[int]) -> list[tuple[Condition, range]]:
     """A year or month after a preposition, "in 1999", "since May 2020", where one field holds dates or years."""
-    dated = _years(asked.lexicon)
     found = []
     for at, word in enumerate(asked.words):
-        if at in taken or not _is_year(word.text) or not dated:
+        if at in taken or not _is_year(word.text):
             continue
         month = _MONTH_NUMBERS.get(asked.words[at - 1].text) if at else None
         start = at - 1 if month else at
+        dated = _years(asked.lexicon, dates_only=month is not None)
         compared = comparison(asked.words, start, at + 1)
         before = asked.words[start - 1].text if start else ""
-        if compared is None and before not in _IN_DATE:
+        if not dated or (compared is None and before not in _IN_DATE):
             continue
         best = max(dated, key=lambda field: asked.near(start, at + 1, field))
         value = f"{word.text}-{month:02}" if month else int(word.text)
-        if isinstance(value, str) and asked.lexicon.fields[best].type is not FieldType.DATE:
-            continue
         whole = range(compared.start, compared.end) if compared else range(start - 1, at + 1)
         found.append((asked.condition([best], compared.operator if compared else "=", [value], whole), whole))
     return found
