@@ -27,9 +27,9 @@ from appliance.inference import Embedders, ModelRegistry, open_generator, open_r
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import Defaults, Retrieval, TermReranker, stand_alone, with_context
+from appliance.search import search as search_collection
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
-from appliance.search.selfquery import Lexicons, search_understood
 from appliance.store import Store
 from appliance.types import (
     Answer,
@@ -43,7 +43,6 @@ from appliance.types import (
     Reranker,
     Role,
     SearchResult,
-    SelfQuery,
 )
 
 log = structlog.get_logger(__name__)
@@ -101,7 +100,6 @@ class Appliance:
         self.generator = self._open_generator()
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
-        self._lexicons = Lexicons(self.store)
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
@@ -222,8 +220,7 @@ class Appliance:
             found = self._find(query, serving, deadline, most=PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
-            made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
-            return replace(made, understood=found.understood)
+            return answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
 
     def _answering(self, serving: Serving) -> Answering:
         settings = self.settings
@@ -235,7 +232,6 @@ class Appliance:
             query,
             expand=Expand(self.settings.expand) if query.expand is None else query.expand,
             compress=self.settings.compress if query.compress is None else query.compress,
-            self_query=SelfQuery(self.settings.self_query) if query.self_query is None else query.self_query,
         )
 
     def _find(self, query: Query, serving: Serving, deadline: float, *, most: int | None = None) -> SearchResult:
@@ -247,7 +243,7 @@ class Appliance:
             busy=lambda: self._asked > RERANKED_AT_ONCE * self.settings.threads,
         )
         alone = stand_alone(query, self.store)
-        found = search_understood(alone, retrieval, self._lexicons, deadline)
+        found = search_collection(alone, retrieval, deadline)
         if query.compress or query.expand is not Expand.NONE:
             found = with_context(alone, found, retrieval, most=most)
         return found if alone is query else replace(found, condensed_question=alone.text)

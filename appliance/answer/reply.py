@@ -196,15 +196,9 @@ def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: 
         hits=_cited(turn.found, claims),
         usage=usage,
         timings={**turn.found.timings, **turn.stages.ms},
-        notice=_joined(turn.found.notice, said),
+        notice=said,
         condensed_question=turn.found.condensed_question,
-        degraded=bool(turn.found.notice),
     )
-
-
-def _joined(*notices: str) -> str:
-    """What the search and the answer have to tell, one after the other."""
-    return " ".join(part for part in notices if part)
 
 
 def _cited(found: SearchResult, claims: Sequence[Claim]) -> tuple[Hit, ...]:
@@ -229,7 +223,6 @@ def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:
         hits=turn.found.hits,
         usage=Usage(),
         timings={**turn.found.timings, **turn.stages.ms},
-        notice=_joined(turn.found.notice, said or notice(reason, turn.query)),
+        notice=said or notice(reason, turn.query),
         condensed_question=turn.found.condensed_question,
-        degraded=bool(turn.found.notice),
     )

@@ -35,19 +35,7 @@ from appliance.types.models import (
     RerankRequest,
     TokenSink,
 )
-from appliance.types.questions import (
-    Expand,
-    Fusion,
-    Hit,
-    Mode,
-    Query,
-    QueryShape,
-    SearchResult,
-    SelfQuery,
-    Turn,
-    Understood,
-    UnderstoodPart,
-)
+from appliance.types.questions import Expand, Fusion, Hit, Mode, Query, QueryShape, SearchResult, Turn
 
 __all__ = [
     "GAP",
@@ -98,12 +86,9 @@ __all__ = [
     "Reranker",
     "Role",
     "SearchResult",
-    "SelfQuery",
     "SentenceVectors",
     "TokenSink",
     "Turn",
-    "Understood",
-    "UnderstoodPart",
     "Usage",
     "Vector",
 ]

@@ -10,13 +10,17 @@ import structlog
 from appliance.telemetry.metrics import INDEX_UNUSABLE
 from appliance.types import Ids, Matrix
 from appliance.vectors import generation, memory
+from appliance.vectors.behind import Behind
 from appliance.vectors.exact import ExactScan
 from appliance.vectors.generation import UnusableGenerationError
 from appliance.vectors.graph import Graph, Origin
 from appliance.vectors.job import Job
+from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
+from appliance.vectors.stored import READ_AT_ONCE, StoredScan
 
-REPLAY_SHARE, REPLAY_LEAST = 0.2, 10_000  # of a collection, vectors; a generation that lacks more than both is stale
+STALE_SHARE = 0.5  # of a collection; a generation that lacks more is built anew
+REPLAYED_AT_ONCE = 1_000  # vectors; more are added to the graph in the background, and found in a matrix meanwhile
 BUILD_SLICE = 1_024  # vectors added between two looks at whether to stop
 NEARLY_COMPLETE = 500  # vectors; so few may be added while changes wait
 SAMPLE = 64
@@ -51,6 +55,17 @@ def exact(source: VectorSource, form: Form, count: int) -> ExactScan:
     return scan
 
 
+def meanwhile(source: VectorSource, form: Form, ids: Ids) -> ExactScan | StoredScan:
+    """What finds `ids` until a graph has them: a matrix if memory holds it beside their graph, else the database."""
+    matrix, graph = 4 * form.dimensions * len(ids), memory.graph_bytes(len(ids), form.dimensions)
+    if matrix + graph + memory.RESERVE > memory.available():
+        return StoredScan(source, ids)
+    scan = ExactScan(form.dimensions, len(ids))
+    for start in range(0, len(ids), READ_AT_ONCE):
+        scan.add(*source.some(ids[start : start + READ_AT_ONCE]))
+    return scan
+
+
 def anew(source: VectorSource, form: Form, job: Job) -> ExactScan | Graph:
     """A matrix or a graph, by the size of the collection, nearly complete. Raises Stopped."""
     count = len(source.ids())
@@ -79,7 +94,7 @@ def catch_up(graph: Graph, source: VectorSource, job: Job, *, after: int) -> Non
         after = last(graph)
 
 
-def complete(state: ExactScan | Graph, source: VectorSource) -> int:
+def complete(state: State, source: VectorSource) -> int:
     """Bring it level with the database while no change is made elsewhere; returns how many changes that took."""
     before = len(state.held.ids)
     for ids, vectors in source.vectors(last(state)):
@@ -87,23 +102,24 @@ def complete(state: ExactScan | Graph, source: VectorSource) -> int:
     return len(state.held.ids) - before + drop_gone(state, source.ids())
 
 
-def load(directory: Path, source: VectorSource, form: Form, ids: Ids) -> tuple[int, Graph, int] | str:
+def load(directory: Path, source: VectorSource, form: Form, ids: Ids) -> tuple[int, Graph | Behind, int] | str:
     """The first usable generation, level with the database (`ids`): (number, graph, changes made to it).
 
-    Else the reason why there is none: missing, torn, foreign or stale.
+    Where it lacks so much that adding it would take more than a moment, that is in a scan beside the graph. Where there
+    is none, the reason: missing, torn, foreign or stale.
     """
     reason = "missing"
     for attempt, number in enumerate(generation.numbers(directory)):
         try:
             graph = open_generation(directory, number, form)
             missing = compared(graph, source, ids)
-            if len(missing) > max(REPLAY_LEAST, REPLAY_SHARE * len(ids)):
+            if len(missing) > STALE_SHARE * len(ids):
                 raise UnusableGenerationError("stale")
-            changes = len(missing) + drop_gone(graph, ids)
-            if len(missing):
-                for some, vectors in source.vectors(int(missing[0]) - 1):
-                    graph.add(some, vectors)
-            return number, graph, changes + attempt  # an older one is written again
+            changes = len(missing) + drop_gone(graph, ids) + attempt  # an older one is written again
+            if len(missing) > REPLAYED_AT_ONCE:
+                return number, Behind(graph, meanwhile(source, form, missing), source), changes
+            graph.add(*source.some(missing))
+            return number, graph, changes
         except UnusableGenerationError as error:
             reason = reason if attempt else str(error)
             INDEX_UNUSABLE.labels(str(error)).inc()
@@ -136,7 +152,7 @@ def compared(graph: Graph, source: VectorSource, ids: Ids) -> Ids:
     return missing
 
 
-def drop_gone(state: ExactScan | Graph, ids: Ids) -> int:
+def drop_gone(state: State, ids: Ids) -> int:
     """Remove what the database (`ids`) no longer has; returns how many that were."""
     held = state.held
     gone = np.setdiff1d(held.ids[held.live], ids, assume_unique=True)
@@ -144,6 +160,6 @@ def drop_gone(state: ExactScan | Graph, ids: Ids) -> int:
     return len(gone)
 
 
-def last(state: ExactScan | Graph) -> int:
+def last(state: State) -> int:
     """The largest id it holds; 0 when it holds none."""
     return int(state.held.ids[-1]) if len(state.held.ids) else 0

@@ -12,12 +12,15 @@ from appliance.errors import DiskFull, StorageError
 from appliance.faults import reached
 from appliance.types import Ids, Matrix
 from appliance.vectors import build, generation
+from appliance.vectors.behind import Behind
 from appliance.vectors.build import Form
 from appliance.vectors.exact import ExactScan
 from appliance.vectors.graph import Graph
+from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
 
 EARLY_REMOVALS = 100_000
+SAVED_EVERY, SAVED_SHARE = 5_000, 0.1  # changes, share of the collection: a start replays little more than that
 
 
 class Current:
@@ -27,7 +30,7 @@ class Current:
         self.directory = directory
         self.source = source
         self.form = form
-        self.state: ExactScan | Graph = ExactScan(form.dimensions)
+        self.state: State = ExactScan(form.dimensions)
         self.number: int | None = None
         self.unsaved = 0
         self._early: dict[int, None] = {}  # removed before they were added, oldest first
@@ -57,6 +60,11 @@ class Current:
         with self._change:
             yield
 
+    @property
+    def is_due(self) -> bool:
+        """Whether so much has changed that a generation should be written."""
+        return self.unsaved >= max(SAVED_EVERY, SAVED_SHARE * self.state.held.count)
+
     def touch(self) -> None:
         """Something worth saving has changed beside the vectors."""
         with self._change:
@@ -68,6 +76,15 @@ class Current:
             build.complete(new, self.source)
             self.state, self.unsaved, self.number = new, 1, None
         reached("rebuild.switched")
+
+    def caught_up(self, behind: Behind) -> None:
+        """Let a graph from disk serve alone. Raises DiskFull, StorageError: it serves, and is not on disk."""
+        with self._change:
+            graph = behind.whole()
+            self.unsaved += build.complete(graph, self.source)
+            self.state = graph
+        if self.is_due:
+            self.save()
 
     def switch_back(self, graph: Graph, number: int, changes: int) -> None:
         """Let the graph of a generation on disk, to which so many `changes` were made, serve level with the database.

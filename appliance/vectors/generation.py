@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from appliance.faults import reached
@@ -62,10 +63,10 @@ class Manifest:
             if raw["format"] == 1:  # without what was measured
                 unknown = {"reason": "unknown", "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
                 raw |= {"format": FORMAT, "built_at": 0.0, "created_at": 0.0, **unknown}
-            return cls(**{**raw, "removed": tuple(raw["removed"])})
+            return msgspec.convert(raw, cls)
         except OSError:
             raise UnusableGenerationError("missing") from None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, msgspec.ValidationError):
             raise UnusableGenerationError("torn") from None
 
 
@@ -73,7 +74,7 @@ def numbers(directory: Path) -> list[int]:
     """The generations on disk, the one to try first in front: CURRENT, then the newest."""
     if not directory.is_dir():
         return []
-    found = sorted((int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()), reverse=True)
+    found = sorted((int(entry.name) for entry in directory.iterdir() if _is_generation(entry)), reverse=True)
     try:
         current = int((directory / CURRENT).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -113,10 +114,10 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     graph that was current before. The graph must not change meanwhile. Returns the generation's number. Raises OSError.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_strays(directory)
     existing = numbers(directory)
     number = max(existing, default=0) + 1
     beside = directory / f"{number}.new"
-    shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(mode=0o700)
     try:
         path = beside / "hnsw.bin"
@@ -181,6 +182,19 @@ def remove_all(directory: Path, *, but: int | None = None) -> None:
             shutil.rmtree(entry)
     if but is None and directory.is_dir():
         shutil.rmtree(directory)
+
+
+def _is_generation(entry: Path) -> bool:
+    return entry.name.isdecimal() and entry.is_dir()
+
+
+def _remove_strays(directory: Path) -> None:
+    """What a crash, or somebody else, has left."""
+    for entry in list(directory.iterdir()):
+        if entry.is_dir() and not _is_generation(entry):
+            shutil.rmtree(entry)
+        elif not entry.is_dir() and entry.name != CURRENT:
+            entry.unlink()
 
 
 def _kept(directory: Path, existing: list[int], origin: Origin) -> int | None:

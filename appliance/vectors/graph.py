@@ -95,7 +95,7 @@ class Graph:
             with self._lock.exclusive():
                 self._make_room(len(ids[part]))
                 self._index.add_items(vectors[part], ids[part], num_threads=self._threads)
-                self._held = self._joined(ids[part])
+                self._held = self._held.joined(ids[part])
 
     def remove(self, ids: Ids) -> None:
         """Those ids are no longer found; their vectors stay in the graph until it is built anew."""
@@ -124,10 +124,3 @@ class Graph:
         needed = self._index.get_current_count() + count
         if needed > self._index.get_max_elements():
             self._index.resize_index(max(needed, int(self._index.get_max_elements() * GROWTH)))
-
-    def _joined(self, ids: Ids) -> LiveIds:
-        if not len(self._held.ids) or ids[0] > self._held.ids[-1]:
-            return self._held.followed_by(ids)
-        both = self._held.followed_by(ids)
-        order = np.argsort(both.ids)
-        return LiveIds(both.ids[order], both.live[order])

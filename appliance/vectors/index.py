@@ -14,16 +14,17 @@ import structlog
 from appliance.errors import ApplianceError, Conflict, StorageError
 from appliance.types import Ids, Matrix, Vector
 from appliance.vectors import build, lifecycle, nearest, recall, verify
+from appliance.vectors.behind import Behind
 from appliance.vectors.build import Form
 from appliance.vectors.current import Current
-from appliance.vectors.exact import ExactScan, Hits
+from appliance.vectors.exact import Hits
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Job, Jobs
+from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
 from appliance.vectors.status import IndexStatus, index_status
 
 DEAD_SHARE = 0.2  # of a graph's vectors; beyond it the graph is compacted
-SNAPSHOT_EVERY, SNAPSHOT_SHARE = 5_000, 0.1  # changes, share of the collection: a start replays little more than that
 RETRY_S, RETRY_REFUSED_S = 60.0, 3600.0  # after a job that began by itself and failed
 
 Work = Callable[[Current, Job], dict[str, float]]
@@ -68,7 +69,7 @@ class CollectionIndex:
             return index
         loaded = build.load(directory, source, current.form, ids)
         if isinstance(loaded, str):
-            current.state = build.exact(source, current.form, len(ids))
+            current.state = build.meanwhile(source, current.form, ids)
             index._begin_by_itself("rebuild", loaded, lifecycle.rebuild)
         else:
             current.number, current.state, current.unsaved = loaded
@@ -89,7 +90,7 @@ class CollectionIndex:
         """Make committed vectors (n, dimensions) searchable; ids that are held already are left as they are."""
         self._current.add(ids, vectors)
         state = self._current.state
-        if self._current.unsaved >= max(SNAPSHOT_EVERY, SNAPSHOT_SHARE * state.held.count):
+        if self._current.is_due:
             self._or_log(self._current.save)
         self._care_for(state)
 
@@ -164,9 +165,11 @@ class CollectionIndex:
         self._jobs.close()
         self._or_log(self._current.save)
 
-    def _care_for(self, state: ExactScan | Graph) -> None:
+    def _care_for(self, state: State) -> None:
         """Begin in the background what the size of the index or its dead vectors call for."""
-        if isinstance(state, ExactScan):
+        if isinstance(state, Behind):
+            self._begin_by_itself("replay", "behind", lifecycle.replay)
+        elif not isinstance(state, Graph):
             if state.held.count > self._current.form.exact_scan_below:
                 self._begin_by_itself("rebuild", "grown", lifecycle.rebuild)
         elif state.held.dead > DEAD_SHARE * len(state.held.ids):

@@ -4,11 +4,13 @@ from appliance.errors import Conflict, StorageError
 from appliance.faults import reached
 from appliance.telemetry.metrics import INDEX_REBUILDS, INDEX_REFUSED, INDEX_UNUSABLE
 from appliance.vectors import build, generation, memory, recall
+from appliance.vectors.behind import Behind
 from appliance.vectors.current import Current
 from appliance.vectors.exact import ExactScan
 from appliance.vectors.generation import UnusableGenerationError
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Job
+from appliance.vectors.stored import StoredScan
 
 Figures = dict[str, float]
 
@@ -49,6 +51,17 @@ def measure(current: Current, job: Job) -> Figures:
     return {"recall": measured.value, "ef": measured.ef}
 
 
+def replay(current: Current, job: Job) -> Figures:
+    """Bring a graph from disk level with the database; it serves alone then. Raises Stopped, StorageError."""
+    state = current.state
+    if not isinstance(state, Behind):
+        return {}
+    before = len(state.graph.held.ids)
+    state.catch_up(job)
+    current.caught_up(state)
+    return {"replayed": len(state.graph.held.ids) - before}
+
+
 def compact(current: Current, job: Job) -> Figures:
     """Drop removed vectors from memory, from the graph and from every file: a rebuild, and no generation before it.
 
@@ -64,7 +77,7 @@ def compact(current: Current, job: Job) -> Figures:
 def previous(current: Current) -> int:
     """The generation to roll back to. Raises Conflict (no_previous_generation)."""
     number = generation.previous(current.directory, current.number)
-    if number is None or isinstance(current.state, ExactScan):
+    if number is None or isinstance(current.state, ExactScan | StoredScan):
         raise Conflict(
             "There is no generation to roll back to.",
             code="no_previous_generation",

@@ -52,6 +52,15 @@ class LiveIds:
         live[self.positions(ids)] = False
         return LiveIds(self.ids, live)
 
+    def joined(self, ids: Ids) -> "LiveIds":
+        """With other ids, wherever they belong."""
+        ids = np.sort(ids)
+        both = self.followed_by(ids)
+        if not len(self.ids) or not len(ids) or ids[0] > self.ids[-1]:
+            return both
+        order = np.argsort(both.ids)
+        return LiveIds(both.ids[order], both.live[order])
+
     def followed_by(self, ids: Ids) -> "LiveIds":
         """With larger ids behind."""
         return LiveIds(np.concatenate([self.ids, ids]), np.concatenate([self.live, np.ones(len(ids), dtype=np.bool_)]))

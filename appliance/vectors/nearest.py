@@ -3,24 +3,30 @@
 import numpy as np
 
 from appliance.types import Ids, Vector
+from appliance.vectors.behind import Behind
 from appliance.vectors.exact import ExactScan, Hits, best
 from appliance.vectors.graph import Graph
 from appliance.vectors.source import VectorSource
+from appliance.vectors.stored import StoredScan, compared, nearer
 
 EXACT_ELIGIBLE = 1_000  # so few eligible vectors are read from the database and compared one by one
 WIDEST = 10_000  # most neighbours a filtered search asks the graph for; no more than it would compare otherwise
-READ_AT_ONCE = 4_096
+
+State = ExactScan | StoredScan | Graph | Behind  # what an index can be made of
 
 
-def search(state: ExactScan | Graph, source: VectorSource, vector: Vector, k: int, eligible: Ids | None) -> Hits:
+def search(state: State, source: VectorSource, vector: Vector, k: int, eligible: Ids | None) -> Hits:
     """(chunk id, cosine) of the `k` nearest, best first; `eligible` (ascending ids) restricts them, losing none."""
-    if isinstance(state, ExactScan):
+    if isinstance(state, Behind):
+        tail = state.tail.search(vector, k, eligible)  # first: what leaves it meanwhile is in the graph
+        return nearer(search(state.graph, source, vector, k, eligible), tail, k)
+    if not isinstance(state, Graph):
         return state.search(vector, k, eligible)
     if eligible is not None:
         return _eligible(state, source, vector, k, eligible)
     ids, scores = state.search(vector, k)
     if len(ids) < min(k, state.held.count):
-        return _compared(source, vector, k, state.held.ids[state.held.live])
+        return compared(source, vector, k, state.held.ids[state.held.live])
     return best(ids, scores, k)
 
 
@@ -37,13 +43,4 @@ def _eligible(graph: Graph, source: VectorSource, vector: Vector, k: int, eligib
         passing = eligible[places] == ids
         if np.count_nonzero(passing) >= min(k, len(rows)):
             return best(ids[passing], scores[passing], k)
-    return _compared(source, vector, k, held.ids[rows])
-
-
-def _compared(source: VectorSource, vector: Vector, k: int, ids: Ids) -> Hits:
-    """Compare with the stored vectors of `ids`, some at a time."""
-    top: Hits = []
-    for start in range(0, len(ids), READ_AT_ONCE):
-        found, vectors = source.some(ids[start : start + READ_AT_ONCE])
-        top = sorted([*top, *best(found, vectors @ vector, k)], key=lambda hit: (-hit[1], hit[0]))[:k]
-    return top
+    return compared(source, vector, k, held.ids[rows])

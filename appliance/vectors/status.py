@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.vectors import generation
+from appliance.vectors.behind import Behind
 from appliance.vectors.current import Current
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Jobs, Outcome
@@ -64,7 +65,8 @@ class IndexStatus:
 def index_status(current: Current, jobs: Jobs) -> IndexStatus:
     """A look at an index at this moment."""
     state, job = current.state, jobs.current
-    held, graph = state.held, state if isinstance(state, Graph) else None
+    graph = state.graph if isinstance(state, Behind) else state if isinstance(state, Graph) else None
+    held = state.held
     return IndexStatus(
         kind="exact" if graph is None else "hnsw",
         vectors=held.count,

@@ -7,10 +7,11 @@ import numpy as np
 
 from appliance.types import Ids
 from appliance.vectors import recall
+from appliance.vectors.behind import Behind
 from appliance.vectors.build import LEAST_COSINE
-from appliance.vectors.exact import ExactScan
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Job
+from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
 
 SAMPLE = 50  # vectors that are compared
@@ -34,7 +35,7 @@ class Findings:
         return [f"{len(ids)} chunks {what}, {ids[0]} for one" for what, ids in told if len(ids)] + list(self.others)
 
 
-def look(state: ExactScan | Graph, source: VectorSource, job: Job) -> Findings:
+def look(state: State, source: VectorSource, job: Job) -> Findings:
     """Compare once. While changes are made, what they are about differs for moments, and a graph finds less."""
     stored, held = source.ids(), state.held
     live = held.ids[held.live]
@@ -42,13 +43,14 @@ def look(state: ExactScan | Graph, source: VectorSource, job: Job) -> Findings:
     return Findings(missing, np.setdiff1d(live, stored, assume_unique=True), tuple(_others(state, source, job, stored)))
 
 
-def _others(state: ExactScan | Graph, source: VectorSource, job: Job, stored: Ids) -> Iterator[str]:
-    live = state.held.ids[state.held.live]
+def _others(state: State, source: VectorSource, job: Job, stored: Ids) -> Iterator[str]:
+    checked = state.graph if isinstance(state, Behind) else state
+    live = checked.held.ids[checked.held.live]
     both = np.intersect1d(live, stored, assume_unique=True)
     if not len(both):
         return
     ids, vectors = source.some(both[:: max(1, len(both) // SAMPLE)][:SAMPLE])
-    ours = state.vectors(ids)
+    ours = checked.vectors(ids)
     if len(ours) == len(ids):  # else some were removed meanwhile
         differing = np.einsum("ij,ij->i", ours, vectors) < LEAST_COSINE
         if differing.any():
