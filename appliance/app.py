@@ -26,6 +26,8 @@ from appliance.faults import reached
 from appliance.inference import Embedders, ModelRegistry, open_generator, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
+from appliance.reembed import Reembedding
+from appliance.reembed.run import Surroundings
 from appliance.search import Defaults, Retrieval, TermReranker, stand_alone, with_context
 from appliance.search import search as search_collection
 from appliance.search.filter_check import check_filter
@@ -121,6 +123,15 @@ class Appliance:
         self.eraser = Eraser(self.store, self.collections, self.cache, self.ingestion, self.paths)
         self.eraser.start()
         parts.callback(self.eraser.stop)
+        self.reembedding = Reembedding(
+            Surroundings(
+                *(self.store, self.collections, self.embedders, self._as_served),
+                busy=lambda: self._asked > 0,
+                paused=self.ingestion.paused,
+            )
+        )
+        self.reembedding.start()
+        parts.callback(self.reembedding.stop)
 
     def _open_generator(self) -> Generator | None:
         """The generator, or None with the cause kept: without it answers are extractive, which is no reason to stop."""
@@ -233,6 +244,11 @@ class Appliance:
             expand=Expand(self.settings.expand) if query.expand is None else query.expand,
             compress=self.settings.compress if query.compress is None else query.compress,
         )
+
+    def _as_served(self, query: Query, serving: Serving) -> SearchResult:
+        """What a change of model compares: the ranking of a question, as callers get it."""
+        query = replace(self.settled(query), expand=Expand.NONE, compress=0)
+        return self._find(query, serving, time.monotonic() + self.settings.query_timeout_s)
 
     def _find(self, query: Query, serving: Serving, deadline: float, *, most: int | None = None) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""

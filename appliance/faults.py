@@ -55,7 +55,10 @@ STEPS: dict[str, str] = {
     "rollback.switched": "CURRENT names the previous generation, which serves",
     # a change of the embedding model
     "model.noted": "the change is durable, the caller has no answer yet",
+    "model.space_opened": "the space of the new model is durable, empty or as far as it was filled before",
     "model.vectors_written": "a batch of the new model's vectors is written inside its transaction",
+    "model.vectors_committed": "a batch of the new model's vectors is durable, its index does not know them",
+    "model.compared": "the two models are compared, nothing of it is durable",
     "model.switch_written": "the collection names the new model inside its transaction",
     "model.switched": "the switch is durable, questions are still answered with the model before",
     "model.published": "questions are answered with the new model, the index of the one before is still open",

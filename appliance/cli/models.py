@@ -6,7 +6,7 @@ import rich_click as click
 
 from appliance.cli.invocation import Invocation, command, group
 from appliance.cli.output import print_json, print_table, size
-from appliance.cli.problem import DONE, FAILED, Problem
+from appliance.cli.problem import DONE, FAILED
 
 ADD_EXAMPLES = [
     "models add ~/models/qwen2.5-1.5b-instruct-q8_0.gguf",
@@ -59,27 +59,4 @@ def add(invocation: Invocation, path: Path, tokenizer: Path | None, name: str | 
     if invocation.as_json:
         print_json(added)
     else:
-        click.echo(f"{added['name']} ({added['kind']}) is added; `models use {added['name']}` says how to use it.")
-
-
-@command("use", group=models, examples=["models use smollm2-135m-instruct.q8_0", "models use minilm-l6-v2.fp32 --json"])
-@click.argument("name")
-def use(invocation: Invocation, name: str) -> None:
-    """Say which setting puts a model to use. Settings are yours: no file is changed.
-
-    Another generator takes effect at the next start. Another embedder needs collections of its own: vectors of
-    different models cannot be compared.
-    """
-    with invocation.connect() as client:
-        found = {model["name"]: model for model in client.get("/admin/models")["models"]}
-    if name not in found:
-        known = ", ".join(sorted(found))
-        raise Problem(f"There is no model {name!r}.", code="unknown_model", status=404, hint=f"There are: {known}.")
-    setting = str(found[name]["kind"])
-    told = {"setting": setting, "value": name, "variable": f"RAG_APPLIANCE_{setting.upper()}={name}"}
-    if invocation.as_json:
-        print_json(told)
-        return
-    click.echo(f"Put `{setting}: {name}` in the configuration file, or set {told['variable']}, and start again.")
-    if setting == "embedder":
-        click.echo("Collections made with another embedder must be ingested again under a new name.")
+        click.echo(f"{added['name']} ({added['kind']}) is added; `models use {added['name']}` puts it to use.")

@@ -1,4 +1,4 @@
-"""Following an ingestion task: a progress bar on a terminal, plain lines in a pipe, and how it ended."""
+"""Following a task: a progress bar on a terminal, plain lines in a pipe, and how it ended."""
 
 import contextlib
 import sys
@@ -20,35 +20,40 @@ SHOWN_FAILURES = 20
 FINISHED = {"SUCCESS", "FAILURE"}
 
 Show = Callable[[dict[str, Any]], None]
+Told = Callable[[dict[str, Any]], str]
 
 
-def follow(client: "Client", status: dict[str, Any], *, quiet: bool = False) -> dict[str, Any]:
+def follow(
+    client: "Client", status: dict[str, Any], *, quiet: bool = False, path: str = "", told: Told | None = None
+) -> dict[str, Any]:
     """Show the progress of a task until it is finished; returns its last status. `quiet` shows nothing.
 
-    Progress goes to stderr. Raises KeyboardInterrupt; the task itself goes on.
+    `path` is where its status is asked for (default: that of an ingestion task), `told` says how far it is. Progress
+    goes to stderr. Raises KeyboardInterrupt; the task itself goes on.
     """
-    with _display(quiet) as show:
+    path = path or f"/tasks/{status['task_id']}"
+    with _display(quiet, told or _told) as show:
         while True:
             show(status)
             if status["state"] in FINISHED:
                 return status
             time.sleep(POLL_S)
-            status = client.get(f"/tasks/{status['task_id']}")
+            status = client.get(path)
 
 
 @contextlib.contextmanager
-def _display(quiet: bool) -> Iterator[Show]:
+def _display(quiet: bool, told: Told) -> Iterator[Show]:
     if quiet:
         yield lambda status: None
     elif sys.stderr.isatty():
-        with _bar() as show:
+        with _bar(told) as show:
             yield show
     else:
-        yield _lines()
+        yield _lines(told)
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Show]:
+def _bar(told: Told) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -61,17 +66,17 @@ def _bar() -> Iterator[Show]:
             step = status.get("step") or status["state"].lower()
             done = status["state"] in FINISHED
             total, completed = (total or 1, total or 1) if done else (total, status["done"])
-            progress.update(bar, total=total, completed=completed, description=step, told=_told(status))
+            progress.update(bar, total=total, completed=completed, description=step, told=told(status))
 
         yield show
 
 
-def _lines() -> Show:
+def _lines(told: Told) -> Show:
     shown_at, shown = 0.0, ""
 
     def show(status: dict[str, Any]) -> None:
         nonlocal shown_at, shown
-        line = f"{status.get('step') or status['state'].lower()}: {_told(status)}"
+        line = f"{status.get('step') or status['state'].lower()}: {told(status)}"
         due = time.monotonic() - shown_at >= LINE_EVERY_S or status["state"] in FINISHED
         if due and status["total"] and line != shown:
             click.echo(line, err=True)

@@ -57,7 +57,7 @@ def _register() -> None:
     from appliance.cli.index import index
     from appliance.cli.ingest import ingest
     from appliance.cli.keys import keys
-    from appliance.cli.models import models
+    from appliance.cli.model_changes import models
     from appliance.cli.quickstart import quickstart
     from appliance.cli.search import search
     from appliance.cli.serve import serve

@@ -1,6 +1,6 @@
 """What flows through the pipeline: a file with its documents, on their way from bytes to rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,21 +62,39 @@ class Unit:
         self.left = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A chunk as an embedder is to read it; `tokens` are its own, `sentences` spans relative to its text."""
+
+    title: str
+    section: str
+    text: str
+    tokens: int
+    sentences: Sequence[tuple[int, int]]
+
+
 def passages(draft: Draft, embedder: Embedder) -> Iterator[Passage]:
+    """What the model reads of each chunk of a draft."""
+    title = draft.read.title
+    return fitted((Readable(title, s.section, s.text, s.tokens, s.sentences) for s in draft.spans), embedder)
+
+
+def fitted(chunks: Iterable[Readable], embedder: Embedder) -> Iterator[Passage]:
     """What the model reads of each chunk: its title and section, as far as they fit beside its text, then the text."""
     lengths: dict[str, Sequence[tuple[int, int]]] = {}
-    for span in draft.spans:
-        context = _context(draft.read.title, span.section)
+    for chunk in chunks:
+        context = context_of(chunk.title, chunk.section)
         if context and context not in lengths:
             lengths = {context: embedder.token_spans(context)}
-        room = embedder.max_tokens - SPECIAL_TOKENS - span.tokens
+        room = embedder.max_tokens - SPECIAL_TOKENS - chunk.tokens
         tokens = lengths.get(context, ())
         if len(tokens) > room:
             context = context[: tokens[room - 1][1]] if room > 0 else ""
-        yield Passage(context, span.text, span.sentences)
+        yield Passage(context, chunk.text, chunk.sentences)
 
 
-def _context(title: str, section: str) -> str:
+def context_of(title: str, section: str) -> str:
+    """The words that stand over a chunk."""
     if not section or section == title or section.startswith(f"{title} > "):
         return section or title
     return f"{title} > {section}" if title else section

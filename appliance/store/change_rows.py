@@ -13,7 +13,7 @@ from appliance.store.database import Database, fetch
 CHANGES_KEPT = 100  # finished ones; older ones are forgotten
 _COLUMNS = (
     "id, collection, model, previous_model, embedder, spec, state, step, created_at, finished_at, cancelled, "
-    "truncated, report, code, message, hint"
+    "crashes, truncated, report, code, message, hint"
 )
 
 
@@ -45,6 +45,7 @@ class ChangeRow:
     created_at: float
     finished_at: float | None
     cancelled: int
+    crashes: int
     truncated: int
     report: str | None
     code: str | None
@@ -108,8 +109,16 @@ class ModelChanges:
         """Whether the model of a collection is being changed."""
         return bool(self._rows("WHERE collection = ? AND finished_at IS NULL LIMIT 1", (collection,)))
 
+    def begin(self, change_id: str) -> None:
+        """It is being worked on; counted as a crash until it makes progress or is put down in order."""
+        self._update(change_id, "state = 'PROGRESS', crashes = crashes + 1")
+
+    def put_down(self, change_id: str) -> None:
+        """The worker stops in order: what it did not finish was no crash."""
+        self._update(change_id, "crashes = 0")
+
     def step(self, change_id: str, step: str) -> None:
-        self._update(change_id, "state = 'PROGRESS', step = ?", step)
+        self._update(change_id, "step = ?", step)
 
     def cancel(self, change_id: str) -> ChangeRow:
         """Ask for its end. Raises NotFound, Conflict when it is finished."""
@@ -144,9 +153,11 @@ class ModelChanges:
             ]
 
 
-def add_truncated(connection: apsw.Connection, change_id: str, chunks: int) -> None:
-    if chunks:
-        connection.execute("UPDATE model_changes SET truncated = truncated + ? WHERE id = ?", (chunks, change_id))
+def progressed(connection: apsw.Connection, change_id: str, truncated: int) -> None:
+    """Part of the transaction that stores a batch; `truncated` of its chunks are longer than the model reads."""
+    connection.execute(
+        "UPDATE model_changes SET crashes = 0, truncated = truncated + ? WHERE id = ?", (truncated, change_id)
+    )
 
 
 def succeed(connection: apsw.Connection, change_id: str, report: str | None, now: float) -> None:

@@ -82,7 +82,7 @@ class Shadow:
             there = _existing(connection, [entry[0] for entry in entries])
             rows.insert_vectors(connection, space, (entry for entry in entries if entry[0] in there))
             filled = _set_filled(connection, space, entries[-1][0])
-            change_rows.add_truncated(connection, change, truncated)
+            change_rows.progressed(connection, change, truncated)
             reached("model.vectors_written")
         return filled
 

@@ -56,8 +56,9 @@ class VerifiedBody(msgspec.Struct, frozen=True):
 
 
 def _body(model: ModelFile, web: Rooms) -> ModelBody:
-    settings = web.appliance.settings
-    in_use = model.name in {settings.embedder, settings.generator, settings.reranker}
+    settings, collections = web.appliance.settings, web.appliance.collections.all()
+    used = {web.appliance.embedders.name_of(collection.embedder) for collection in collections}
+    in_use = model.name in {*used, settings.embedder, settings.generator, settings.reranker}
     return ModelBody(
         model.name, model.kind, model.format, model.size, model.sha256, model.licence, model.origin, in_use
     )
@@ -67,8 +68,8 @@ def _body(model: ModelFile, web: Rooms) -> ModelBody:
 async def list_models(request: Request[Any, Any, Any]) -> ASGIApp:
     """The models that settings may name."""
     web = rooms(request)
-    found = await web.desk.run(web.appliance.registry.list)
-    return reply(ModelsBody([_body(model, web) for model in found]))
+    found = await web.desk.run(lambda: [_body(model, web) for model in web.appliance.registry.list()])
+    return reply(ModelsBody(found))
 
 
 @post(
@@ -80,8 +81,10 @@ async def add_model(request: Request[Any, Any, Any]) -> ASGIApp:
     wanted = await read_json(request, NewModel)
     path = _absolute("path", wanted.path)
     tokenizer = _absolute("tokenizer", wanted.tokenizer) if wanted.tokenizer else None
-    added = await web.upkeep.run(lambda: web.appliance.registry.add(path, tokenizer, wanted.name, wanted.kind))
-    return reply(_body(added, web), 201)
+    added = await web.upkeep.run(
+        lambda: _body(web.appliance.registry.add(path, tokenizer, wanted.name, wanted.kind), web)
+    )
+    return reply(added, 201)
 
 
 @post("/admin/models/verify", status_code=200, opt=endpoint(Role.ADMIN, "admin", returns=VerifiedBody))
