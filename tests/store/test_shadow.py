@@ -225,3 +225,23 @@ def test_a_database_from_before_spaces_opens_with_its_vectors(tmp_path: Path) ->
     assert (ids.tolist(), vectors.shape) == ([1], (1, 16))
     assert store.shadow.open("default", "model-b", WIDE).slot == 1
     store.close()
+
+
+def test_a_change_noted_before_crashes_were_counted_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.db"
+    connection = apsw.Connection(str(path))
+    for number, sql in migrations()[:4]:
+        connection.execute(sql)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(
+        "INSERT INTO model_changes (id, collection, model, previous_model, embedder, spec, state, step, created_at) "
+        "VALUES ('x', 'default', 'b', 'a', 'model-b', '{}', 'PROGRESS', 'embedding', 1.0)"
+    )
+    connection.close()
+    store = Store.open(path)
+    found = store.changes.next()
+    assert found is not None
+    assert (found.id, found.crashes) == ("x", 0)
+    store.changes.begin("x")
+    assert store.changes.get("x").crashes == 1
+    store.close()

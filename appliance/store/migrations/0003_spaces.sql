@@ -38,7 +38,6 @@ CREATE TABLE model_changes (
   created_at REAL NOT NULL,              -- seconds since the epoch
   finished_at REAL,
   cancelled INTEGER NOT NULL DEFAULT 0,
-  crashes INTEGER NOT NULL DEFAULT 0,    -- starts since the last progress
   truncated INTEGER NOT NULL DEFAULT 0,  -- chunks longer than the new model reads
   report TEXT,                           -- JSON of the comparison
   code TEXT,                             -- why it failed
