@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,8 +166,12 @@ def bench_load(settings: Settings, folder: Path | None = None, *, seconds: float
     A data set in BEIR form, or a folder of such sets, is written out as one file a document first. Uses the models of
     `settings`; its data directory is left alone. Returns {"runs": […], "documents", "passages"}.
     """
-    with tempfile.TemporaryDirectory(prefix="rag-bench-") as data, server(Path(data), settings) as (url, key):
-        documents, passages = _ingest(url, key, _documents(folder or HANDBOOK, Path(data) / "documents"))
+    with (
+        tempfile.TemporaryDirectory(prefix="rag-bench-") as scratch,
+        tempfile.TemporaryDirectory(prefix="rag-bench-") as data,
+        server(Path(data), settings) as (url, key),
+    ):
+        documents, passages = _ingest(url, key, _documents(folder or HANDBOOK, Path(scratch)))
         texts = _texts(url, key)
         fresh = _questions(texts, 4000, seed=1)
         cached = fresh[:CACHED_QUESTIONS]
@@ -217,7 +222,7 @@ def _address(path: Path, process: subprocess.Popen[bytes], log: Path) -> tuple[s
             found = json.loads(path.read_text(encoding="utf-8"))
             _call(found["url"], found["key"], "/health")
             return str(found["url"]), str(found["key"])
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
             time.sleep(0.1)
     raise RuntimeError(f"The server did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
@@ -225,8 +230,11 @@ def _address(path: Path, process: subprocess.Popen[bytes], log: Path) -> tuple[s
 def _call(url: str, key: str, path: str, body: dict[str, Any] | None = None) -> Any:
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
-        return json.loads(answer.read())
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{path}: {error.code}: {error.read(2000).decode(errors='replace')}") from None
 
 
 def _documents(folder: Path, scratch: Path) -> Path:
