@@ -29,9 +29,9 @@ from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
 from appliance.search import Defaults, Retrieval, TermReranker, stand_alone, with_context
-from appliance.search import search as search_collection
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
+from appliance.search.selfquery import Lexicons, search_understood
 from appliance.store import Store
 from appliance.types import (
     Answer,
@@ -45,6 +45,7 @@ from appliance.types import (
     Reranker,
     Role,
     SearchResult,
+    SelfQuery,
 )
 
 log = structlog.get_logger(__name__)
@@ -102,6 +103,7 @@ class Appliance:
         self.generator = self._open_generator()
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
+        self._lexicons = Lexicons(self.store)
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
@@ -231,7 +233,8 @@ class Appliance:
             found = self._find(query, serving, deadline, most=PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
-            return answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+            made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+            return replace(made, understood=found.understood)
 
     def _answering(self, serving: Serving) -> Answering:
         settings = self.settings
@@ -243,6 +246,7 @@ class Appliance:
             query,
             expand=Expand(self.settings.expand) if query.expand is None else query.expand,
             compress=self.settings.compress if query.compress is None else query.compress,
+            self_query=SelfQuery(self.settings.self_query) if query.self_query is None else query.self_query,
         )
 
     def _as_served(self, query: Query, serving: Serving) -> SearchResult:
@@ -259,7 +263,7 @@ class Appliance:
             busy=lambda: self._asked > RERANKED_AT_ONCE * self.settings.threads,
         )
         alone = stand_alone(query, self.store)
-        found = search_collection(alone, retrieval, deadline)
+        found = search_understood(alone, retrieval, self._lexicons, deadline)
         if query.compress or query.expand is not Expand.NONE:
             found = with_context(alone, found, retrieval, most=most)
         return found if alone is query else replace(found, condensed_question=alone.text)

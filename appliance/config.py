@@ -85,6 +85,10 @@ class Settings(BaseModel):
         int,
         Field(ge=0, le=100_000, description="Tokens a context may have where a question does not say; 0 keeps all."),
     ] = 0
+    self_query: Annotated[
+        Literal["off", "suggest", "on"],
+        Field(description="Filters read out of a question that does not say: not at all, only shown, applied."),
+    ] = "off"
     abstain_below: Annotated[
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35

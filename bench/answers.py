@@ -101,7 +101,7 @@ def latency(asked: Sequence[Asked], corpus: Corpus, settings: Settings, *, most:
     for question in asked[:: max(1, len(asked) // most)]:
         start = time.perf_counter()
         query = Query(question.text, COLLECTION)
-        _answer(query, search(query, corpus.retrieval), corpus, abstain_below=settings.abstain_below)
+        _answer(query, search(query, corpus.served), corpus, abstain_below=settings.abstain_below)
         seconds.append(time.perf_counter() - start)
     p50, p95 = np.percentile(seconds[5:], [50, 95]) * 1000
     return {"p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2)}
@@ -123,14 +123,14 @@ def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64])
 
 def _strength(question: Asked, corpus: Corpus) -> float:
     query = Query(question.text, COLLECTION)
-    found = search(query, corpus.retrieval)
+    found = search(query, corpus.served)
     return weigh(read_question(query, corpus.store), found, ranked_sentences(query, found, corpus)).strength
 
 
 def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:
     """A search over everything; `given` leaves the chunks that touch the question's paragraph."""
     query = Query(question.text, COLLECTION, k=100 if given else 10)
-    found = search(query, corpus.retrieval)
+    found = search(query, corpus.served)
     if given:
         start, end = question.paragraph
         hits = tuple(

@@ -15,7 +15,7 @@ from appliance.inference import ModelRegistry, open_embedder
 from appliance.ingest.chunk import chunk_document
 from appliance.ingest.unit import Draft, embedded, passages
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval
+from appliance.search import Retrieval, TermReranker
 from appliance.store import Store
 from appliance.types import Embedder, Metadata, NewDocument, ReadDocument
 from appliance.vectors import CollectionIndex
@@ -45,7 +45,13 @@ class Corpus:
 
     @property
     def retrieval(self) -> Retrieval:
+        """The search up to the fusion."""
         return Retrieval(self.store, self.embedder, lambda _: self.index)
+
+    @property
+    def served(self) -> Retrieval:
+        """The same with the default reranker, as a question gets it."""
+        return Retrieval(self.store, self.embedder, lambda _: self.index, TermReranker())
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def _measured(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder,
 
 
 def _first(corpus: Corpus, text: str) -> str:
-    hits = search(Query(text, COLLECTION, k=1), corpus.retrieval).hits
+    hits = search(Query(text, COLLECTION, k=1), corpus.served).hits
     return hits[0].chunk.source if hits else ""
 
 

@@ -196,9 +196,15 @@ def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: 
         hits=_cited(turn.found, claims),
         usage=usage,
         timings={**turn.found.timings, **turn.stages.ms},
-        notice=said,
+        notice=_joined(turn.found.notice, said),
         condensed_question=turn.found.condensed_question,
+        degraded=bool(turn.found.notice),
     )
+
+
+def _joined(*notices: str) -> str:
+    """What the search and the answer have to tell, one after the other."""
+    return " ".join(part for part in notices if part)
 
 
 def _cited(found: SearchResult, claims: Sequence[Claim]) -> tuple[Hit, ...]:
@@ -223,6 +229,7 @@ def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:
         hits=turn.found.hits,
         usage=Usage(),
         timings={**turn.found.timings, **turn.stages.ms},
-        notice=said or notice(reason, turn.query),
+        notice=_joined(turn.found.notice, said or notice(reason, turn.query)),
         condensed_question=turn.found.condensed_question,
+        degraded=bool(turn.found.notice),
     )

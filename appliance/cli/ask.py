@@ -10,7 +10,7 @@ from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
 from appliance.cli.ranking import ranking_options
-from appliance.cli.search import context_options, print_condensed, question_body
+from appliance.cli.search import context_options, print_condensed, print_understood, question_body
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
@@ -133,6 +133,7 @@ def _stream(events: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 def print_answer(answer: dict[str, Any], *, streamed: bool = False) -> None:
     """The answer, its numbered citations, how it was made and how long it took; or the refusal."""
     print_condensed(answer)
+    print_understood(answer)
     if answer["abstained"]:
         _print_refusal(answer)
         return

@@ -127,6 +127,13 @@ def filters(invocation: Invocation, data: Path | None, filters: int) -> None:
     _show(invocation, _module("filters").run(data, _settings(invocation), filters=filters))
 
 
+@command("selfquery", group=bench, examples=["bench selfquery --data selfquery --json"])
+@_data(True, "Folder with filters.jsonl and wikisql.jsonl.")
+def selfquery(invocation: Invocation, data: Path) -> None:
+    """How often field, operator and value of every filter that a plain question states are read right."""
+    _show(invocation, _module("selfquery").run(data))
+
+
 @command("load", group=bench, examples=["bench load", "bench load --data ~/documents --seconds 10 --json"])
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")

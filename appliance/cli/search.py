@@ -15,6 +15,7 @@ EXAMPLES = [
     "search ERR_CONNECTION_REFUSED --alpha 0",
     "search 'warranty of the pump' --expand section --compress 300",
     "search 'how do refunds work' --explain --collapse",
+    "search 'reports by Ada after 2020 about pumps' --self-query",
     "search 'annual revenue' -k 5 --collection reports --filter 'year >= 2020 and author = \"Ada\"'",
 ]
 
@@ -47,6 +48,11 @@ def _read_history(file: TextIO) -> list[Any]:
 def context_options(function: Any) -> Any:
     """The options that decide what a question means and what its hits hand on."""
     for option in (
+        click.option(
+            "--self-query/--no-self-query",
+            default=None,
+            help="Read filters out of the question, or do not (default: the setting self_query).",
+        ),
         click.option("--history", type=click.File(encoding="utf-8"), help="JSON list of earlier turns, oldest first."),
         click.option(
             "--compress", type=int, help="Keep the sentences that matter, within so many tokens; 0 keeps all."
@@ -85,6 +91,7 @@ def search(
         print_json(found)
         return
     print_condensed(found)
+    print_understood(found)
     if not found["hits"]:
         click.echo("Nothing found.")
     for rank, hit in enumerate(found["hits"], start=1):
@@ -102,6 +109,17 @@ def print_condensed(found: dict[str, Any]) -> None:
     """What was asked in place of a question that left something unsaid."""
     if found["condensed_question"]:
         click.echo(dim(f"Asked: {found['condensed_question']}"))
+
+
+def print_understood(found: dict[str, Any]) -> None:
+    """The filters that were read out of the question, and whether they were applied."""
+    understood = found["understood"]
+    if understood is None or not understood["filters"]:
+        return
+    how = "Understood" if understood["applied"] else "Understood, not applied"
+    click.echo(dim(f"{how}: {understood['filters']}"))
+    if understood["notice"]:
+        click.echo(understood["notice"])
 
 
 def print_context(context: dict[str, Any]) -> None:

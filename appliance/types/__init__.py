@@ -35,7 +35,19 @@ from appliance.types.models import (
     RerankRequest,
     TokenSink,
 )
-from appliance.types.questions import Expand, Fusion, Hit, Mode, Query, QueryShape, SearchResult, Turn
+from appliance.types.questions import (
+    Expand,
+    Fusion,
+    Hit,
+    Mode,
+    Query,
+    QueryShape,
+    SearchResult,
+    SelfQuery,
+    Turn,
+    Understood,
+    UnderstoodPart,
+)
 
 __all__ = [
     "GAP",
@@ -86,9 +98,12 @@ __all__ = [
     "Reranker",
     "Role",
     "SearchResult",
+    "SelfQuery",
     "SentenceVectors",
     "TokenSink",
     "Turn",
+    "Understood",
+    "UnderstoodPart",
     "Usage",
     "Vector",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.types.questions import Hit, Mode
+from appliance.types.questions import Hit, Mode, Understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Answer:
     timings: Mapping[str, float]  # ms by stage
     notice: str = ""
     condensed_question: str = ""  # what was answered, where the question alone left something unsaid
+    understood: Understood | None = None  # where filters were to be read out of the question
+    degraded: bool = False  # the search left something out for want of time or room: ask again for the whole answer
 
     @property
     def text(self) -> str:

@@ -32,6 +32,14 @@ class Fusion(StrEnum):
     RRF = "rrf"
 
 
+class SelfQuery(StrEnum):
+    """Whether filters are read out of the question: not at all, shown but not applied, or applied."""
+
+    OFF = "off"
+    SUGGEST = "suggest"
+    ON = "on"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A question that was asked before, and what it was answered; empty where it was not."""
@@ -62,6 +70,7 @@ class Query:
     expand: Expand | None = None
     compress: int | None = None
     history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
+    self_query: SelfQuery | None = None
 
 
 class QueryShape(StrEnum):
@@ -93,6 +102,30 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class UnderstoodPart:
+    """Characters `[start, end)` of the question, `text`, that were read as a condition of the filter language."""
+
+    text: str
+    start: int
+    end: int
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The filters that a question states (empty: none) and the `text` left of it; `applied` tells if they were used.
+
+    `notice` says in a sentence why not, or that the collection has changed since its values were read.
+    """
+
+    filters: str
+    text: str
+    parts: tuple[UnderstoodPart, ...]
+    applied: bool = False
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits, best first, and how they were found. `timings` are milliseconds by stage."""
 
@@ -107,3 +140,4 @@ class SearchResult:
     fusion: Fusion = Fusion.CONVEX  # what was done, never AUTO
     reranked: bool = False
     notice: str = ""  # what was left out, and why, as a sentence for a person
+    understood: Understood | None = None  # where filters were to be read out of the question

@@ -141,7 +141,7 @@ class Questions:
                 raise ClientGone("Everyone who asked this has left.")
             answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told)
             core = msgspec.json.encode(answer_core(answer))
-            if key is not None and _keeps(answer) and not flight.cancel.is_set():
+            if key is not None and keeps(answer) and not flight.cancel.is_set():
                 self._appliance.cache.put(
                     key, core, tag=query.collection, still=lambda: self._appliance.cache_key(query) == key
                 )
@@ -181,6 +181,7 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def _keeps(answer: Answer) -> bool:
-    """A degraded answer (one with a `notice`) is not kept: the next asker may get the whole one. A refusal is."""
-    return answer.abstained or not answer.notice
+def keeps(answer: Answer) -> bool:
+    """A degraded answer is not kept, nor one with a `notice`: the next asker may get the whole one. A refusal is."""
+    told = answer.understood is not None and answer.understood.notice
+    return not (answer.degraded or told) and (answer.abstained or not answer.notice)

@@ -22,6 +22,7 @@ from appliance.types import (
     SearchResult,
     Turn,
 )
+from appliance.web.understood import SELF_QUERY, UnderstoodBody, understood_body
 
 
 class TurnBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -52,6 +53,10 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     diversify: Annotated[float | None, Meta(description="Lambda of MMR, 0 to 1 (as ranked); null is the setting.")] = (
         None
     )
+    self_query: Annotated[
+        bool | Literal["suggest"] | None,
+        Meta(description="Read filters out of the question: true applies them, `suggest` only shows them."),
+    ] = None
 
 
 class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
@@ -167,6 +172,7 @@ class AnswerCore(msgspec.Struct, frozen=True):
     mode: str
     notice: str
     condensed_question: str
+    understood: UnderstoodBody | None
     nearest: list[HitBody]
     usage: UsageBody
 
@@ -191,6 +197,7 @@ class SearchBody(msgspec.Struct, frozen=True):
     notice: str
     lexical_exact: bool
     condensed_question: str
+    understood: UnderstoodBody | None
     context: ContextBody | None
     timings: dict[str, float]
     latency_ms: float
@@ -212,6 +219,7 @@ def to_query(asked: SearchRequest, principal: str) -> Query:
         rerank=asked.rerank,
         collapse=asked.collapse,
         diversify=asked.diversify,
+        self_query=None if asked.self_query is None else SELF_QUERY[asked.self_query],
         mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
         principal=principal,
     )
@@ -306,6 +314,7 @@ def answer_core(answer: Answer) -> AnswerCore:
         mode=answer.mode.value,
         notice=answer.notice,
         condensed_question=answer.condensed_question,
+        understood=understood_body(answer.understood),
         nearest=[hit_body(hit) for hit in answer.hits] if answer.abstained else [],
         usage=UsageBody(answer.usage.prompt_tokens, answer.usage.completion_tokens),
     )
@@ -333,6 +342,7 @@ def search_body(found: SearchResult, latency_ms: float, query_id: str) -> Search
         notice=found.notice,
         lexical_exact=found.lexical_exact,
         condensed_question=found.condensed_question,
+        understood=understood_body(found.understood),
         context=None if found.context is None else context_body(found.context),
         timings=milliseconds(found.timings),
         latency_ms=latency_ms,

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from appliance.types import (
     Query,
     ReadDocument,
 )
+from appliance.web.questions import keeps
 from bench.corpus import COLLECTION, Corpus, Text, ingested
 from tests.answer.conftest import ABSTAIN_BELOW, TEXTS, Ask, settings_for
 
@@ -199,3 +201,21 @@ def _answer(corpus: Corpus, text: str) -> Answer:
 
 def _stacked(chunks: tuple[EmbeddedChunk, ...]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
     return np.stack([chunk.vector for chunk in chunks])
+
+
+@pytest.mark.parametrize("question", ["Who built the lighthouse?", "What do penguins think of opera?"])
+def test_what_the_search_left_out_is_told_and_not_kept(corpus: Corpus, question: str) -> None:
+    query = Query(question, COLLECTION)
+    found = search(query, corpus.retrieval)
+    answering = Answering(corpus.store, corpus.embedder, None, ABSTAIN_BELOW, 160)
+    for notice in ("", "There was no time to rerank the passages."):
+        told = answer(
+            query,
+            replace(found, notice=notice),
+            answering,
+            deadline=time.monotonic() + 30,
+            cancel=threading.Event(),
+        )
+        assert told.notice.startswith(notice)
+        assert told.degraded == bool(notice)
+        assert keeps(told) == (not notice)

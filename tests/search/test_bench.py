@@ -9,7 +9,7 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.inference import HashEmbedder
 from bench import identifiers
-from bench.retrieval import ndcg, run
+from bench.retrieval import RUNS, ndcg, run
 from tests.search.conftest import TEXTS
 
 
@@ -33,7 +33,9 @@ def test_one_set(tmp_path: Path) -> None:
     result = run(write_set(tmp_path / "set"), Settings(data_dir=tmp_path, threads=1), embedder=HashEmbedder())
     assert (result["documents"], result["queries"]) == (9, 2)
     runs = {row["name"]: row for row in result["runs"]}
-    assert list(runs) == ["hybrid", "dense", "bm25"]
+    assert list(runs) == list(RUNS)
+    assert {"hybrid", "dense", "bm25", "served", "rrf", "collapse", "mmr .7"} <= runs.keys()
+    assert "SciFact train" in result["tuned"]
     assert runs["hybrid"]["ndcg@10"] > 0.9
     for row in runs.values():
         assert row["recall@100"] == 1.0
@@ -44,7 +46,7 @@ def test_a_folder_of_sets(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_set(tmp_path / name)
     result = run(tmp_path, Settings(data_dir=tmp_path, threads=1), embedder=HashEmbedder())
-    assert [row["set"] for row in result["runs"]] == ["a"] * 3 + ["b"] * 3
+    assert [row["set"] for row in result["runs"]] == ["a"] * len(RUNS) + ["b"] * len(RUNS)
     assert result["queries"] == 4
 
 
