@@ -41,7 +41,7 @@ def candidates(
     with stages.stage("dense"):
         dense = vectors.search(vector, wanted, eligible)
     with stages.stage("lexical"):
-        lexical = store.lexical.search(query.collection, query.text, wanted, eligible)
+        lexical = store.lexical.search(query.collection, query.text, wanted, eligible, sure=query.k)
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}
         unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)

@@ -8,6 +8,8 @@ from typing import Any
 
 import apsw
 
+from appliance.words import place
+
 # remove_diacritics 2 also folds characters with several marks; porter: SciFact nDCG@10 .672 -> .688.
 _TOKENIZER = ("porter", ["unicode61", "remove_diacritics", "2"])
 MAX_TEXT = 20_000  # characters of a question that are looked at
@@ -73,13 +75,23 @@ def index_text(text: str) -> str:
     return _UNSPACED.sub(r" \g<0> ", text) if _UNSPACED.search(text) else text
 
 
+def columns(title: str, source: str, section: str, text: str) -> tuple[str, str, str]:
+    """What a chunk's row of the index is made of: title with the names in its source, section, text."""
+    return index_text(f"{title} {place(source)}"), index_text(section), index_text(text)
+
+
+def tokenizer(connection: apsw.Connection) -> apsw.FTS5Tokenizer:
+    """The one that rows and questions go through."""
+    return connection.fts5_tokenizer(*_TOKENIZER)
+
+
 def document_terms(connection: apsw.Connection) -> Callable[[str], list[str]]:
     """A function that gives the terms the index keeps of a text."""
-    tokenizer = connection.fts5_tokenizer(*_TOKENIZER)
+    tokenize = tokenizer(connection)
 
     def terms(text: str) -> list[str]:
         data = index_text(text).encode("utf-8", "ignore")
-        spans: list[tuple[Any, ...]] = tokenizer(data, apsw.FTS5_TOKENIZE_DOCUMENT, None)  # type: ignore[assignment]
+        spans: list[tuple[Any, ...]] = tokenize(data, apsw.FTS5_TOKENIZE_DOCUMENT, None)  # type: ignore[assignment]
         return [token for _, _, *tokens in spans for token in tokens]
 
     return terms
@@ -91,9 +103,8 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
     A word is a term; an identifier (`SKU-A1234`, `stripe.checkout.Session.create()`) is a phrase; a run of an unspaced
     script becomes overlapping phrases of two characters (three for Thai and its neighbours).
     """
-    tokenizer = connection.fts5_tokenizer(*_TOKENIZER)
     found: dict[tuple[str, ...], Term] = {}
-    for words in _word_groups(tokenizer, text[:MAX_TEXT]):
+    for words in _word_groups(tokenizer(connection), text[:MAX_TEXT]):
         tokens = tuple(token for _, token in words)
         expression, count = f'"{" ".join(word for word, _ in words)}"', 1
         if tokens in found:

@@ -14,7 +14,6 @@ from appliance.store.collections import Collection
 from appliance.store.database import fetch
 from appliance.store.spaces import Space
 from appliance.types import Ids, Matrix, NewDocument, SentenceVectors, Vector
-from appliance.words import place
 
 # Chunk id, its vector (dimensions,), spans of its sentences, their vectors (s, dimensions).
 VectorEntry: TypeAlias = tuple[int, Vector, Sequence[tuple[int, int]], Matrix]
@@ -98,10 +97,9 @@ def _insert_chunks(
         spaces.serving(connection, collection),
         ((i, chunk.vector, chunk.span.sentences, chunk.sentence_vectors) for i, chunk in numbered),
     )
-    title = fulltext.index_text(f"{new.read.title} {place(new.source)}")
     connection.executemany(
         f"INSERT INTO {fulltext.table(collection.id)} (rowid, title, section, text) VALUES (?, ?, ?, ?)",
-        ((i, title, fulltext.index_text(c.span.section), fulltext.index_text(c.span.text)) for i, c in numbered),
+        ((i, *fulltext.columns(new.read.title, new.source, c.span.section, c.span.text)) for i, c in numbered),
     )
 
 
