@@ -154,10 +154,8 @@ class Scan:
 
     def _best(self, expression: str, limit: int) -> list[Row]:
         table = fulltext.table(self.collection.id)
-        query = (
-            f"SELECT rowid, -rank FROM {table} WHERE {table} MATCH ? AND rank MATCH 'bm25({_WEIGHTS})' "
-            "ORDER BY rank LIMIT ?"
-        )
+        query = f"SELECT rowid, -bm25({table}, {_WEIGHTS}) AS score FROM {table} WHERE {table} MATCH ? "
+        query += "ORDER BY score DESC LIMIT ?"
         return fetch(self.connection, query, (expression, limit))
 
     def _newest(self, expression: str, limit: int, most_rows: int) -> list[Row]:
