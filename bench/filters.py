@@ -22,8 +22,8 @@ from appliance.errors import InvalidRequest
 from appliance.inference import HashEmbedder
 from appliance.search import filter_text, search
 from appliance.store import LexicalResult, fulltext
+from appliance.store.bm25 import SQL_WEIGHTS
 from appliance.store.database import fetch
-from appliance.store.lexical import WEIGHTS
 from appliance.types import AllOf, AnyOf, Comparison, Filter, Ids, Metadata, MetadataValue, Not, Query, Vector
 from bench.corpus import COLLECTION, Corpus, Text, ingested
 
@@ -144,7 +144,7 @@ class BruteForce:
             if not terms:
                 return LexicalResult((), True)
             anything = " OR ".join(" OR ".join([term.expression] * term.count) for term in terms)
-            query = f"SELECT rowid, -bm25({table}, {WEIGHTS}) FROM {table} WHERE {table} MATCH ?"
+            query = f"SELECT rowid, -bm25({table}, {SQL_WEIGHTS}) FROM {table} WHERE {table} MATCH ?"
             rows = fetch(connection, query, (anything,))
         allowed = None if eligible is None else set(eligible.tolist())
         ranked = sorted(rows, key=lambda row: (-row[1], row[0]))

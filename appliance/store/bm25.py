@@ -22,6 +22,7 @@ K1, B = 1.2, 0.75
 # Title, section, text. A title counts more than its words in running text; 1.5 gains on SciFact (.688 -> .690) and
 # Cranfield; 2 and more loses on collections where many rows are little more than a title (CACM .413 -> .399).
 WEIGHTS = (1.5, 1.0, 1.0)
+SQL_WEIGHTS = ", ".join(map(str, WEIGHTS))
 LEAST_IDF = 1e-6  # of a term in half of all rows or more
 
 _TEXTS = (

@@ -25,8 +25,6 @@ LEAST_RESCORED, MOST_RESCORED = 100, 300  # rows
 FEW_ELIGIBLE = 1_500  # are scored from their texts, each of them
 LISTED_SHARE = 0.02  # of the collection: fewer eligible rows are listed to SQLite, more are picked out of a longer top
 
-_WEIGHTS = ", ".join(map(str, bm25.WEIGHTS))
-
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
 
 
@@ -154,14 +152,14 @@ class Scan:
 
     def _best(self, expression: str, limit: int) -> list[Row]:
         table = fulltext.table(self.collection.id)
-        query = f"SELECT rowid, -bm25({table}, {_WEIGHTS}) AS score FROM {table} WHERE {table} MATCH ? "
+        query = f"SELECT rowid, -bm25({table}, {bm25.SQL_WEIGHTS}) AS score FROM {table} WHERE {table} MATCH ? "
         query += "ORDER BY score DESC LIMIT ?"
         return fetch(self.connection, query, (expression, limit))
 
     def _newest(self, expression: str, limit: int, most_rows: int) -> list[Row]:
         table = fulltext.table(self.collection.id)
         query = (
-            f"SELECT rowid, score FROM (SELECT rowid, -bm25({table}, {_WEIGHTS}) AS score FROM {table} "
+            f"SELECT rowid, score FROM (SELECT rowid, -bm25({table}, {bm25.SQL_WEIGHTS}) AS score FROM {table} "
             f"WHERE {table} MATCH ? ORDER BY rowid DESC LIMIT ?) ORDER BY score DESC LIMIT ?"
         )
         return fetch(self.connection, query, (expression, most_rows, limit))
@@ -173,8 +171,8 @@ class Scan:
         table = fulltext.table(self.collection.id)
         newest = "" if most_rows is None else f"ORDER BY rowid DESC LIMIT {most_rows}"
         query = (
-            f"SELECT rowid, score FROM (SELECT rowid, -bm25({table}, {_WEIGHTS}) AS score FROM {table} WHERE {table} "
-            f"MATCH ? AND +rowid IN (SELECT value FROM carray(?)) {newest}) ORDER BY score DESC LIMIT ?"
+            f"SELECT rowid, score FROM (SELECT rowid, -bm25({table}, {bm25.SQL_WEIGHTS}) AS score FROM {table} "
+            f"WHERE {table} MATCH ? AND +rowid IN (SELECT value FROM carray(?)) {newest}) ORDER BY score DESC LIMIT ?"
         )
         return fetch(self.connection, query, (expression, apsw.carray(self.eligible), limit))
 
