@@ -134,7 +134,9 @@ class BruteForce:
         order = np.lexsort((ids, -scores))[:k]
         return list(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
 
-    def by_words(self, collection: str, text: str, k: int, eligible: Ids | None = None) -> LexicalResult:
+    def by_words(
+        self, collection: str, text: str, k: int, eligible: Ids | None = None, *, sure: int = 0
+    ) -> LexicalResult:
         database = self._corpus.store.database
         found = self._corpus.store.documents.collection(collection)
         assert found is not None
