@@ -29,17 +29,17 @@ class Writer:
     def turn(self) -> None:
         chosen = self._chance.choices(
             (
-                self._put,
-                self._put_files,
-                self._delete,
-                self._sync_folder,
-                self._scratch,
-                self._cut_off,
-                self._see_later,
+                *(self._put, self._put_files, self._delete, self._erase),
+                *(self._sync_folder, self._scratch, self._cut_off, self._see_later),
             ),
-            (6, 3, 3, 1, 0.5, 0.5, 2),
+            (6, 3, 3, 0.2, 1, 0.5, 0.5, 2),
         )[0]
-        favoured = {"folder": self._sync_folder, "scratch": self._scratch, "delete": self._delete}
+        favoured = {
+            "folder": self._sync_folder,
+            "scratch": self._scratch,
+            "delete": self._delete,
+            "erase": self._erase,
+        }
         if self._traffic.favoured in favoured and self._chance.random() < 0.5:
             chosen = favoured[self._traffic.favoured]
         chosen()
