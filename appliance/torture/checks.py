@@ -41,6 +41,7 @@ class Checks:
         self._report.count("full checks" if everything else "checks")
         self.wait_quiet()
         self._erasures_end()
+        self._changes_end()
         self._collections()
         self._no_dead_documents()
         listed = self._listed()
@@ -84,6 +85,24 @@ class Checks:
         for one in told:
             if one["receipt"]["verdict"] != "proved":
                 self._report.problem(f"an erasure is not proved: {json.dumps(one['receipt'])[:500]}")
+
+    def _changes_end(self) -> None:
+        """Changes of the embedding model: each is done, refused or cancelled, and none for a fault of ours."""
+        until = time.monotonic() + QUIET_S
+        while True:
+            try:
+                told = self._caller.get("/admin/models/changes")["changes"]
+            except Refused:
+                return  # no such route
+            if not (left := [one for one in told if one["finished_at"] is None]):
+                break
+            if time.monotonic() > until:
+                self._report.problem(f"a change of model does not end: {left[0]['state']}, {left[0]['step']}")
+                return
+            time.sleep(0.05)
+        for one in told:
+            if one["error"] and one["code"] in (None, "internal_error"):
+                self._report.problem(f"a change of model failed: {one['error']}")
 
     def _collections(self) -> None:
         checked = self._caller.post("/admin/database/verify")["problems"]

@@ -93,8 +93,7 @@ class _Turns:
     def _busy_until_full(self, server: Server, number: int) -> None:
         """Work, fill the disk to the last byte under way, and see that questions are answered all the same."""
         caller = server.caller()
-        folder = self._site.root / f"{self._site.name}-folder"
-        work = Work(caller, self._journal, self._report, folder, f"{self._report.seed}/disk/{number}")
+        work = Work(caller, self._site, self._journal, self._report, f"{self._report.seed}/disk/{number}")
         work.start()
         try:
             time.sleep(self._chance.uniform(0.5, 1) * BUSY_S)

@@ -20,12 +20,24 @@ _LEADS = {
     "delete.collection_dropped": "scratch",
     "delete.": "delete",
     "erase.": "erase",
+    "model.": "model",
     "ingest.gone_removed": "folder",
     "ingest.task_filed": "database",
     "ingest.task_handed_over": "database",
 }
+TWO_MODELS = "model."  # steps that are reached only where a collection changes its embedding model
 _NEW_DIRECTORY = "migration."  # reached on a new data directory alone
-_SELDOM = ("start.", "migration.", "generation.", "rebuild.", "compact", "rollback", "erase.", "delete.collection")
+_SELDOM = (
+    "start.",
+    "migration.",
+    "generation.",
+    "rebuild.",
+    "compact",
+    "rollback",
+    "erase.",
+    "model.",
+    "delete.collection",
+)
 
 
 @dataclass(frozen=True, slots=True)

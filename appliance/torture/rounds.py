@@ -110,8 +110,7 @@ class Rounds:
     def _busy(self, server: Server, favoured: str = "") -> Iterator[None]:
         """Concurrent work as long as the block takes."""
         caller = server.caller()
-        folder = self._site.root / f"{self._site.name}-folder"
-        work = Work(caller, self._journal, self._report, folder, f"{self._report.seed}/{self._turn}")
+        work = Work(caller, self._site, self._journal, self._report, f"{self._report.seed}/{self._turn}")
         work.start(favoured)
         try:
             yield

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.faults import STEPS
 from appliance.paths import BUNDLED_MODELS
 from appliance.torture import disk
 from appliance.torture.journal import Journal
-from appliance.torture.plan import plan
+from appliance.torture.plan import TWO_MODELS, plan
 from appliance.torture.proof import prove
 from appliance.torture.report import Report
 from appliance.torture.rounds import Rounds
 from appliance.torture.server import Site
 
-REAL_SHARE = 0.06  # of the kills that go to a server with the real embedder
+MODEL_SHARE = 0.16  # of the kills that go to a server with the real embedder, and to changes of it
+MODEL = "minilm-l6-v2.int8"
 SETTINGS: dict[str, Any] = {
     "embedder": "hash",
     "generator": "none",
@@ -34,12 +36,13 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`minutes` ends a run early; `disk` leaves the full disk out when False."""
+    """`minutes` ends a run early; False leaves the full disk, or the real embedder and its changes, out."""
 
     kills: int = 300
     minutes: float | None = None
     seed: int = 1
     disk: bool = True
+    models: bool = True
 
 
 def torture(root: Path, options: Options, show: Callable[[Report, str], None]) -> Report:
@@ -51,8 +54,7 @@ def torture(root: Path, options: Options, show: Callable[[Report, str], None]) -
     report = Report(options.seed)
     deadline = started + 60 * options.minutes if options.minutes else float("inf")
     try:
-        for name, kills, settings in _sites(options, report):
-            site = Site(root, {**SETTINGS, **settings}, name)
+        for site, kills in _sites(root, options, report):
             with _journal(root, site, report) as journal:
                 _site(site, kills, options, journal, report, lambda what: show(report, what), deadline)
         if options.disk:
@@ -62,14 +64,15 @@ def torture(root: Path, options: Options, show: Callable[[Report, str], None]) -
     return report
 
 
-def _sites(options: Options, report: Report) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Data directories: (name, kills, settings)."""
-    real = int(REAL_SHARE * options.kills) if _has_models() else 0
-    if not _has_models():
-        report.notes.append("no bundled models here: the real embedder was left out")
-    yield "data", options.kills - real, {}
+def _sites(root: Path, options: Options, report: Report) -> Iterator[tuple[Site, int]]:
+    """Data directories, and how many kills each is to survive."""
+    real = int(MODEL_SHARE * options.kills) if options.models and _has_models() else 0
+    if options.models and not _has_models():
+        report.notes.append("no bundled models here: the real embedder and a change of it were left out")
+    yield Site(root, SETTINGS), options.kills - real
     if real:
-        yield "model", real, {"embedder": "minilm-l6-v2.int8", "chunk_tokens": 220, "exact_scan_below": 30}
+        settings = {**SETTINGS, "embedder": MODEL, "chunk_tokens": 220, "exact_scan_below": 30}
+        yield Site(root, settings, "model", models=("hash", MODEL)), real
 
 
 def _has_models() -> bool:
@@ -98,7 +101,8 @@ def _site(
 ) -> None:
     chance = random.Random(f"{options.seed}/{site.name}")
     rounds = Rounds(site, journal, report, chance)
-    waiting = deque(plan(kills, chance))
+    steps = [step for step in STEPS if step.startswith(TWO_MODELS) == bool(site.models)]
+    waiting = deque(plan(kills, chance, steps))
     rounds.begin()
     while waiting and time.monotonic() < deadline:
         kill = waiting.popleft()

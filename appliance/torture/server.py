@@ -92,6 +92,7 @@ class Site:
     root: Path  # holds the mark, the log and the data directory
     settings: dict[str, Any] = field(default_factory=dict)
     name: str = "data"
+    models: tuple[str, ...] = ()  # embedding models to change between
 
     @property
     def paths(self) -> DataPaths:

@@ -18,6 +18,7 @@ class Traffic:
     caller: Caller
     journal: Journal
     report: Report
+    models: tuple[str, ...] = ()  # embedding models to change between
     favoured: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     full: threading.Event = field(default_factory=threading.Event)

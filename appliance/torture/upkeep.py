@@ -2,12 +2,14 @@
 
 import random
 import time
+from typing import Any
 
 from appliance.torture import texts
 from appliance.torture.server import Refused
 from appliance.torture.traffic import Traffic
 
-WEIGHTS = {"ask": 8.0, "rebuild": 1.0, "compact": 1.0, "rollback": 0.5, "verify": 0.5, "database": 0.5}
+WEIGHTS = {"ask": 8.0, "rebuild": 1.0, "compact": 1.0, "rollback": 0.5, "verify": 0.5, "database": 0.5, "model": 0.3}
+JOB_S = 60.0  # that a job of an index may take
 
 
 class Upkeep:
@@ -21,8 +23,10 @@ class Upkeep:
         [chosen] = self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         if self._traffic.favoured in WEIGHTS and self._chance.random() < 0.5:
             chosen = self._traffic.favoured
-        if chosen == "ask" or not self._traffic.offers(chosen):
+        if chosen == "ask" or not self._traffic.offers(chosen) or (chosen == "model" and not self._traffic.models):
             self._ask()
+        elif chosen == "model":
+            self._change_model()
         else:
             self._look_after(chosen)
 
@@ -35,8 +39,30 @@ class Upkeep:
                 raise
         else:
             self._traffic.report.count(f"{'' if what == 'database' else 'index '}{what}")
+            if "job" in told:
+                self._follow(told)
             for problem in told.get("problems", ()):
                 self._traffic.report.problem(f"{what} under load: {problem}")
+
+    def _follow(self, told: dict[str, Any]) -> None:
+        """A job that was begun, until its end."""
+        until = time.monotonic() + JOB_S
+        while told["index"].get("job") is not None and time.monotonic() < until and not self._traffic.stopped.is_set():
+            time.sleep(0.02)
+            told = self._traffic.caller.get("/admin/index/default")
+
+    def _change_model(self) -> None:
+        """To another embedding model, or back to the one before, or away with its vectors."""
+        use = [f"/admin/models/{name}/use" for name in self._traffic.models]
+        path = self._chance.choice([*use, *use, "/admin/models/rollback", "/admin/models/discard"])
+        try:
+            self._traffic.caller.post(path, {"force": True} if path in use else {})
+        except Refused as error:
+            if error.status != 409 and not self._traffic.without_route("model", error):  # 409: busy, or in use already
+                raise
+        else:
+            self._traffic.report.count(f"model {path.rpartition('/')[2]}")
+            time.sleep(self._chance.uniform(0, 0.5))
 
     def _ask(self) -> None:
         """Of a document with no change under way before and after: the answer may tell its version alone."""

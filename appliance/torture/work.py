@@ -3,11 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from appliance.torture.journal import Journal
 from appliance.torture.report import Report
-from appliance.torture.server import Caller, Died, Refused
+from appliance.torture.server import Caller, Died, Refused, Site
 from appliance.torture.traffic import FULL, Traffic
 from appliance.torture.upkeep import Upkeep
 from appliance.torture.writer import Writer
@@ -19,8 +18,9 @@ PASSING = frozenset({"overloaded", "ingest_queue_full", "too_many_requests", "to
 class Work:
     """All threads on one server. `favoured` is an operation that half of the turns of who can do it go to."""
 
-    def __init__(self, caller: Caller, journal: Journal, report: Report, folder: Path, seed: str) -> None:
-        self._traffic = Traffic(caller, journal, report)
+    def __init__(self, caller: Caller, site: Site, journal: Journal, report: Report, seed: str) -> None:
+        self._traffic = Traffic(caller, journal, report, site.models)
+        folder = site.root / f"{site.name}-folder"
         self._turns: list[Callable[[], None]] = [
             *(Writer(self._traffic, f"w{n}", folder, f"{seed}/{n}").turn for n in range(WRITERS)),
             Upkeep(self._traffic, seed).turn,

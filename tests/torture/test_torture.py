@@ -21,7 +21,7 @@ SOURCES = [f"d{number}.txt" for number in range(40)]
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
-    report = torture(claim(tmp_path), Options(kills=KILLS, seed=3, disk=False), lambda report, what: None)
+    report = torture(claim(tmp_path), Options(kills=KILLS, seed=3, disk=False, models=False), lambda report, what: None)
     assert report.problems == []
     assert report.killed >= KILLS // 2  # a step that is not reached in its time kills nothing
     assert report.kills["step"] >= KILLS // 3
