@@ -15,7 +15,7 @@ from appliance.torture.server import Died, Refused, Server, Site
 from appliance.torture.work import Work
 
 FULL_EVERY = 10  # checks, of which one looks at everything
-STEP_S = 8.0  # that an armed server works before it is asked to stop (which reaches some steps)
+STEP_S = 20.0  # that an armed server works before it is asked to stop (which reaches some steps)
 FIRST_WORK_S = 5.0
 START_S, RECOVERY_S, WORK_S, STOPPING_S = 1.5, 0.8, 1.6, 0.6  # longest wait before a kill in each phase
 ALONE = 0.5  # share of kills that hit the server and not its children

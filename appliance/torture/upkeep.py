@@ -54,7 +54,7 @@ class Upkeep:
     def _change_model(self) -> None:
         """To another embedding model, or back to the one before, or away with its vectors."""
         use = [f"/admin/models/{name}/use" for name in self._traffic.models]
-        path = self._chance.choice([*use, *use, "/admin/models/rollback", "/admin/models/discard"])
+        path = self._chance.choice([*use, *use, *use, "/admin/models/rollback", "/admin/models/discard"])
         try:
             self._traffic.caller.post(path, {"force": True} if path in use else {})
         except Refused as error:
