@@ -11,6 +11,9 @@ asks by LIKE is a list, whose operator is `contains`. WikiSQL has a schema for e
 of that table's filters, of which there are few, and once (`shared`) with the values of all fields of the same name in
 all tables. `distracted` adds values of another data set to every field of text.
 
+The data has no texts either, so no value is known to be an ordinary word of them, and each is read wherever it stands.
+`ordinary` is the other extreme: every value is one, and is read only where the question shows that it is meant.
+
 `stated`: the questions whose filter values all stand in the question, word for word. `all`: every question.
 """
 
@@ -20,13 +23,14 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import InvalidRequest
 from appliance.search.selfquery.lexicon import Field, Lexicon, tokens
 from appliance.search.selfquery.parse import read
+from appliance.search.selfquery.question import Ordinary
 from appliance.types import FieldType
 
 HINT = "Name a folder with filters.jsonl and wikisql.jsonl."
@@ -47,6 +51,7 @@ class Asked:
     stated: bool
     half: str
     lexicon: Lexicon
+    ordinary: Ordinary | None = None
 
 
 def run(data: Path) -> dict[str, Any]:
@@ -62,6 +67,9 @@ def run(data: Path) -> dict[str, Any]:
         *of_wikisql(wikisql, shared=False),
         *of_wikisql(wikisql, shared=True),
     ]
+    asked += [
+        replace(one, name=f"{one.name} ordinary", ordinary=lambda *_: True) for one in asked if " " not in one.name
+    ]
     runs = [row for stated in (True, False) for row in scored(asked, stated)]
     held_out = [one for one in asked if one.stated and one.half == "report"]
     wrong = Counter(f"{one.name}: {kind}" for one in held_out if (kind := mistake(one)))
@@ -75,7 +83,7 @@ def scored(asked: Sequence[Asked], stated: bool) -> list[dict[str, Any]]:
         if one.stated or not stated:
             groups[one.name, one.half].append(one)
             if not one.name.startswith("wikisql"):
-                groups["filters" + (" distracted" if "distracted" in one.name else ""), one.half].append(one)
+                groups[" ".join(["filters", *one.name.split()[1:]]), one.half].append(one)
     rows = []
     for (name, half), members in sorted(groups.items(), key=lambda group: (group[0][1], group[0][0])):
         pairs = [(one.wanted, found(one)) for one in members]
@@ -99,7 +107,7 @@ def scored(asked: Sequence[Asked], stated: bool) -> list[dict[str, Any]]:
 def found(one: Asked) -> frozenset[Triple]:
     return frozenset(
         (field, condition.op, _words(value))
-        for condition in read(one.text, one.lexicon)
+        for condition in read(one.text, one.lexicon, one.ordinary)
         for field in condition.fields
         for value in condition.values
     )

@@ -115,7 +115,8 @@ class UnderstoodPart:
 class Understood:
     """The filters that a question states (empty: none) and the `text` left of it; `applied` tells if they were used.
 
-    `notice` says in a sentence why not, or that the collection has changed since its values were read.
+    `notice` says in a sentence why not, or whom the question names that no document knows. `stale`: the collection has
+    changed since its values were read.
     """
 
     filters: str
@@ -123,6 +124,7 @@ class Understood:
     parts: tuple[UnderstoodPart, ...]
     applied: bool = False
     notice: str = ""
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

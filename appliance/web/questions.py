@@ -183,5 +183,5 @@ async def disconnected(receive: Receive) -> None:
 
 def keeps(answer: Answer) -> bool:
     """A degraded answer is not kept, nor one with a `notice`: the next asker may get the whole one. A refusal is."""
-    told = answer.understood is not None and answer.understood.notice
-    return not (answer.degraded or told) and (answer.abstained or not answer.notice)
+    stale = answer.understood is not None and answer.understood.stale
+    return not (answer.degraded or stale) and (answer.abstained or not answer.notice)

@@ -28,7 +28,7 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
         assert hits == {"0.txt"}
         assert understood["applied"] is True
         assert understood["filters"] == '(author = "ada lovelace" and year > 2020)'
-        assert understood["text"] == "What did the reports say about pumps ?"
+        assert understood["text"] == "What did the reports say about pumps?"
         parts = understood["parts"]
         assert isinstance(parts, list)
         assert [part["condition"] for part in parts] == ['author = "ada lovelace"', "year > 2020"]
@@ -48,7 +48,7 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
         assert hits == everything
         assert understood is not None
         assert not understood["applied"]
-        assert "without these filters" in str(understood["notice"])
+        assert "without what was understood" in str(understood["notice"])
 
         asked = {"question": QUESTION, "self_query": True}
         answer = client.post("/query", json=asked).json()
@@ -58,6 +58,17 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
         assert again["cache_hit"] is True
         assert again["understood"] == answer["understood"]
         assert client.post("/query", json={"question": QUESTION}).json()["understood"] is None
+
+        hits, understood = found(question="reports by Ada about pumps", self_query=True, filters={"year": 2022})
+        assert hits == {"1.txt"}  # Bob's: what is given holds in any case
+        assert understood is not None
+        assert "beside the filters that were given" in str(understood["notice"])
+
+        asked = {"question": "What did Donald Knuth write in reports by Donald Knuth about pumps?", "self_query": True}
+        unknown = client.post("/query", json=asked).json()["understood"]
+        assert unknown["filters"] == ""
+        assert "No author is called Donald Knuth" in unknown["notice"]
+        assert client.post("/query", json=asked).json()["cache_hit"] is True
 
         for wrong in ("yes", 1, "on"):
             refused = client.post("/search", json={"question": "a", "self_query": wrong})

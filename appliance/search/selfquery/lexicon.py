@@ -12,7 +12,7 @@ LONGEST = 16  # words of a value that are compared; longer values are not looked
 PART_VALUES = 20  # a word that more values of a field have says nothing about which is meant
 _TOKEN = re.compile(
     r"n['’]t(?![^\W_])|[^\W_]+?(?=n['’]t(?![^\W_]))"
-    r"|(?:(?<![^\s(\"'])[-–−])?\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th)?(?![^\W_])|\.\d+(?![^\W_])"
+    r"|(?:(?<![^\s(\"'])[-–−])?\d+(?:,\d+)*(?:\.\d+)?(?:st|nd|rd|th)?(?![^\W_])|\.\d+(?![^\W_])"
     r"|[^\W_]+[+-](?=[\s?.!,;\"')]|$)|[^\W_]+"  # A+, B-
 )
 _LETTERS = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "đ": "d", "Đ": "d", "ı": "i"})
@@ -23,7 +23,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "number": ("no", "num", "nr"),
     "no": ("number",),
-    "author": ("writer", "wrote", "written"),
+    "author": ("writer", "wrote", "write", "written"),
     "written": ("writer", "wrote", "author"),
     "direct": ("director",),
     "date": ("day",),

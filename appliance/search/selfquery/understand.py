@@ -1,17 +1,21 @@
 """A question -> the filters it states and the text that is left; and a search that uses them."""
 
 import math
+import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from appliance.dates import MONTHS
 from appliance.search.filters import filter_text
 from appliance.search.retrieve import Retrieval, search
 from appliance.search.selfquery.lexicon import Field, Lexicon
 from appliance.search.selfquery.mentions import ASKING
-from appliance.search.selfquery.parse import Condition, read
+from appliance.search.selfquery.ordinary import ordinary_in
+from appliance.search.selfquery.parse import read
+from appliance.search.selfquery.question import Condition, Ordinary
 from appliance.store import Store
 from appliance.types import (
     AllOf,
@@ -26,12 +30,18 @@ from appliance.types import (
     Understood,
     UnderstoodPart,
 )
-from appliance.words import FUNCTION_WORDS, words
+from appliance.words import FUNCTION_WORDS, stem, words
 
 FIELD_VALUES = 20_000  # most frequent values of one field that are looked for
 ALL_VALUES = 50_000  # of one collection
 OPEN_LEXICONS = 16
 AGE = 20  # a lexicon of an older version serves for so many times the seconds that making it took
+
+_PEOPLE = tuple(map(stem, ("author", "creator", "writer", "editor")))
+_BY_NAME = re.compile(r"\bby ((?:[A-Z][^\W\d_]*[.’'-]?)(?:\s?[A-Z][^\W\d_]*[.’'-]?)*)(?<![.'’-])")
+_DAYS = ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")
+_LINK = re.compile(r"\b(?:by|in|from|of|on|at|for|during|dated|and|or)\s*$", re.IGNORECASE)  # before what is taken out
+_SPACED = re.compile(r"\s+([?.,;!])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +100,70 @@ def search_understood(
     if query.self_query in {None, SelfQuery.OFF}:
         return search(query, retrieval, deadline)
     lexicon, current = lexicons.get(query.collection)
-    narrowed, understood = understand(query, lexicon)
+    narrowed, understood = understand(query, lexicon, ordinary_in(retrieval.store, query.collection))
     if not current:
-        understood = replace(understood, notice="The collection has changed since its values were read.")
+        said = "The collection has changed since its values were read."
+        understood = replace(understood, notice=f"{understood.notice} {said}".strip(), stale=True)
     if not understood.parts or query.self_query is SelfQuery.SUGGEST:
         return replace(search(query, retrieval, deadline), understood=understood)
     result = search(narrowed, retrieval, deadline)
     if result.hits:
         return replace(result, understood=replace(understood, applied=True))
-    said = f"No document passes {understood.filters}, so the search was made without these filters."
+    beside = "" if query.filters is None else " beside the filters that were given"
+    said = f"No document passes {understood.filters}{beside}, so the search was made without what was understood."
     return replace(search(query, retrieval, deadline), understood=replace(understood, notice=said))
 
 
-def understand(query: Query, lexicon: Lexicon) -> tuple[Query, Understood]:
+def understand(query: Query, lexicon: Lexicon, ordinary: Ordinary | None = None) -> tuple[Query, Understood]:
     """The question narrowed by what it states, and what that is; fields that `query.filters` names are left to it."""
     given = set(_fields(query.filters)) if query.filters is not None else set()
-    conditions = [one for one in read(query.text, lexicon) if given.isdisjoint(one.fields)]
+    stated = read(query.text, lexicon, ordinary)
+    conditions = [one for one in stated if given.isdisjoint(one.fields)]
+    notice = _unknown(query.text, stated, lexicon)
     if not conditions:
-        return query, Understood("", query.text, ())
+        return query, Understood("", query.text, (), notice=notice)
     types = {field.name: field.type for field in lexicon.fields}
     made = [condition_filter(condition, types.__getitem__) for condition in conditions]
-    own = made[0] if len(made) == 1 else AllOf(tuple(made))
+    joined = _joined(query.text, conditions, made)
+    own = joined[0] if len(joined) == 1 else AllOf(tuple(joined))
     text = _rest(query.text, conditions)
     parts = tuple(
         UnderstoodPart(query.text[one.start : one.end], one.start, one.end, filter_text(part))
         for one, part in zip(conditions, made, strict=True)
     )
     together = own if query.filters is None else AllOf((query.filters, own))
-    return replace(query, text=text, filters=together), Understood(filter_text(own), text, parts)
+    understood = Understood(filter_text(own), text, parts, notice=notice)
+    return replace(query, text=text, filters=together), understood
+
+
+def _joined(text: str, conditions: Sequence[Condition], made: Sequence[Filter]) -> list[Filter]:
+    """What must hold at once: two values of one field that has but one are alternatives, and so is what "or" joins."""
+    groups: list[list[int]] = []
+    for at, one in enumerate(conditions):
+        same = (group for group in groups if _alternative(text, conditions[group[-1]], one))
+        group = next(same, None)
+        if group is None:
+            groups.append([at])
+        else:
+            group.append(at)
+    parts = [tuple(made[at] for at in group) for group in groups]
+    return [part[0] if len(part) == 1 else AnyOf(part) for part in parts]
+
+
+def _alternative(text: str, one: Condition, other: Condition) -> bool:
+    if (one.fields, one.op) != (other.fields, other.op):
+        return False
+    return one.op == "=" or (one.op == "contains" and text[one.end : other.start].strip(" ,").lower() == "or")
+
+
+def _unknown(text: str, conditions: Sequence[Condition], lexicon: Lexicon) -> str:
+    """A sentence where the question names somebody after "by" whom no field of authors has."""
+    fields = [lexicon.fields[at].name for word in _PEOPLE for at in lexicon.by_word.get(word, ())]
+    for match in _BY_NAME.finditer(text) if fields else ():
+        calendar = any(match[1].lower().startswith(name) for name in (*MONTHS, *_DAYS))
+        if not calendar and all(one.end <= match.start() or one.start >= match.end() for one in conditions):
+            return f"No {fields[0]} is called {match[1]}: it was searched for as words."
+    return ""
 
 
 def condition_filter(condition: Condition, type_of: Callable[[str], FieldType]) -> Filter:
@@ -153,10 +199,16 @@ def _fields(part: Filter) -> Iterator[str]:
 
 
 def _rest(text: str, conditions: Sequence[Condition]) -> str:
-    """The text without what the conditions say; all of it where nothing of substance would be left."""
+    """The text without the names, numbers, dates and denials that filter; all of it where no topic would be left.
+
+    A common word stays: where the tag is `pumps`, the passages are about pumps still.
+    """
     left, at = [], 0
-    for condition in conditions:
-        left.append(text[at : condition.start])
-        at = max(at, condition.end)
-    rest = " ".join(" ".join([*left, text[at:]]).split())
+    for one in conditions:
+        said = text[one.start : one.end]
+        if one.op in {"=", "contains"} and said.isascii() and said.replace(" ", "").isalpha() and said.islower():
+            continue
+        left.append(_LINK.sub("", text[at : one.start]))
+        at = max(at, one.end)
+    rest = _SPACED.sub(r"\1", " ".join(" ".join([*left, text[at:]]).split())).lstrip(" ,;:")
     return rest if any(word.lower() not in FUNCTION_WORDS | ASKING for word in words(rest)) else text
