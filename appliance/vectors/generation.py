@@ -21,7 +21,7 @@ from appliance.types import Ids
 from appliance.vectors import graph as graphs
 from appliance.vectors.graph import Graph, Origin, Recall
 
-FORMAT = 2
+FORMAT = 3
 CURRENT = "CURRENT"
 
 
@@ -60,9 +60,10 @@ class Manifest:
         """Raises UnusableGenerationError."""
         try:
             raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            if raw["format"] == 1:  # without what was measured
-                unknown = {"reason": "unknown", "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
-                raw |= {"format": FORMAT, "built_at": 0.0, "created_at": 0.0, **unknown}
+            if raw["format"] == 1:
+                raw |= {"reason": "unknown", "built_at": 0.0, "created_at": 0.0}
+            if raw["format"] in (1, 2):  # not measured, or with questions that were too easy
+                raw |= {"format": FORMAT, "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
             return msgspec.convert(raw, cls)
         except OSError:
             raise UnusableGenerationError("missing") from None

@@ -99,14 +99,15 @@ def test_a_graph_that_has_grown_is_measured_again(opened: Opener, source: Memory
     assert manifest(tmp_path / "index", 2)["recall_vectors"] == 2_000
 
 
-def test_a_generation_of_the_first_format_is_read_and_then_measured(
-    built: CollectionIndex, opened: Opener, tmp_path: Path
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_generation_of_an_older_format_is_read_and_then_measured(
+    built: CollectionIndex, opened: Opener, tmp_path: Path, version: int
 ) -> None:
     built.close()
     stored = manifest(tmp_path / "index", 1)
-    for name in ("built_at", "created_at", "reason", "ef", "recall", "recall_vectors"):
+    for name in ("built_at", "created_at", "reason", "ef", "recall", "recall_vectors") if version == 1 else ():
         del stored[name]
-    (tmp_path / "index" / "1" / "manifest.json").write_text(json.dumps({**stored, "format": 1}), "utf-8")
+    (tmp_path / "index" / "1" / "manifest.json").write_text(json.dumps({**stored, "format": version}), "utf-8")
     index = opened()
     wait_for(index, "hnsw")
     last = index.status().last
@@ -114,7 +115,7 @@ def test_a_generation_of_the_first_format_is_read_and_then_measured(
     assert last.name == "measure"
     assert index.status().generation == 1
     index.close()
-    assert manifest(tmp_path / "index", 2)["format"] == 2
+    assert manifest(tmp_path / "index", 2)["format"] == 3
 
 
 def test_of_many_equal_vectors_any_will_do() -> None:
