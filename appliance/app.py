@@ -57,10 +57,11 @@ LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Readiness of one part; `detail` is a short sentence for people."""
+    """Readiness of one part; `detail` is a short sentence for people, `needed` says whether questions wait for it."""
 
     ready: bool
     detail: str
+    needed: bool = True
 
 
 class Appliance:
@@ -327,12 +328,15 @@ class Appliance:
             "embedder": self._component(self._embedder_detail),
             "index": self._component(lambda: f"{self.collections.open_count} open"),
             "ingestion": self._component(self.ingestion.health),
-            "generator": Component(
-                self.generator is not None or self.settings.generator == "none", self._generator_detail
-            ),
-            "reranker": Component(True, self._reranker_detail),
+            "generator": self._optional(self.generator, self.settings.generator, self._generator_detail),
+            "reranker": self._optional(self.reranker, self.settings.reranker, self._reranker_detail),
             "cache": Component(True, f"{self.cache.stats().entries} entries"),
         }
+
+    @staticmethod
+    def _optional(part: object, wanted: str, detail: str) -> Component:
+        """A part that answers can do without; not ready when it was wanted and cannot be used."""
+        return Component(part is not None or wanted == "none", detail, needed=False)
 
     def _embedder_detail(self) -> str:
         embedder = self.collections.embedder(DEFAULT_COLLECTION)

@@ -46,7 +46,7 @@ _REFUSED = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"), (b"Rar!\x1a\x07", "a RAR archive"), (b"\x28\xb5\x2f\xfd",
     "a Zstandard archive"),
     (b"SQLite format 3\0", "an SQLite database"), (b"OggS", "sound"), (b"ID3", "sound"), (b"fLaC", "sound"),
-    (b"\0asm", "a program (WebAssembly)"),
+    (b"\0asm", "a program (WebAssembly)"), (b"%!PS", "PostScript"),
     (b"wOFF", "a font"), (b"wOF2", "a font"), (b"\0\1\0\0\0", "a font"), (b"\x80\x02}", "a Python pickle"),
     (b"\x1aE\xdf\xa3", "a film"),
 )  # fmt: skip

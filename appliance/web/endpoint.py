@@ -133,7 +133,7 @@ async def read_json(request: Request[Any, Any, Any], wanted: type[T], limit: int
     try:
         found: T = msgspec.json.decode(body, type=wanted)
     except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
+        raise invalid_field(error, wanted) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidField(f"The body is not valid JSON: {error}", "", code="invalid_json") from None
     except RecursionError:
@@ -154,7 +154,7 @@ def read_parameters(request: Request[Any, Any, Any], wanted: type[T]) -> T:
     try:
         return msgspec.convert(given, wanted, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
+        raise invalid_field(error, wanted) from None
 
 
 class InvalidField(InvalidRequest):
@@ -169,8 +169,8 @@ _AT = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 _NAMED = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
-def invalid_field(error: msgspec.ValidationError) -> InvalidField:
-    """msgspec's message taken apart into a field and what is wrong with it."""
+def invalid_field(error: msgspec.ValidationError, wanted: Any) -> InvalidField:
+    """msgspec's message taken apart into a field and what is wrong with it; `wanted` is the type that was decoded."""
     message = str(error)
     at = _AT.search(message)
     path = at["path"].replace("[...]", "").lstrip(".") if at else ""
@@ -178,4 +178,20 @@ def invalid_field(error: msgspec.ValidationError) -> InvalidField:
     named = _NAMED.search(message)
     where = ".".join(part for part in (path, named["name"][:80] if named else "") if part)
     message = message.replace("Object contains unknown", "There is no such").replace("Object missing", "Missing")
+    if message.startswith("Invalid enum value"):
+        message = ". ".join([message, *_choices(wanted, where)])
     return InvalidField(message if named or not where else f"`{where}`: {message}", where)
+
+
+def _choices(wanted: Any, name: str) -> list[str]:
+    """What the field `name` of a struct takes, as a sentence; nothing where it takes any text."""
+    fields = getattr(msgspec.inspect.type_info(wanted), "fields", ())
+    kinds = [field.type for field in fields if field.encode_name == name]
+    while kinds and isinstance(kinds[0], msgspec.inspect.Metadata | msgspec.inspect.UnionType):
+        kinds = [kinds[0].type] if isinstance(kinds[0], msgspec.inspect.Metadata) else list(kinds[0].types)
+    words = [
+        str(word)
+        for kind in kinds
+        for word in (getattr(kind, "values", None) or [one.value for one in getattr(kind, "cls", ())])
+    ]
+    return ["Choose one of " + ", ".join(words) + "."] if words else []

@@ -42,11 +42,11 @@ async def health(request: Request[Any, Any, Any]) -> ASGIApp:
 
 @get("/health/ready", opt=endpoint(None, "state", returns=ReadyBody))
 async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
-    """Readiness of every part; 503 when questions cannot be answered."""
+    """Readiness of every part; 503 when questions cannot be answered, not when answers are merely extractive."""
     web = rooms(request)
     parts = await web.desk.run(web.appliance.readiness)
     components = {name: ComponentBody(part.ready, part.detail) for name, part in parts.items()}
-    body = ReadyBody(all(part.ready for part in parts.values()), components)
+    body = ReadyBody(all(part.ready or not part.needed for part in parts.values()), components)
     return reply(body, 200 if body.ready else 503)
 
 

@@ -138,7 +138,7 @@ def _decoded(raw: msgspec.Raw, wanted: type[msgspec.Struct]) -> Any:
     try:
         return msgspec.json.decode(raw, type=wanted)
     except msgspec.ValidationError as error:
-        raise invalid_field(error) from None
+        raise invalid_field(error, wanted) from None
 
 
 def _folder_spec(wanted: IngestDirectory, principal: Principal, web: Rooms) -> IngestSpec:
@@ -252,7 +252,7 @@ def _metadata(given: str) -> dict[str, MetadataValue]:
     try:
         found: dict[str, MetadataValue] = msgspec.convert(json.loads(given), MetadataBody)
     except msgspec.ValidationError as error:
-        inner = invalid_field(error)
+        inner = invalid_field(error, MetadataBody)
         raise InvalidField(f"metadata: {inner}", ".".join(part for part in ("metadata", inner.field) if part)) from None
     except (ValueError, RecursionError) as error:
         raise InvalidField(f"`metadata` is not a JSON object: {error}", "metadata") from None

@@ -11,12 +11,13 @@ from appliance.cli import reference
 from appliance.config import Settings
 from appliance.paths import HANDBOOK, PACKAGE
 
+BENCH = PACKAGE.parent / "bench"
 TOPICS = sorted(HANDBOOK.glob("*.md"))
 
 
 def codes_raised() -> Iterator[str]:
-    """Every code an error of the package can have: `default_code = "…"` and `code="…"` in a call."""
-    for path in sorted(PACKAGE.rglob("*.py")):
+    """Every code an error of ours can have: `default_code = "…"` and `code="…"` in a call."""
+    for path in sorted([*PACKAGE.rglob("*.py"), *BENCH.rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 for keyword in node.keywords:
@@ -56,7 +57,7 @@ def test_every_explained_code_exists() -> None:
     text = (HANDBOOK / "troubleshooting.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     told = {code for row in rows for code in re.findall(r"`([a-z_]+)`", row)}
-    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in [*PACKAGE.rglob("*.py"), *BENCH.rglob("*.py")])
     unknown = sorted(code for code in told if f'"{code}"' not in source)
     assert not unknown, f"no error has the codes {unknown}"
 

@@ -166,8 +166,9 @@ def test_a_search_is_reranked_unless_too_many_ask(tokenizer: Path, tmp_path: Pat
 
 def test_a_reranker_that_cannot_be_opened_costs_only_itself(tmp_path: Path) -> None:
     with opened(tmp_path, "missing") as appliance:
-        detail = appliance.readiness()["reranker"].detail
-        assert "unusable" in detail
-        assert "missing" in detail
+        component = appliance.readiness()["reranker"]
+        assert (component.ready, component.needed) == (False, False)
+        assert "unusable" in component.detail
+        assert "missing" in component.detail
         put(appliance, TEXTS)
         assert appliance.search(Query(QUESTION)).hits

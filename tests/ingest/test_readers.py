@@ -286,6 +286,7 @@ def test_media_type_comes_from_content(data: bytes, name: str, media_type: str) 
         (b"", "a.txt", "empty"), (b" \n\t ", "a.txt", "empty"), (b"\0" * 5000, "a.txt", "unsupported"),
         (bytes(range(256)) * 40, "a.txt", "unsupported"),
         (b"MZ\x90\0\3" + b"\0" * 200, "setup.txt", "unsupported"), (b"\x7fELF\2\1" + b"\0" * 99, "a.md", "unsupported"),
+        (b"%!PS-Adobe-3.0\n%%Title: letter\n", "letter.ps", "unsupported"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 99, "a.png", "no_text"), (samples.pdf("", ""), "scan.pdf", "no_text"),
         (samples.pdf("Secret plans", encrypt_for=b"password"), "locked.pdf", "encrypted"), (samples.pdf("Words",
         "more")[:300], "a.pdf", "torn"),

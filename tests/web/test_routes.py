@@ -121,7 +121,13 @@ SCENARIOS = [
     Scenario("unknown field", "POST", "/query", 400, "reader", {"question": "a", "kk": 1}, expected=('"field":"kk"',)),
     Scenario("wrong type", "POST", "/query", 400, "reader", {"question": "a", "k": "10"}, expected=('"field":"k"',)),
     Scenario(
-        "wrong mode", "POST", "/query", 400, "reader", {"question": "a", "mode": "poetic"}, expected=('"field":"mode"',)
+        "wrong mode",
+        "POST",
+        "/query",
+        400,
+        "reader",
+        {"question": "a", "mode": "poetic"},
+        expected=('"field":"mode"', "Choose one of auto, extractive, generative."),
     ),
     Scenario(
         "k of zero", "POST", "/search", 400, "reader", {"question": "a", "k": 0}, expected=('"code":"invalid_k"',)
