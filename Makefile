@@ -10,7 +10,7 @@ LOCKS := build/locks
 PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format reference lock models setup setup-dev clean
+.PHONY: help run test test-fast check format reference lock models peers setup setup-dev clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,8 +65,15 @@ models/out/.done: $(VENV)/.run models/manifest.json $(wildcard models/*.py)
 	@$(BIN)/python models/make.py
 	@touch $@
 
+peers: build/peers/.done ## The environment of `bench peers`: txtai and chromadb, several hundred megabytes
+
+build/peers/.done: build/peers.txt
+	@$(PYTHON) -m venv build/peers
+	@build/peers/bin/pip install -q --disable-pip-version-check -r build/peers.txt
+	@touch $@
+
 lock: setup-dev ## Resolve the locks again from pyproject.toml
 	@$(BIN)/python build/lock.py
 
 clean: ## Remove everything that was made, but no data
-	rm -rf $(VENV) models/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) models/out build/peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

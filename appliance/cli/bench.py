@@ -119,6 +119,16 @@ def conversation(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("conversation").run(data, _settings(invocation)))
 
 
+@command("peers", group=bench, examples=["bench peers --data scifact", "bench peers --data scifact --json"])
+@_data(True, "Data set in BEIR form: corpus.jsonl, queries.jsonl, qrels/test.tsv.")
+@click.option(
+    "--python", type=click.Path(path_type=Path), help="The peers' interpreter (default: that of `make peers`)."
+)
+def peers(invocation: Invocation, data: Path, python: Path | None) -> None:
+    """Quality, latency, indexing rate and memory beside txtai and chromadb, with the same model and documents."""
+    _show(invocation, _module("peers").run(data, _settings(invocation), python=python))
+
+
 @command("filters", group=bench, examples=["bench filters", "bench filters --data cacm --json"])
 @_data(False, "Folder with a corpus.jsonl whose rows have metadata, beside the collection made for it.")
 @click.option("--filters", type=click.IntRange(1, 100_000), default=600, show_default=True, help="Random filters.")

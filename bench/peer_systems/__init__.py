@@ -1,0 +1,1 @@
+"""The systems that `bench peers` measures, each a program of its own."""
