@@ -13,7 +13,7 @@ from typing import Self
 import structlog
 
 from appliance import __version__
-from appliance.answer import PROMPT_VERSION, Answering
+from appliance.answer import PROMPT_VERSION, Answering, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.cache import AnswerCache
 from appliance.collections import DEFAULT_COLLECTION, Collections, Serving
@@ -220,7 +220,8 @@ class Appliance:
         query = self.settled(query)
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
-            return self._find(query, serving, deadline)
+            found = self._find(query, serving, deadline)
+            return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self.store))
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
         """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.

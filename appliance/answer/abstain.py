@@ -57,6 +57,11 @@ def why_nothing(query: Query, store: Store) -> AbstainReason:
     return AbstainReason.NO_PASSAGE
 
 
+def why_no_hits(query: Query, store: Store) -> str:
+    """The same as a sentence for a person. Raises StorageError."""
+    return notice(why_nothing(query, store), query)
+
+
 def notice(reason: AbstainReason, query: Query) -> str:
     """The refusal as a sentence for a person."""
     match reason:

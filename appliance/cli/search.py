@@ -93,13 +93,13 @@ def search(
     print_condensed(found)
     print_understood(found)
     if not found["hits"]:
-        click.echo("Nothing found.")
+        click.echo(f"Nothing found. {found['notice']}")
     for rank, hit in enumerate(found["hits"], start=1):
         print_hit(rank, hit, explain=explain)
     if explain:
         reranked = "reranked" if found["reranked"] else "not reranked"
         click.echo(dim(f"{found['shape']} · alpha {found['alpha']:g} · {found['fusion']} · {reranked}"))
-    if found["notice"]:
+    if found["hits"] and found["notice"]:
         click.echo(found["notice"])
     if found["context"] is not None:
         print_context(found["context"])
@@ -114,10 +114,12 @@ def print_condensed(found: dict[str, Any]) -> None:
 def print_understood(found: dict[str, Any]) -> None:
     """The filters that were read out of the question, and whether they were applied."""
     understood = found["understood"]
-    if understood is None or not understood["filters"]:
+    if understood is None:
         return
-    how = "Understood" if understood["applied"] else "Understood, not applied"
-    click.echo(dim(f"{how}: {understood['filters']}"))
+    if understood["filters"]:
+        how = "Understood" if understood["applied"] else "Understood, not applied"
+        overrule = " (--no-self-query asks without)" if understood["applied"] else ""
+        click.echo(dim(f"{how}: {understood['filters']}{overrule}"))
     if understood["notice"]:
         click.echo(understood["notice"])
 

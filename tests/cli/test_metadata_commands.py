@@ -52,7 +52,11 @@ def test_metadata_from_ingestion_to_self_query(run: Any, tmp_path: Path) -> None
     assert sources("report by Ada on water", "--self-query") == {"old"}
     assert sources("report by Ada on water", "--no-self-query") == sources("report by Ada on water") == {"old", "new"}
     shown = run("search", "report on water after 2020", "--self-query").stdout
-    assert "Understood: year > 2020" in shown
+    assert "Understood: year > 2020 (--no-self-query asks without)" in shown
+    assert "No author is called Grace Hopper" in run("search", "reports by Grace Hopper", "--self-query").stdout
+    assert (
+        run("search", "report", "--filter", "year = 1990").stdout == "Nothing found. No document passes the filter.\n"
+    )
     shown = run("ask", "What does the report by Ada after 2020 say on the water works?", "--self-query").output
     assert "Understood, not applied" in shown
     assert "without what was understood" in shown

@@ -63,6 +63,8 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
         assert hits == {"1.txt"}  # Bob's: what is given holds in any case
         assert understood is not None
         assert "beside the filters that were given" in str(understood["notice"])
+        nothing = client.post("/search", json={"question": "pumps", "filters": {"year": 1990}}).json()
+        assert (nothing["hits"], nothing["notice"]) == ([], "No document passes the filter.")
 
         asked = {"question": "What did Donald Knuth write in reports by Donald Knuth about pumps?", "self_query": True}
         unknown = client.post("/query", json=asked).json()["understood"]

@@ -17,7 +17,7 @@ _STILL = frozenset(["still", "now", "currently", "already", "yet", "marked", "no
 _GOES_ON = frozenset(
     ["and", "or", "but", "about", "on", "by", "since", "from", "in", "with", "for", "after", "before", "that", "which"]
 )
-_EXCEPT = frozenset(["except", "excluding", "besides", "without", "than", "for"])
+_MEANT = ("by", "except", "excluding", "except for", "other than", "apart from", "aside from")  # right before a value
 _NEAR = 0.3  # nearness of a field that is named
 
 
@@ -31,9 +31,9 @@ def evident(asked: Asked, start: int, end: int, field: int) -> bool:
         code = start > 0 and not asked.text.isupper() and _is_upper(asked, start - 1)  # "ENGR 407"
         return code or (is_year(first) and before in IN_DATE)
     quoted = asked.text[max(0, asked.words[start].start - 1)] in "\"'“"
-    return (
-        quoted or before == "by" or before in _EXCEPT or _is_name(asked, start, end) or _of_documents(asked, start, end)
-    )
+    leading = " ".join(word.text for word in asked.words[max(0, start - 2) : start])
+    meant = quoted or any(f" {leading}".endswith(f" {phrase}") for phrase in _MEANT)
+    return meant or _is_name(asked, start, end) or _of_documents(asked, start, end)
 
 
 def _is_name(asked: Asked, start: int, end: int) -> bool:

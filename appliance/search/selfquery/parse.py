@@ -1,6 +1,7 @@
 """A question and a lexicon -> the conditions that the question states."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from appliance.search.selfquery.evidence import evident
 from appliance.search.selfquery.lexicon import Entry, Lexicon, Token, tokens
@@ -106,14 +107,15 @@ def _of_value(asked: Asked, start: int, end: int, entries: Sequence[Entry]) -> t
         return None
     chosen = _chosen(entries, scores, asked.lexicon)
     value = next(entry.value for entry in entries if entry.field in chosen)
-    if not any(evident(asked, start, end, field) for field in chosen) and _is_ordinary(asked, chosen, value):
+    sure = any(evident(asked, start, end, field) for field in chosen)
+    if not sure and _is_ordinary(asked, chosen, value):
         return None
     op = "contains" if asked.lexicon.fields[chosen[0]].listed else "="
     denied = negated(words, start)
     at = range(start if denied is None else denied, end)
     if denied is not None:
         op = "!=" if op == "=" else "not contains"
-    return asked.condition(chosen, op, [value], at), at
+    return replace(asked.condition(chosen, op, [value], at), sure=sure), at
 
 
 def _is_ordinary(asked: Asked, fields: Sequence[int], value: str) -> bool:

@@ -17,6 +17,7 @@ Ordinary: TypeAlias = Callable[[str, str], bool]
 class Condition:
     """`[start, end)`: the characters that say it.
 
+    `sure`: the question shows that it is meant; else it may be no more than words.
     `fields` are several where nothing decides between them; `values` where a part of a value names some of them.
     """
 
@@ -25,6 +26,7 @@ class Condition:
     values: tuple[str | int | float, ...]
     start: int
     end: int
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,30 +95,45 @@ def search_understood(
 ) -> SearchResult:
     """`search`, with the filters that the question itself states, where it asks for that (`query.self_query`).
 
-    Where nothing passes them, the search is made again without, and says so. `deadline` and errors: as `search`.
+    Where nothing passes them, the search is made again with those that are sure, then without any, and says so.
+    `deadline` and errors: as `search`.
     """
     if query.self_query in {None, SelfQuery.OFF}:
         return search(query, retrieval, deadline)
     lexicon, current = lexicons.get(query.collection)
-    narrowed, understood = understand(query, lexicon, ordinary_in(retrieval.store, query.collection))
-    if not current:
-        said = "The collection has changed since its values were read."
-        understood = replace(understood, notice=f"{understood.notice} {said}".strip(), stale=True)
-    if not understood.parts or query.self_query is SelfQuery.SUGGEST:
-        return replace(search(query, retrieval, deadline), understood=understood)
-    result = search(narrowed, retrieval, deadline)
-    if result.hits:
-        return replace(result, understood=replace(understood, applied=True))
-    beside = "" if query.filters is None else " beside the filters that were given"
-    said = f"No document passes {understood.filters}{beside}, so the search was made without what was understood."
-    return replace(search(query, retrieval, deadline), understood=replace(understood, notice=said))
+    ordinary = ordinary_in(retrieval.store, query.collection)
+    narrowed, understood = whole, told = understand(query, lexicon, ordinary)
+    if query.self_query is SelfQuery.ON and understood.parts:
+        result = search(narrowed, retrieval, deadline)
+        if not result.hits:  # what is sure alone may leave some
+            narrowed, understood = understand(query, lexicon, ordinary, sure=True)
+            result = search(narrowed, retrieval, deadline) if narrowed not in {whole, query} else result
+        if result.hits:
+            return replace(result, understood=_now(replace(understood, applied=True), current))
+        beside = "" if query.filters is None else " beside the filters that were given"
+        said = f"No document passes {told.filters}{beside}, so the search was made without what was understood."
+        told = replace(told, notice=said)
+    return replace(search(query, retrieval, deadline), understood=_now(told, current))
 
 
-def understand(query: Query, lexicon: Lexicon, ordinary: Ordinary | None = None) -> tuple[Query, Understood]:
-    """The question narrowed by what it states, and what that is; fields that `query.filters` names are left to it."""
+def _now(understood: Understood, current: bool) -> Understood:
+    """With a word about it where the lexicon is not that of the collection as it is."""
+    if current:
+        return understood
+    said = "The collection has changed since its values were read."
+    return replace(understood, notice=f"{understood.notice} {said}".strip(), stale=True)
+
+
+def understand(
+    query: Query, lexicon: Lexicon, ordinary: Ordinary | None = None, *, sure: bool = False
+) -> tuple[Query, Understood]:
+    """The question narrowed by what it states, and what that is; fields that `query.filters` names are left to it.
+
+    `sure`: only conditions that are.
+    """
     given = set(_fields(query.filters)) if query.filters is not None else set()
     stated = read(query.text, lexicon, ordinary)
-    conditions = [one for one in stated if given.isdisjoint(one.fields)]
+    conditions = [one for one in stated if given.isdisjoint(one.fields) and (one.sure or not sure)]
     notice = _unknown(query.text, stated, lexicon)
     if not conditions:
         return query, Understood("", query.text, (), notice=notice)
