@@ -13,7 +13,7 @@ from typing import Self
 import structlog
 
 from appliance import __version__
-from appliance.answer import PROMPT_VERSION, Answering, why_no_hits
+from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.cache import AnswerCache
 from appliance.collections import DEFAULT_COLLECTION, Collections, Serving
@@ -28,10 +28,10 @@ from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
-from appliance.search import Defaults, Retrieval, TermReranker, stand_alone, with_context
+from appliance.search import REWRITE_VERSION, Defaults, Retrieval, TermReranker, Writer, find
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
-from appliance.search.selfquery import Lexicons, search_understood
+from appliance.search.selfquery import Lexicons
 from appliance.store import Store
 from appliance.types import (
     Answer,
@@ -43,6 +43,7 @@ from appliance.types import (
     Principal,
     Query,
     Reranker,
+    Rewrite,
     Role,
     SearchResult,
     SelfQuery,
@@ -220,7 +221,7 @@ class Appliance:
         query = self.settled(query)
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline)
+            found = self._find(query, serving, deadline, threading.Event())
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self.store))
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
@@ -229,10 +230,10 @@ class Appliance:
         Raises InvalidRequest, NotFound, DeadlineExceeded.
         """
         deadline = time.monotonic() + self.settings.query_timeout_s
-        query = self.settled(query)
+        query = self._to_answer(query)
         check_query(query, self.settings)
         with self._asking(), self.collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline, most=PASSAGES)
+            found = self._find(query, serving, deadline, cancel, PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
@@ -248,15 +249,25 @@ class Appliance:
             query,
             expand=Expand(self.settings.expand) if query.expand is None else query.expand,
             compress=self.settings.compress if query.compress is None else query.compress,
+            rewrite=Rewrite(self.settings.rewrite) if query.rewrite is None else query.rewrite,
             self_query=SelfQuery(self.settings.self_query) if query.self_query is None else query.self_query,
         )
 
     def _as_served(self, query: Query, serving: Serving) -> SearchResult:
         """What a change of model compares: the ranking of a question, as callers get it."""
-        query = replace(self.settled(query), expand=Expand.NONE, compress=0)
-        return self._find(query, serving, time.monotonic() + self.settings.query_timeout_s)
+        query = replace(self.settled(query), expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
+        deadline = time.monotonic() + self.settings.query_timeout_s
+        return self._find(query, serving, deadline, threading.Event())
 
-    def _find(self, query: Query, serving: Serving, deadline: float, *, most: int | None = None) -> SearchResult:
+    def _to_answer(self, query: Query) -> Query:
+        """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
+        if query.compress is None and not self.settings.compress and wants_generation(query.mode, self.generator):
+            query = replace(query, compress=self.settings.prompt_tokens)
+        return self.settled(query)
+
+    def _find(
+        self, query: Query, serving: Serving, deadline: float, cancel: CancelToken, most: int | None = None
+    ) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
         if query.filters is not None:
             check_filter(query.filters, query.collection, self.store)
@@ -264,11 +275,13 @@ class Appliance:
             *(self.store, serving.embedder, lambda _: serving.index, self.reranker, self._defaults),
             busy=lambda: self._asked > RERANKED_AT_ONCE * self.settings.threads,
         )
-        alone = stand_alone(query, self.store)
-        found = search_understood(alone, retrieval, self._lexicons, deadline)
-        if query.compress or query.expand is not Expand.NONE:
-            found = with_context(alone, found, retrieval, most=most)
-        return found if alone is query else replace(found, condensed_question=alone.text)
+        writer = Writer(self.generator, deadline, cancel, self._generator_condenses())
+        return find(query, retrieval, writer, self._lexicons, most=most)
+
+    def _generator_condenses(self) -> bool:
+        """Whether the generator is asked to make follow-up questions stand alone."""
+        chosen = self.settings.condense
+        return is_strong(self.generator) if chosen == "auto" else chosen == "generator"
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -292,10 +305,11 @@ class Appliance:
         parts = {
             "question": " ".join(query.text.split()),
             "collection": (query.collection, self.collections.published(query.collection)),
-            "parameters": {**asdict(self.settled(query)), "text": None, "principal": None},
+            "parameters": {**asdict(self._to_answer(query)), "text": None, "principal": None},
             "models": [model.fingerprint if model else "" for model in (self.generator, self.reranker)],
             "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
             "ranking": asdict(self._defaults),
+            "rewriting": (REWRITE_VERSION, self._generator_condenses()),
         }
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
 

@@ -89,6 +89,18 @@ class Settings(BaseModel):
         Literal["off", "suggest", "on"],
         Field(description="Filters read out of a question that does not say: not at all, only shown, applied."),
     ] = "off"
+    prompt_tokens: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="Tokens of passages a generated answer is written from; 0 keeps all."),
+    ] = 500
+    rewrite: Annotated[
+        Literal["none", "multi", "hyde"],
+        Field(description="What the generator makes of a question that does not say: other wordings, or a passage."),
+    ] = "none"
+    condense: Annotated[
+        Literal["auto", "words", "generator"],
+        Field(description="How follow-ups are completed; `auto` asks generators of a billion parameters and more."),
+    ] = "auto"
     abstain_below: Annotated[
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35

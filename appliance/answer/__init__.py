@@ -2,6 +2,6 @@
 
 from appliance.answer.abstain import why_no_hits
 from appliance.answer.prompts import PROMPT_VERSION
-from appliance.answer.reply import Answering, answer
+from appliance.answer.reply import Answering, answer, is_strong, wants_generation
 
-__all__ = ["PROMPT_VERSION", "Answering", "answer", "why_no_hits"]
+__all__ = ["PROMPT_VERSION", "Answering", "answer", "is_strong", "wants_generation", "why_no_hits"]

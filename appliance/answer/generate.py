@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from appliance.answer.cite import Citer
 from appliance.answer.prompts import NOTHING_FOUND, messages
 from appliance.answer.verify import Support, check
-from appliance.evidence.rank import sentences_in
+from appliance.evidence.rank import kept, sentences_in
 from appliance.sentences import split_sentences
 from appliance.store import Store
 from appliance.telemetry.metrics import UNSUPPORTED_CLAIMS
@@ -92,7 +92,8 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     Raises Overloaded, ModelError and StorageError; a deadline or a cancelled question only ends the draft early.
     """
     prompt, used = messages(question, context.passages, writing.generator, writing.answer_tokens)
-    sentences = sentences_in(replace(context, passages=used), writing.store, writing.embedder.fingerprint)
+    shown = replace(context, passages=used)
+    sentences = kept(sentences_in(shown, writing.store, writing.embedder.fingerprint), shown)
     checker = _Checker(Support.of(question, sentences), writing, on_claim)
     request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline)
     written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)

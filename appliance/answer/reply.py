@@ -113,9 +113,12 @@ def answer(
 
 def wants_generation(mode: Mode, generator: Generator | None) -> bool:
     """Generate when asked to, or by itself with a model of STRONG_PARAMETERS or more by its name ("…-7b-…")."""
-    if mode is Mode.AUTO:
-        return generator is not None and parameters(generator.name) >= STRONG_PARAMETERS
-    return mode is Mode.GENERATIVE
+    return is_strong(generator) if mode is Mode.AUTO else mode is Mode.GENERATIVE
+
+
+def is_strong(generator: Generator | None) -> bool:
+    """Whether there is one that is worth asking without being told to."""
+    return generator is not None and parameters(generator.name) >= STRONG_PARAMETERS
 
 
 def parameters(name: str) -> float:
@@ -198,7 +201,7 @@ def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: 
         timings={**turn.found.timings, **turn.stages.ms},
         notice=_joined(turn.found.notice, said),
         condensed_question=turn.found.condensed_question,
-        degraded=bool(turn.found.notice),
+        degraded=bool(turn.found.notice or said),
     )
 
 
@@ -231,5 +234,5 @@ def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:
         timings={**turn.found.timings, **turn.stages.ms},
         notice=_joined(turn.found.notice, said or notice(reason, turn.query)),
         condensed_question=turn.found.condensed_question,
-        degraded=bool(turn.found.notice),
+        degraded=bool(turn.found.notice or said),
     )

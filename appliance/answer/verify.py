@@ -86,11 +86,14 @@ def _is_heading(text: str, support: Support) -> bool:
 
 
 def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:
-    here = sentences[index].hit.chunk.id
+    """The sentence and those right beside it in its passage, as far as they are among the sentences."""
+    here, first = sentences[index].hit.chunk.id, sentences[index].position - index
     return [
         near
         for near in (index - 1, index, index + 1)
-        if 0 <= near < len(sentences) and sentences[near].hit.chunk.id == here
+        if 0 <= near < len(sentences)
+        and sentences[near].hit.chunk.id == here
+        and sentences[near].position - near == first
     ]
 
 

@@ -53,6 +53,11 @@ def context_options(function: Any) -> Any:
             default=None,
             help="Read filters out of the question, or do not (default: the setting self_query).",
         ),
+        click.option(
+            "--rewrite",
+            type=click.Choice(["none", "multi", "hyde"]),
+            help="Let the generator reword the question first.",
+        ),
         click.option("--history", type=click.File(encoding="utf-8"), help="JSON list of earlier turns, oldest first."),
         click.option(
             "--compress", type=int, help="Keep the sentences that matter, within so many tokens; 0 keeps all."

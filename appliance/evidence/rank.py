@@ -91,19 +91,25 @@ def sentences_of(
 
 
 def sentences_in(context: Context, store: Store, embedder: str | None = None) -> list[Sentence]:
-    """The sentences of a context, passage by passage: those that begin in a piece that was kept (see `sentences_of`).
+    """The sentences of a context's passages, passage by passage, with those that compression left out.
 
-    A chunk that a passage grew into counts as a hit with the score of the passage's best. Raises StorageError.
+    A chunk that a passage grew into counts as a hit with the score of the passage's best (see `sentences_of`). Raises
+    StorageError.
     """
     hits: list[Hit] = []
-    pieces: dict[int, tuple[Piece, ...]] = {}  # by chunk: no two passages share one
     for passage in context.passages:
         own = {hit.chunk.id: hit for hit in passage.hits}
         hits += [own.get(chunk.id) or replace(passage.hits[0], chunk=chunk) for chunk in passage.chunks]
+    return sentences_of(hits, store, embedder)
+
+
+def kept(sentences: Sequence[Sentence], context: Context) -> list[Sentence]:
+    """Those that begin in a piece of the context."""
+    pieces: dict[int, tuple[Piece, ...]] = {}  # by chunk: no two passages share one
+    for passage in context.passages:
         pieces |= dict.fromkeys([chunk.id for chunk in passage.chunks], passage.pieces)
-    found = sentences_of(hits, store, embedder)
-    places = ((item, item.hit.chunk.start + item.start) for item in found)
-    return [item for item, at in places if any(kept.start <= at < kept.end for kept in pieces[item.hit.chunk.id])]
+    places = ((item, item.hit.chunk.start + item.start) for item in sentences)
+    return [item for item, at in places if any(one.start <= at < one.end for one in pieces[item.hit.chunk.id])]
 
 
 def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[Scored]:

@@ -4,16 +4,21 @@ from appliance.search.condense import stand_alone
 from appliance.search.context import with_context
 from appliance.search.filters import filter_text, parse_filter
 from appliance.search.filters_json import filter_from_json
+from appliance.search.find import find
 from appliance.search.plan import Defaults
 from appliance.search.retrieve import Retrieval, search
+from appliance.search.rewrite import REWRITE_VERSION, Writer
 from appliance.search.terms import TermReranker
 
 __all__ = [
+    "REWRITE_VERSION",
     "Defaults",
     "Retrieval",
     "TermReranker",
+    "Writer",
     "filter_from_json",
     "filter_text",
+    "find",
     "parse_filter",
     "search",
     "stand_alone",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from appliance.search.rewrite import Writer, stand_alone_by
 from appliance.store import Store
 from appliance.types import Query, Turn
 from appliance.words import FUNCTION_WORDS, bare, is_identifier, stem, words
@@ -40,12 +41,19 @@ _TALKING = """
 _TALK = frozenset(_TALKING.split())
 
 
-def stand_alone(query: Query, store: Store) -> Query:
+def stand_alone(query: Query, store: Store, writer: Writer | None = None) -> Query:
     """The question as it would be asked without its history; `query` itself where nothing is missing.
 
-    Raises StorageError.
+    A writer that condenses is asked first, for questions that leave something unsaid; where it gives nothing of use the
+    words are carried over. Raises StorageError.
     """
-    text = condense(query.text, query.history, lambda found: store.lexical.term_weights(query.collection, found))
+    if not query.history:
+        return query
+    text = ""
+    if writer is not None and writer.condenses and leaves_unsaid(query.text):
+        text = stand_alone_by(writer, query.text, query.history)
+    if not text:
+        text = condense(query.text, query.history, lambda found: store.lexical.term_weights(query.collection, found))
     return query if text == query.text else replace(query, text=text)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.search.analyse import shape
 from appliance.search.candidates import Candidates, candidates
@@ -12,11 +12,13 @@ from appliance.search.exact import exact_bonus
 from appliance.search.fuse import Ranking, fuse
 from appliance.search.plan import Defaults, Plan, plan_for
 from appliance.search.rerank import Reranking, rerank, with_vectors
+from appliance.search.rewrite import Rewording, joined
 from appliance.store import Store
 from appliance.telemetry.stages import Stages
 from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult
 from appliance.vectors import CollectionIndex
 
+NOT_REWORDED = Rewording()
 POOL = 50  # hits that collapsing and diversifying choose from, or twice k where that is more
 
 
@@ -34,13 +36,16 @@ class Retrieval:
     busy: Callable[[], bool] = lambda: False
 
 
-def search(query: Query, retrieval: Retrieval, deadline: float = math.inf) -> SearchResult:
+def search(
+    query: Query, retrieval: Retrieval, deadline: float = math.inf, rewording: Rewording = NOT_REWORDED
+) -> SearchResult:
     """The best `query.k` chunks, best first; fewer when there are no more.
 
     `alpha` 0 gives exactly the order of BM25, 1 exactly the order of the cosines, unless the question itself asks for
     more; between them, and by default, the two are fused, chunks that hold an identifier of the question to the letter
-    come first, and the best are reranked. `deadline` is a `time.monotonic()` value: what would pass it is left out, and
-    `notice` says so. Raises StorageError, and InvalidRequest when reranking is asked for and there is no reranker.
+    come first, and the best are reranked. What `rewording` finds is fused with what the question itself finds, which
+    weighs most. `deadline` is a `time.monotonic()` value: what would pass it is left out, and `notice` says so. Raises
+    StorageError, and InvalidRequest when reranking is asked for and there is no reranker.
     """
     stages = Stages()
     kind = shape(query.text)
@@ -53,6 +58,9 @@ def search(query: Query, retrieval: Retrieval, deadline: float = math.inf) -> Se
     found = candidates(query, vector, eligible, store, retrieval.index, stages)
     with stages.stage("fuse"):
         fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, cosines=found.cosines, floor=found.floor)
+    if rewording.texts:
+        fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
+    with stages.stage("fuse"):
         bonus = exact_bonus(store, query.collection, query.text, eligible) if plan.exact_terms else {}
     with stages.stage("fetch"):
         hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
@@ -63,10 +71,25 @@ def search(query: Query, retrieval: Retrieval, deadline: float = math.inf) -> Se
             reranking = rerank(hits, query, vector, retrieval.reranker, store, deadline=deadline, busy=busy)
     with stages.stage("select"):
         chosen = _select(reranking.hits, plan, query, store)
+    notice = " ".join(filter(None, (rewording.notice, reranking.notice)))
     return SearchResult(
         tuple(chosen), kind, plan.alpha, found.exact, vector, stages.ms,
-        fusion=plan.fusion, reranked=reranking.done, notice=reranking.notice,
+        fusion=plan.fusion, reranked=reranking.done, notice=notice,
     )  # fmt: skip
+
+
+def _reworded(
+    rewording: Rewording, query: Query, retrieval: Retrieval, plan: Plan, eligible: Ids | None, stages: Stages
+) -> list[Ranking]:
+    """A ranking for each rewriting of the question; a passage is searched for by its meaning alone."""
+    alpha = 1.0 if rewording.passage else plan.alpha
+    rankings: list[Ranking] = []
+    for text in rewording.texts:
+        with stages.stage("embed"):
+            vector = retrieval.embedder.embed_query(text)
+        found = candidates(replace(query, text=text), vector, eligible, retrieval.store, retrieval.index, stages)
+        rankings.append(fuse(found.dense, found.lexical, alpha, plan.fusion, cosines=found.cosines, floor=found.floor))
+    return rankings
 
 
 def with_bonus(ranked: Ranking, bonus: dict[int, float]) -> list[tuple[int, float]]:

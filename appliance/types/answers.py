@@ -46,7 +46,8 @@ class Usage:
 class Answer:
     """Claims with citations, or an abstention with its reason. `mode` is the one that was used, not the one asked for.
 
-    `notice` says in a sentence when less was done than asked for (generator busy, nothing generated was supported).
+    `notice` says in a sentence when less was done than asked for (generator busy, nothing generated was supported);
+    `degraded` whether asking again might give more.
     """
 
     claims: tuple[Claim, ...]
@@ -57,6 +58,7 @@ class Answer:
     usage: Usage
     timings: Mapping[str, float]  # ms by stage
     notice: str = ""
+    degraded: bool = False
     condensed_question: str = ""  # what was answered, where the question alone left something unsaid
     understood: Understood | None = None  # where filters were to be read out of the question
     degraded: bool = False  # the search left something out for want of time or room: ask again for the whole answer

@@ -40,6 +40,14 @@ class SelfQuery(StrEnum):
     ON = "on"
 
 
+class Rewrite(StrEnum):
+    """What the generator makes of a question before the search: nothing, other wordings, or a passage to look for."""
+
+    NONE = "none"
+    MULTI = "multi"
+    HYDE = "hyde"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A question that was asked before, and what it was answered; empty where it was not."""
@@ -69,6 +77,7 @@ class Query:
     principal: str = ""
     expand: Expand | None = None
     compress: int | None = None
+    rewrite: Rewrite | None = None
     history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
     self_query: SelfQuery | None = None
 

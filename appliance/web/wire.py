@@ -19,6 +19,7 @@ from appliance.types import (
     Hit,
     Mode,
     Query,
+    Rewrite,
     SearchResult,
     Turn,
 )
@@ -46,6 +47,7 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     alpha: Annotated[float | None, Meta(description="0 (keywords only) to 1 (meaning only).")] = None
     expand: Annotated[Expand | None, Meta(description="What a hit grows to in the context.")] = None
     compress: Annotated[int | None, Meta(description="Budget of the context in tokens; 0 keeps all of it.")] = None
+    rewrite: Annotated[Rewrite | None, Meta(description="What the generator makes of the question first.")] = None
     history: Annotated[list[TurnBody], Meta(description="The conversation so far, oldest first.")] = []
     fusion: Annotated[Fusion, Meta(description="How both rankings become one; auto is the setting.")] = Fusion.AUTO
     rerank: Annotated[bool | None, Meta(description="Read the best passages again; null is the setting.")] = None
@@ -214,6 +216,7 @@ def to_query(asked: SearchRequest, principal: str) -> Query:
         alpha=asked.alpha,
         expand=asked.expand,
         compress=asked.compress,
+        rewrite=asked.rewrite,
         history=turns(asked.history),
         fusion=asked.fusion,
         rerank=asked.rerank,

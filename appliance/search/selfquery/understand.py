@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from appliance.dates import MONTHS
 from appliance.search.filters import filter_text
-from appliance.search.retrieve import Retrieval, search
+from appliance.search.retrieve import NOT_REWORDED, Retrieval, search
+from appliance.search.rewrite import Rewording
 from appliance.search.selfquery.lexicon import Field, Lexicon
 from appliance.search.selfquery.mentions import ASKING
 from appliance.search.selfquery.ordinary import ordinary_in
@@ -91,7 +92,11 @@ def fields_of(store: Store, collection: str) -> list[Field]:
 
 
 def search_understood(
-    query: Query, retrieval: Retrieval, lexicons: Lexicons, deadline: float = math.inf
+    query: Query,
+    retrieval: Retrieval,
+    lexicons: Lexicons,
+    deadline: float = math.inf,
+    rewording: Rewording = NOT_REWORDED,
 ) -> SearchResult:
     """`search`, with the filters that the question itself states, where it asks for that (`query.self_query`).
 
@@ -99,21 +104,21 @@ def search_understood(
     `deadline` and errors: as `search`.
     """
     if query.self_query in {None, SelfQuery.OFF}:
-        return search(query, retrieval, deadline)
+        return search(query, retrieval, deadline, rewording)
     lexicon, current = lexicons.get(query.collection)
     ordinary = ordinary_in(retrieval.store, query.collection)
     narrowed, understood = whole, told = understand(query, lexicon, ordinary)
     if query.self_query is SelfQuery.ON and understood.parts:
-        result = search(narrowed, retrieval, deadline)
+        result = search(narrowed, retrieval, deadline, rewording)
         if not result.hits:  # what is sure alone may leave some
             narrowed, understood = understand(query, lexicon, ordinary, sure=True)
-            result = search(narrowed, retrieval, deadline) if narrowed not in {whole, query} else result
+            result = search(narrowed, retrieval, deadline, rewording) if narrowed not in {whole, query} else result
         if result.hits:
             return replace(result, understood=_now(replace(understood, applied=True), current))
         beside = "" if query.filters is None else " beside the filters that were given"
         said = f"No document passes {told.filters}{beside}, so the search was made without what was understood."
         told = replace(told, notice=said)
-    return replace(search(query, retrieval, deadline), understood=_now(told, current))
+    return replace(search(query, retrieval, deadline, rewording), understood=_now(told, current))
 
 
 def _now(understood: Understood, current: bool) -> Understood:
