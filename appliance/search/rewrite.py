@@ -132,8 +132,8 @@ def stand_alone_by(writer: Writer, text: str, history: Sequence[Turn]) -> str:
 def joined(original: Ranking, others: Sequence[Ranking]) -> list[tuple[int, float]]:
     """One ranking by weighted reciprocal ranks, best first; scores are from 0 to 1.
 
-    1 is the first of every ranking. The question as asked weighs ORIGINAL, its rewritings 1 together, so that what
-    stands high for the question itself is never lost to them.
+    1 is the first of every ranking. The question as asked weighs ORIGINAL, its rewritings 1 together: what both find
+    rises, and what only the rewritings find stays behind what stands high for the question itself.
     """
     scores: dict[int, float] = {}
     weights = [ORIGINAL, *(1 / len(others) for _ in others)]

@@ -10,7 +10,7 @@ from appliance.answer.prompts import PROMPT_VERSION, messages
 from appliance.answer.reply import parameters
 from appliance.errors import ModelError, Overloaded
 from appliance.inference import ScriptedGenerator
-from appliance.search import search
+from appliance.search import search, with_context
 from appliance.types import Answer, CancelToken, Claim, Context, Generated, GenerationRequest, Mode, Query, TokenSink
 from bench.corpus import COLLECTION, Corpus
 from tests.answer.conftest import Ask
@@ -203,3 +203,30 @@ def test_a_cancelled_question_ends_early(corpus: Corpus) -> None:
     start = time.monotonic()
     answer(query, search(query, corpus.retrieval), answering, deadline=start + 30, cancel=cancel)
     assert time.monotonic() - start < 2
+
+
+def test_a_compressed_context_makes_a_shorter_prompt_and_the_same_claim(corpus: Corpus) -> None:
+    text = "The lighthouse at Cape Arran was built by the engineer Margaret Sloane."
+    generator = ScriptedGenerator(default=text)
+    answering = Answering(corpus.store, corpus.embedder, generator, 0.0, 100)
+    prompts = []
+    for budget in (0, 30):
+        query = Query(QUESTION, COLLECTION, mode=Mode.GENERATIVE, compress=budget)
+        found = with_context(query, search(query, corpus.retrieval), corpus.retrieval, most=5)
+        assert found.context is not None
+        answered = answer(query, found, answering, deadline=time.monotonic() + 30, cancel=threading.Event())
+        assert answered.mode is Mode.GENERATIVE
+        assert answered.text == text
+        assert_places(answered, corpus)
+        prompts.append(answered.usage.prompt_tokens)
+    assert prompts[1] < prompts[0] - 50
+
+
+def test_what_compression_left_out_holds_up_no_claim(corpus: Corpus) -> None:
+    generator = ScriptedGenerator(default="Visitors can climb the 199 steps from May to September.")
+    answering = Answering(corpus.store, corpus.embedder, generator, 0.0, 100)
+    for budget, mode in ((0, Mode.GENERATIVE), (30, Mode.EXTRACTIVE)):
+        query = Query(QUESTION, COLLECTION, mode=Mode.GENERATIVE, compress=budget)
+        found = with_context(query, search(query, corpus.retrieval), corpus.retrieval, most=5)
+        answered = answer(query, found, answering, deadline=time.monotonic() + 30, cancel=threading.Event())
+        assert answered.mode is mode

@@ -355,3 +355,35 @@ def test_a_history_that_cannot_be_used_is_refused(corpus: Service, history: Any,
         for route in ("/query", "/search"):
             refused = client.post(route, json={"question": "And then?", "history": history})
             assert (refused.status_code, refused.json()["code"]) == (400, code)
+
+
+def test_a_question_is_reworded_where_that_is_asked_for(open_service: Callable[..., Service]) -> None:
+    service = open_service(generator="scripted")
+    service.add("pump.txt", "The pump moves water.")
+    with service.client("reader") as client:
+        for how in ("multi", "hyde"):
+            found = client.post("/search", json={"question": "What moves it?", "rewrite": how}).json()
+            assert found["notice"] == ""
+            assert "rewrite" in found["timings"]
+        assert client.post("/search", json={"question": "a", "rewrite": "poem"}).status_code == 400
+        assert "rewrite" not in client.post("/search", json={"question": "What moves it?"}).json()["timings"]
+
+
+def test_a_question_that_could_not_be_reworded_says_so_and_is_not_cached(corpus: Service) -> None:
+    with corpus.client("reader") as client:
+        for _ in range(2):
+            answer = ask(client, rewrite="multi")
+            assert "was not rewritten, because no generator is set up" in answer["notice"]
+            assert not answer["cache_hit"]
+            assert "twelve months" in answer["answer"]
+
+
+def test_a_generated_answer_is_written_from_a_compressed_context(open_service: Callable[..., Service]) -> None:
+    service = open_service(generator="scripted", prompt_tokens=60)
+    service.add("pump.txt", "The pump moves water from the well to the house. " * 60)
+    with service.client("reader") as client:
+        used = [
+            ask(client, "What does the pump move?", mode="generative", **more)["usage"]["prompt_tokens"]
+            for more in ({}, {"compress": 0}, {"compress": 40})
+        ]
+    assert used[2] < used[0] < used[1]
