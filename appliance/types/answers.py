@@ -61,7 +61,6 @@ class Answer:
     degraded: bool = False
     condensed_question: str = ""  # what was answered, where the question alone left something unsaid
     understood: Understood | None = None  # where filters were to be read out of the question
-    degraded: bool = False  # the search left something out for want of time or room: ask again for the whole answer
 
     @property
     def text(self) -> str:

@@ -9,7 +9,18 @@ from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference import ScriptedGenerator
 from appliance.search import Writer, find
 from appliance.search.rewrite import ORIGINAL, WORDINGS, joined, wordings
-from appliance.types import CancelToken, Generated, GenerationRequest, Generator, Query, Rewrite, TokenSink, Turn
+from appliance.search.selfquery import Lexicons
+from appliance.types import (
+    CancelToken,
+    Generated,
+    GenerationRequest,
+    Generator,
+    Query,
+    Rewrite,
+    SearchResult,
+    TokenSink,
+    Turn,
+)
 from bench.corpus import COLLECTION, Corpus
 
 QUESTION = "Which fruit needs light?"
@@ -31,8 +42,12 @@ def writer(generator: Generator | None, *, seconds: float = 30.0, condenses: boo
     return Writer(generator, time.monotonic() + seconds, threading.Event(), condenses)
 
 
+def searched(corpus: Corpus, query: Query, lent: Writer) -> SearchResult:
+    return find(query, corpus.retrieval, lent, Lexicons(corpus.retrieval.store))
+
+
 def sources(corpus: Corpus, query: Query, lent: Writer) -> tuple[list[str], str]:
-    found = find(query, corpus.retrieval, lent)
+    found = searched(corpus, query, lent)
     return [hit.chunk.source for hit in found.hits], found.notice
 
 
@@ -45,7 +60,7 @@ def test_what_was_written_is_searched_for_too(corpus: Corpus, how: Rewrite) -> N
     assert "garden.md" in found
     assert found.index("garden.md") < plain.index("garden.md")
     assert notice == ""
-    assert "rewrite" in find(query, corpus.retrieval, lent).timings
+    assert "rewrite" in searched(corpus, query, lent).timings
 
 
 @pytest.mark.parametrize("how", [Rewrite.MULTI, Rewrite.HYDE])
@@ -91,7 +106,7 @@ def test_the_generator_is_not_asked_unasked(corpus: Corpus) -> None:
     lent = writer(Failing(AssertionError("asked")))
     for how in (None, Rewrite.NONE):
         query = Query("And why?", COLLECTION, rewrite=how, history=(Turn("What is a valve?"),))
-        assert find(query, corpus.retrieval, lent).condensed_question == "And why? (valve)"
+        assert searched(corpus, query, lent).condensed_question == "And why? (valve)"
 
 
 def test_wordings_are_lines_of_their_own() -> None:
@@ -124,14 +139,14 @@ def test_joined_rankings_keep_what_the_question_finds_first() -> None:
 def test_a_generator_may_condense_and_is_held_to_the_conversation(corpus: Corpus, written: str, kept: bool) -> None:
     history = (Turn("How fast does the valve SKU-A1234-B close?", "In a second."),)
     query = Query("And why?", COLLECTION, history=history)
-    told = find(query, corpus.retrieval, writer(ScriptedGenerator(default=written), condenses=True)).condensed_question
+    told = searched(corpus, query, writer(ScriptedGenerator(default=written), condenses=True)).condensed_question
     assert (told == written) is kept
     assert "SKU-A1234-B" in told
     failing = writer(Failing(Overloaded("full")), condenses=True)
-    assert find(query, corpus.retrieval, failing).condensed_question.startswith("And why? (")
+    assert searched(corpus, query, failing).condensed_question.startswith("And why? (")
 
 
 def test_identifiers_are_kept_by_a_condensing_generator(corpus: Corpus) -> None:
     query = Query("And SKU-B77?", COLLECTION, history=(Turn("How fast does the valve close?"),))
     lent = writer(ScriptedGenerator(default="How fast does the valve close?"), condenses=True)
-    assert "SKU-B77" in find(query, corpus.retrieval, lent).condensed_question
+    assert "SKU-B77" in searched(corpus, query, lent).condensed_question
