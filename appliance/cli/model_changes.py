@@ -125,7 +125,7 @@ def cancel(invocation: Invocation, change_id: str) -> None:
 def _follow(
     invocation: Invocation, client: "Client", status: dict[str, Any], *, no_wait: bool, details: bool = False
 ) -> int:
-    if not no_wait:
+    if not no_wait or (client.url is None and not details):  # without a server this process does the work
         path = f"/admin/models/changes/{status['change_id']}"
         status = follow(client, status, quiet=invocation.as_json, path=path, told=_told)
     if invocation.as_json:
