@@ -136,8 +136,7 @@ class ChangeRun:
     def _catch_up(self, space: Space, embedder: Embedder, index: CollectionIndex, *, enough: int = 0) -> Space:
         """Embed what has no vectors yet, until no more than `enough` chunks are left."""
         while self._store.shadow.missing_count(space) > enough:
-            if self.stopped.is_set():
-                raise Stopped
+            self._check()
             give_way(self._around.busy, self.stopped)
             space = self._breaker.run(lambda space=space: self._batch(space, embedder, index), self.stopped)  # type: ignore[misc]
         return space
@@ -192,6 +191,7 @@ class ChangeRun:
             switched = False
             while not switched:
                 space = self._catch_up(space, embedder, index)
+                self._check()
                 switched = self._around.collections.switch(
                     self.row.collection,
                     index,
@@ -203,6 +203,10 @@ class ChangeRun:
 
     def _commit(self, space: Space, figures: str | None) -> bool:
         return self._store.shadow.switch(self.row.collection, space, self.row.id, figures, time.time()) is not None
+
+    def _check(self) -> None:
+        if self.stopped.is_set():
+            raise Stopped
 
     def _step(self, step: str) -> None:
         self.progress.step = step

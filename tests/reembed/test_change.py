@@ -1,77 +1,29 @@
 """A change of embedding model from beginning to end, with real models on the handbook's own text."""
 
-import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.app import Appliance
-from appliance.config import load_settings
-from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotFound
-from appliance.inference import HashEmbedder, embedders
+from appliance.errors import Conflict
 from appliance.ingest.spec import IngestSpec
-from appliance.paths import PACKAGE
-from appliance.reembed import AskedQuestion, ChangeSpec, ChangeStatus, run
+from appliance.reembed import AskedQuestion, ChangeSpec, run
 from appliance.store import spaces
 from appliance.types import Query
-
-INT8, FP32 = "minilm-l6-v2.int8", "minilm-l6-v2.fp32"
-QUESTION = "How do I make a backup?"
-
-
-def opened(data: Path, **settings: object) -> Appliance:
-    arguments = {"data_dir": data, "generator": "none", "threads": 1, "abstain_below": -1.0, **settings}
-    return Appliance.open(load_settings(arguments), purpose="tests")
-
-
-def take_in(appliance: Appliance, folder: Path) -> None:
-    task = appliance.ingestion.submit(IngestSpec(directory=folder, sync=True))
-    status = appliance.ingestion.wait(task.id, 120)
-    assert status.finished_at is not None
-    assert status.error is None
-
-
-@pytest.fixture(scope="module")
-def handbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with the handbook in it, embedded with the default model; to be copied."""
-    data = tmp_path_factory.mktemp("handbook") / "data"
-    with opened(data) as appliance:
-        take_in(appliance, PACKAGE / "handbook")
-    return data
-
-
-@pytest.fixture
-def data(handbook: Path, tmp_path: Path) -> Path:
-    shutil.copytree(handbook, tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def appliance(data: Path) -> Iterator[Appliance]:
-    with opened(data) as found:
-        yield found
-
-
-def ended(appliance: Appliance, status: ChangeStatus) -> ChangeStatus:
-    status = appliance.reembedding.wait(status.id, 200)
-    assert status.finished_at is not None, status
-    return status
-
-
-def change(appliance: Appliance, model: str, spec: ChangeSpec | None = None) -> ChangeStatus:
-    return ended(appliance, appliance.reembedding.submit("default", model, spec or ChangeSpec()))
-
-
-def serving(appliance: Appliance) -> str:
-    return appliance.collections.embedder("default").name
-
-
-def assert_whole(appliance: Appliance) -> None:
-    assert appliance.store.documents.check() == []
-    assert appliance.collections.index("default").verify() == []
+from tests.reembed.changes import (
+    FP32,
+    INT8,
+    QUESTION,
+    asked_all_the_while,
+    assert_whole,
+    change,
+    ended,
+    opened,
+    serving,
+    take_in,
+)
 
 
 def test_switched_with_figures_and_rolled_back(appliance: Appliance, tmp_path: Path) -> None:
@@ -124,6 +76,7 @@ def test_a_worse_model_is_refused_with_figures_and_can_be_forced(appliance: Appl
     assert_whole(appliance)
 
 
+@pytest.mark.slow
 def test_the_operators_own_questions_decide(appliance: Appliance) -> None:
     judged = tuple(
         AskedQuestion(text, source=source)
@@ -161,31 +114,15 @@ def test_documents_changed_and_deleted_during_the_change(
     (folder / "a.txt").write_text("The old harbour closes at nine.")
     take_in(appliance, folder)
     gone = [info.id for info in appliance.store.documents.list("default", limit=4)]
-    done = threading.Event()
-    failed: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            while not done.is_set():
-                answer = appliance.answer(Query(QUESTION, k=5), cancel=threading.Event())
-                assert answer.claims
-                time.sleep(0.05)
-        except BaseException as error:  # noqa: BLE001 - shown by the test
-            failed.append(error)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    status = appliance.reembedding.submit("default", FP32, ChangeSpec())
-    while appliance.reembedding.status(status.id).done < 16:
-        time.sleep(0.01)
-    (folder / "a.txt").write_text("The old harbour closes at ten.")
-    (folder / "b.txt").write_text("The new harbour never closes.")
-    ingested = appliance.ingestion.submit(IngestSpec(directory=folder, sync=True))
-    appliance.delete_documents(gone)
-    status = ended(appliance, status)
-    done.set()
-    asking.join()
-    assert not failed
+    with asked_all_the_while(appliance):
+        status = appliance.reembedding.submit("default", FP32, ChangeSpec())
+        while appliance.reembedding.status(status.id).done < 16:
+            time.sleep(0.01)
+        (folder / "a.txt").write_text("The old harbour closes at ten.")
+        (folder / "b.txt").write_text("The new harbour never closes.")
+        ingested = appliance.ingestion.submit(IngestSpec(directory=folder, sync=True))
+        appliance.delete_documents(gone)
+        status = ended(appliance, status)
     assert appliance.ingestion.wait(ingested.id, 60).error is None
     assert (status.state, serving(appliance)) == ("SUCCESS", FP32)
     for question in ("When does the old harbour close?", "When does the new harbour close?"):
@@ -200,6 +137,7 @@ def test_documents_changed_and_deleted_during_the_change(
     assert counts["vectors"] == counts["sentences"] <= chunks
 
 
+@pytest.mark.slow
 def test_a_question_in_flight_finishes_with_its_model(appliance: Appliance) -> None:
     with appliance.collections.serving("default") as before:
         assert change(appliance, FP32).state == "SUCCESS"
@@ -213,6 +151,7 @@ def test_a_question_in_flight_finishes_with_its_model(appliance: Appliance) -> N
     assert (old.vectors != new.vectors).any()
 
 
+@pytest.mark.slow
 def test_a_stop_in_mid_job_and_a_start_go_on_where_it_was(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "BATCH_CHUNKS", 8)
     with opened(data) as appliance:
@@ -232,97 +171,3 @@ def test_a_stop_in_mid_job_and_a_start_go_on_where_it_was(data: Path, monkeypatc
         assert serving(appliance) == FP32
         assert appliance.search(Query(QUESTION)).hits
         assert_whole(appliance)
-
-
-def test_cancelled_kept_discarded(appliance: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "BATCH_CHUNKS", 4)
-    status = appliance.reembedding.submit("default", FP32, ChangeSpec())
-    while appliance.reembedding.status(status.id).done < 8:
-        time.sleep(0.01)
-    with pytest.raises(Conflict):
-        appliance.reembedding.discard("default")
-    appliance.reembedding.cancel(status.id)
-    status = ended(appliance, status)
-    assert (status.state, status.code, serving(appliance)) == ("FAILURE", "cancelled", INT8)
-    assert status.done >= 8
-    discarded = appliance.reembedding.discard("default")
-    assert discarded is not None
-    assert appliance.embedders.name_of(discarded) == FP32
-    assert appliance.reembedding.discard("default") is None
-    assert_whole(appliance)
-
-
-def test_chunks_that_the_model_does_not_read_whole(appliance: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedders, "HashEmbedder", lambda: HashEmbedder(max_tokens=40))
-    status = change(appliance, "hash")
-    assert (status.state, status.code) == ("FAILURE", "chunks_too_long")
-    assert appliance.store.shadow.find("default") is None
-    forced = change(appliance, "hash", ChangeSpec(force=True))
-    assert forced.state == "SUCCESS"
-    assert forced.truncated > 0.3 * forced.total
-
-
-def test_what_cannot_be_asked_for(appliance: Appliance) -> None:
-    for collection, model, spec, expected, code in (
-        ("default", INT8, ChangeSpec(), Conflict, "model_in_use"),
-        ("default", "unknown", ChangeSpec(), NotFound, "unknown_model"),
-        ("unknown", FP32, ChangeSpec(), NotFound, "unknown_collection"),
-        ("default", FP32, ChangeSpec(tolerance=2.0), InvalidRequest, "invalid_request"),
-        ("default", FP32, ChangeSpec(questions=(AskedQuestion("x"),) * 2001), InvalidRequest, "invalid_request"),
-    ):
-        with pytest.raises(expected) as caught:
-            appliance.reembedding.submit(collection, model, spec)
-        assert isinstance(caught.value, ApplianceError)
-        assert caught.value.code == code
-        assert caught.value.hint or code == "invalid_request"
-    with pytest.raises(Conflict):
-        appliance.reembedding.rollback("default")
-
-
-def test_an_empty_collection_changes_at_once(tmp_path: Path) -> None:
-    with opened(tmp_path / "empty", embedder="hash") as appliance:
-        status = change(appliance, FP32)
-        assert (status.state, status.total) == ("SUCCESS", 0)
-        assert status.report is not None
-        assert status.report["comparisons"] == []
-        assert serving(appliance) == FP32
-
-
-def test_a_collection_whose_model_is_gone_can_be_changed_by_force(tmp_path: Path) -> None:
-    with opened(tmp_path / "data", embedder="hash") as appliance:
-        folder = tmp_path / "docs"
-        folder.mkdir()
-        (folder / "a.txt").write_text("The harbour closes at nine, and the lighthouse is lit at eight each evening.")
-        take_in(appliance, folder)
-        with appliance.store.database.write() as connection:
-            connection.execute("UPDATE collections SET embedder = 'gone'")
-            connection.execute("UPDATE spaces SET embedder = 'gone'")
-    with opened(tmp_path / "data", embedder=INT8) as appliance:
-        refused = change(appliance, INT8)
-        assert (refused.state, refused.code) == ("FAILURE", "models_not_comparable")
-        assert change(appliance, INT8, ChangeSpec(force=True)).state == "SUCCESS"
-        assert appliance.search(Query("When is the lighthouse lit?")).hits
-        assert_whole(appliance)
-
-
-def test_a_dropped_collection_ends_its_change(
-    appliance: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "BATCH_CHUNKS", 1)
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    for number in range(60):
-        (folder / f"{number}.txt").write_text(f"Fact {number} is told here at some length, with a number.")
-    task = appliance.ingestion.submit(IngestSpec(directory=folder, collection="notes"))
-    assert appliance.ingestion.wait(task.id, 60).documents_processed == 60
-    status = appliance.reembedding.submit("notes", FP32, ChangeSpec())
-    while appliance.reembedding.status(status.id).done < 3:
-        time.sleep(0.01)
-    appliance.collections.drop("notes")
-    deadline = time.monotonic() + 60
-    while appliance.reembedding._run is not None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert appliance.reembedding._run is None
-    assert appliance.reembedding.changes() == []
-    assert sorted(path.name for path in appliance.paths.index.iterdir()) == []
-    assert_whole(appliance)
