@@ -30,7 +30,7 @@ from appliance.store import ChangeRow, ChunkText, Space, Store
 from appliance.types import Embedder, Ids
 from appliance.vectors import CollectionIndex
 
-BATCH_CHUNKS = 128
+BATCH_CHUNKS = 32  # a cancel or a stop waits for one batch
 FEW_CHUNKS = 512  # so many may be left when ingestion is paused
 ROUNDS = 3  # of catching up with an ingestion that is as fast as we are; then it is paused all the same
 LOOKED_AT = 200  # chunks whose length in the new model's tokens is counted before anything is embedded

@@ -16,7 +16,7 @@ from appliance.torture.server import Caller, Died, Refused, Server, Site
 
 INT8 = "minilm-l6-v2.int8"
 SETTINGS = {"embedder": "hash", "generator": "none", "threads": 1, "abstain_below": -1.0, "exact_scan_below": 200}
-FACTS = 600  # documents of one passage; batches are of 128
+FACTS = 600  # documents of one passage
 STEPS_OF_A_CHANGE = sorted(step for step in STEPS if step.startswith("model.") and step != "model.old_emptied")
 AFTER_THE_SWITCH = {"model.switched", "model.published"}
 
