@@ -14,6 +14,7 @@ from appliance.config import Settings
 from appliance.errors import ApplianceError, InvalidRequest, NotFound
 from appliance.faults import reached
 from appliance.inference import Embedders
+from appliance.keywords import KeywordUpkeep
 from appliance.store import Collection, Space, Store
 from appliance.types import Embedder, Ids
 from appliance.vectors import CollectionIndex
@@ -53,6 +54,7 @@ class Collections:
         self._published: dict[str, tuple[int, str]] = {}
         self._opening = threading.Lock()
         self._reading = threading.Lock()
+        self._keywords = KeywordUpkeep(store.segments, lambda: [found.name for found in self.all()])
 
     def open_all(self) -> None:
         """Make the default collection if need be, and open the index of each.
@@ -70,6 +72,7 @@ class Collections:
                 self._embedders.of(collection.embedder)
             except ApplianceError as error:
                 log.error("collection_without_model", collection=collection.name, error=str(error), hint=error.hint)
+        self._keywords.start()
 
     def all(self) -> list[Collection]:
         return self._store.documents.collections()
@@ -126,6 +129,7 @@ class Collections:
         opened = self._opened.get(name)
         if opened is not None:
             self._published[name] = (self._store.documents.version(name), opened.space.embedder)
+            self._keywords.wake()
 
     def published(self, name: str) -> tuple[int, str]:
         """The version that rows and index had both reached, and the fingerprint of the model that answered then."""
@@ -194,7 +198,12 @@ class Collections:
             for space in filter(None, spaces):
                 self.remove_index(space)
 
+    def remake_keywords(self, name: str) -> None:
+        """Make what keyword search derives from the chunks anew, in the background."""
+        self._keywords.remake(name)
+
     def close(self) -> None:
+        self._keywords.close()
         for opened in self._opened.values():
             opened.index.close()
 

@@ -19,6 +19,7 @@ from appliance.errors import DiskFull, InvalidRequest
 from appliance.paths import DataPaths
 from appliance.search import Retrieval
 from appliance.store import CollectionVectors, Store
+from appliance.store.inverted import MOST_ROWS
 from appliance.types import Embedder, Ids, Matrix
 from appliance.vectors import CollectionIndex
 from bench.corpus import Text
@@ -123,6 +124,7 @@ def make(folder: Path, passages: int, name: str, base: Base, embedder: Embedder,
     try:
         store.documents.ensure_collection(COLLECTION, embedder.fingerprint, embedder.dimensions)
         rows_per_s = _fill(store, base, passages)
+        _postings(store, passages)
         vectors_per_s = _build(folder, store, embedder, settings, passages)
         sample = list(documents(base, CLOSENESS_DOCUMENTS * PASSAGES_PER_DOCUMENT))
         manifest = Manifest(FORMAT, SEED, name, passages, rows_per_s, vectors_per_s, closeness(sample, embedder))
@@ -155,6 +157,7 @@ def opened(folder: Path, embedder: Embedder, settings: Settings) -> Iterator[Ope
     """A finished data directory in this process."""
     store = Store.open(DataPaths(folder).database)
     try:
+        _postings(store, 0)
         index = _open_index(folder, store.documents.vector_source(COLLECTION), store, embedder, settings)
         try:
             yield Opened(store, index, embedder)
@@ -211,6 +214,13 @@ def _fill(store: Store, base: Base, passages: int) -> float | None:
         store.documents.put(COLLECTION, batch)
     written = passages - before * PASSAGES_PER_DOCUMENT
     return written / (time.perf_counter() - began) if written > passages / 2 else None
+
+
+def _postings(store: Store, passages: int) -> None:
+    """Make the posting segments, which a server makes in the background."""
+    with shown("Making posting segments", passages) as (_, advance):
+        while store.segments.make_next(COLLECTION):
+            advance(MOST_ROWS)
 
 
 def _build(folder: Path, store: Store, embedder: Embedder, settings: Settings, passages: int) -> float | None:

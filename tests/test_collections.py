@@ -1,6 +1,7 @@
 """Collections of different embedding models in one appliance, and one whose model is gone."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from appliance.inference import Embedders, ModelRegistry
 from appliance.inference.embedders import KEPT_OPEN
 from appliance.ingest.spec import IngestSpec
 from appliance.paths import BUNDLED_MODELS
+from appliance.store import segments
 from appliance.types import Query
 
 INT8, FP32 = "minilm-l6-v2.int8", "minilm-l6-v2.fp32"
@@ -46,6 +48,24 @@ def test_each_collection_answers_with_the_model_it_was_made_with(tmp_path: Path)
         keys = {appliance.cache_key(Query("x", collection)) for collection in ("hashed", "read")}
         assert len(keys) == 2
         assert appliance.store.documents.check() == []
+
+
+def test_posting_segments_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    with opened(tmp_path / "data", "hash") as appliance:
+        take_in(appliance, tmp_path / "a", "default")
+        until = time.monotonic() + 60
+        while "boiler" not in listed(appliance) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert "boiler" in listed(appliance)
+        assert appliance.search(Query("boiler", alpha=0)).lexical_exact
+        assert appliance.store.documents.check() == []
+
+
+def listed(appliance: Appliance) -> set[str]:
+    """The tokens that posting segments hold."""
+    with appliance.store.database.read() as connection:
+        return {str(row[0]) for row in connection.execute("SELECT token FROM posting_lists").fetchall()}
 
 
 def test_a_collection_whose_model_is_gone_stops_nothing_else(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ class Run:
             )
         with contextlib.suppress(NotFound):  # the collection was dropped since
             self._collections.index(name).purge(ids)
+            self._store.segments.drop_deleted(name)
+            self._store.lexical.forget()
             kept = self._store.shadow.find(name)
             if kept is not None:
                 self._collections.remove_index(kept)

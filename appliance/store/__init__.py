@@ -12,6 +12,7 @@ from appliance.store.fields import Fields
 from appliance.store.jobs import Jobs
 from appliance.store.keys import KeyInfo, Keys
 from appliance.store.lexical import Lexical, LexicalResult
+from appliance.store.segments import Segments
 from appliance.store.shadow import ChunkText, Shadow
 from appliance.store.spaces import Space
 from appliance.store.vectors import CollectionVectors
@@ -33,6 +34,7 @@ __all__ = [
     "LexicalResult",
     "ModelChanges",
     "NewChange",
+    "Segments",
     "Shadow",
     "Space",
     "Store",
@@ -47,6 +49,7 @@ class Store:
     documents: Documents
     fields: Fields
     lexical: Lexical
+    segments: Segments
     keys: Keys
     jobs: Jobs
     shadow: Shadow
@@ -58,8 +61,9 @@ class Store:
         """Open or make the database file. Raises DiskFull, StorageError (see Database.open)."""
         database = Database.open(path)
         try:
-            views = (Documents(database), Fields(database), Lexical(database), Keys(database), Jobs(database))
-            return cls(database, *views, Shadow(database), ModelChanges(database), Erasures(database))
+            views = (Documents(database), Fields(database), Lexical(database), Segments(database))
+            rest = (Keys(database), Jobs(database))
+            return cls(database, *views, *rest, Shadow(database), ModelChanges(database), Erasures(database))
         except BaseException:
             database.close()
             raise

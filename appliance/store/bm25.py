@@ -23,6 +23,7 @@ K1, B = 1.2, 0.75
 # Cranfield; 2 and more loses on collections where many rows are little more than a title (CACM .413 -> .399).
 WEIGHTS = (1.5, 1.0, 1.0)
 SQL_WEIGHTS = ", ".join(map(str, WEIGHTS))
+MAX_TERMS = 64  # of a question; the rarest are kept
 LEAST_IDF = 1e-6  # of a term in half of all rows or more
 
 _TEXTS = (
@@ -60,17 +61,27 @@ def scores(connection: apsw.Connection, collection_id: int, ids: Ids, terms: Seq
 
     About 40 us a chunk.
     """
-    tokenize = _tokenize(connection)
-    average = _average_length(connection, collection_id)
-    titles: dict[tuple[str, str], Tokens] = {}
+    average, read = average_length(connection, collection_id), columns_reader(connection)
     found: dict[int, float] = {}
-    for chunk_id, title, source, section, text in fetch(connection, _TEXTS, (apsw.carray(ids),)):
-        prepared = fulltext.columns(title, source, section, text)
-        if (title, source) not in titles:
-            titles = {(title, source): tokenize(prepared[0])}
-        columns = (titles[title, source], tokenize(prepared[1]) if section else (), tokenize(prepared[2]))
+    for chunk_id, *texts in fetch(connection, _TEXTS, (apsw.carray(ids),)):
+        columns = read(*texts)
         found[chunk_id] = _score(columns, terms, K1 * (1 - B + B * sum(map(len, columns)) / average))
     return found
+
+
+def columns_reader(connection: apsw.Connection) -> Callable[[str, str, str, str], tuple[Tokens, Tokens, Tokens]]:
+    """Gives of a chunk's title, source, section and text the tokens of each column of the index."""
+    tokenize = _tokenize(connection)
+    titles: dict[tuple[str, str], Tokens] = {}  # of the last document alone
+
+    def read(title: str, source: str, section: str, text: str) -> tuple[Tokens, Tokens, Tokens]:
+        prepared = fulltext.columns(title, source, section, text)
+        if (title, source) not in titles:
+            titles.clear()
+            titles[title, source] = tokenize(prepared[0])
+        return titles[title, source], tokenize(prepared[1]) if section else (), tokenize(prepared[2])
+
+    return read
 
 
 def _score(columns: Sequence[Tokens], terms: Sequence[Weighted], norm: float) -> float:
@@ -109,7 +120,7 @@ def _tokenize(connection: apsw.Connection) -> Callable[[str], Tokens]:
     return tokens
 
 
-def _average_length(connection: apsw.Connection, collection_id: int) -> float:
+def average_length(connection: apsw.Connection, collection_id: int) -> float:
     """Tokens a row on average, from FTS5's record of totals: rows, then tokens of each column, as varints."""
     record = connection.execute(f"SELECT block FROM {fulltext.table(collection_id)}_data WHERE id = 1").get
     rows, *tokens = _varints(record)

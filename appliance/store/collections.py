@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import apsw
 
 from appliance.errors import Conflict, InvalidRequest, NotFound
-from appliance.store import fulltext, spaces
+from appliance.store import fulltext, posting_rows, spaces
 from appliance.store.database import fetch
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -102,6 +102,7 @@ def next_version(connection: apsw.Connection) -> int:
 def drop(connection: apsw.Connection, collection_id: int) -> None:
     """Remove the collection and everything in it."""
     spaces.drop(connection, collection_id)
+    posting_rows.drop(connection, collection_id)
     documents = "(SELECT id FROM documents WHERE collection_id = ?1)"
     for statement in (
         "DELETE FROM model_changes WHERE collection = (SELECT name FROM collections WHERE id = ?1)",

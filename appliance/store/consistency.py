@@ -4,7 +4,7 @@ import json
 
 import apsw
 
-from appliance.store import collections, fulltext, spaces
+from appliance.store import collections, fulltext, posting_rows, spaces
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.spaces import SENTENCE_TABLES, VECTOR_TABLES, Space
@@ -57,6 +57,7 @@ def _collection_problems(connection: apsw.Connection, collection: Collection) ->
         found.append("the full-text index is damaged")
     for space in spaces.of(connection, collection.id):
         found += _space_problems(connection, space, space.embedder == collection.embedder)
+    found += posting_rows.problems(connection, collection.id)
     return found + _orphans(connection, collection) + _offset_problems(connection, collection)
 
 

@@ -11,10 +11,10 @@ from appliance.store.bm25 import Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import Database, fetch
 from appliance.store.fulltext import Term
+from appliance.store.postings import PostingSearch
 from appliance.store.scan import Scan, any_of
 from appliance.types import Ids
 
-MAX_TERMS = 64  # the rarest are kept
 MAX_COUNTS = 50_000  # words whose counts are remembered for a version of a collection
 
 
@@ -32,6 +32,7 @@ class Lexical:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[int, tuple[int, dict[str, int]]] = {}  # collection -> (version, token -> rows)
+        self._postings = PostingSearch()
 
     def search(
         self, collection: str, text: str, k: int, eligible: Ids | None = None, *, sure: int | None = None
@@ -45,12 +46,22 @@ class Lexical:
             return LexicalResult((), True)
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)
-            terms = self._weigh(connection, found, text) if found else []
-            if not found or not terms:
+            if not found:
                 return LexicalResult((), True)
             within = None if eligible is None else np.ascontiguousarray(eligible, dtype=np.int64)
+            scored = self._postings.best(connection, found, fulltext.query_terms(connection, text), k, within)
+            if scored is not None:
+                return LexicalResult(tuple(scored), True)
+            terms = self._weigh(connection, found, text)
+            if not terms:
+                return LexicalResult((), True)
             rows, exact = Scan(connection, found, k, min(sure or k, k), within).run(terms)
         return LexicalResult(tuple(rows), exact)
+
+    def forget(self) -> None:
+        """Nothing of any chunk stays in memory."""
+        self._postings.forget()
+        self._counts.clear()
 
     def full_scan(self, collection: str, text: str, k: int) -> LexicalResult:
         """As `search`, but every row with any word of the question is scored: linear in the collection. For checks."""
@@ -75,7 +86,7 @@ class Lexical:
         }
 
     def _weigh(self, connection: apsw.Connection, collection: Collection, text: str) -> list[Weighted]:
-        """The known terms of a question, rarest first, at most MAX_TERMS."""
+        """The known terms of a question, rarest first, at most bm25.MAX_TERMS."""
         terms = fulltext.query_terms(connection, text)
         counts = self._row_counts(connection, collection, {token for term in terms for token in term.tokens})
         weighted = []
@@ -83,7 +94,7 @@ class Lexical:
             rows = _rows_of(term, counts)
             weighted.append(Weighted(term, rows, bm25.idf(collection.chunks, rows if len(term.tokens) == 1 else 1)))
         known = [term for term in weighted if term.rows]
-        return sorted(known, key=lambda term: term.rows)[:MAX_TERMS]
+        return sorted(known, key=lambda term: term.rows)[: bm25.MAX_TERMS]
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
         """In how many rows each token occurs. FTS5 counts by walking through them all, so counts are remembered."""

@@ -9,7 +9,7 @@ import apsw
 import numpy as np
 
 from appliance.errors import InvalidRequest
-from appliance.store import collections, filters, fulltext, spaces
+from appliance.store import collections, filters, fulltext, posting_rows, spaces
 from appliance.store.collections import Collection
 from appliance.store.database import fetch
 from appliance.store.spaces import Space
@@ -141,6 +141,7 @@ def _remove_document(connection: apsw.Connection, collection_id: int, document_i
         ("chunks", "id"),
     ):
         connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", chunks)
+    posting_rows.note_deleted(connection, collection_id, [chunk_id for (chunk_id,) in chunks])
     connection.execute("DELETE FROM metadata WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
     collections.count(connection, collection_id, documents=-1, chunks=-len(chunks))

@@ -114,6 +114,8 @@ async def _begin(
 
     def begun() -> BegunBody:
         web.appliance.collections.index(collection).begin(job)
+        if job == "rebuild":
+            web.appliance.collections.remake_keywords(collection)
         return BegunBody(collection, job, f"/admin/index/{collection}", _status(web, collection))
 
     return reply(await web.desk.run(begun), 202)

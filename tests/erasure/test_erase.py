@@ -15,7 +15,7 @@ import pytest
 from appliance.erasure.begin import EraseRequest
 from appliance.errors import Conflict, DiskFull, InvalidRequest, NotFound
 from appliance.ingest.spec import IngestSpec
-from appliance.store import compaction
+from appliance.store import compaction, segments
 from appliance.store.database import fetch
 from appliance.store.keyword_pages import terms, tombstones
 from appliance.types import Query
@@ -317,3 +317,33 @@ def test_vectors_of_a_model_that_does_not_serve(office: Office) -> None:
     assert raw_hits(office.data, *blobs[secret]) == {}
     assert raw_hits(office.data, *blobs[other])
     assert not kept.exists()
+
+
+def test_posting_segments(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of the document leave the lists that hold them, also those of a version before."""
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    newer = unique_text("sec2")
+    words = {word.strip(".").lower() for word in f"{SECRET} {newer}".split()}
+    others = {word.strip(".").lower() for word in OTHER.split()}
+    made = office.appliance.store.segments.make_next
+    office.write("secret.txt", SECRET)
+    office.write("other.txt", OTHER)
+    office.ingest(office.documents, label="files")
+    while made("default"):
+        pass
+    assert words & listed(office)
+    office.write("secret.txt", newer)
+    office.ingest(office.documents, label="files")
+    receipt = office.erase(source="files/secret.txt")
+    assert receipt["verdict"] == "proved", str(receipt["scan"])
+    assert raw_hits(office.data, *(word.encode() for word in words if len(word) > 9)) == {}
+    while made("default"):
+        pass
+    assert not words & listed(office)
+    assert others & listed(office)
+
+
+def listed(office: Office) -> set[str]:
+    """The tokens that posting segments hold."""
+    with office.appliance.store.database.read() as connection:
+        return {token for (token,) in fetch(connection, "SELECT token FROM posting_lists")}

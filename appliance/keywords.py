@@ -1,0 +1,71 @@
+"""Keeps the posting segments of every collection in step with its chunks, in one background thread."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from appliance.errors import ApplianceError
+from appliance.ingest.priority import lower_priority
+from appliance.store.segments import Segments
+
+LOOK_S = 60.0  # at the latest; sooner when something was written
+
+log = structlog.get_logger(__name__)
+
+
+class _Stopped(Exception):
+    """The appliance is closing."""
+
+
+class KeywordUpkeep:
+    """Without it, keyword search is answered by FTS5 alone."""
+
+    def __init__(self, segments: Segments, names: Callable[[], Iterable[str]]) -> None:
+        self._segments = segments
+        self._names = names
+        self._written = threading.Event()
+        self._stopping = threading.Event()
+        self._asked: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="keywords", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was written."""
+        self._written.set()
+
+    def remake(self, name: str) -> None:
+        """Make all segments of a collection anew."""
+        self._asked.add(name)
+        self._written.set()
+
+    def close(self) -> None:
+        """Waits until the thread has ended."""
+        self._stopping.set()
+        self._written.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        lower_priority()
+        while not self._stopping.is_set():
+            try:
+                for name in self._names():
+                    if name in self._asked:
+                        self._asked.discard(name)
+                        self._segments.remake(name, self._check)
+                    while self._segments.make_next(name, self._check):
+                        log.info("posting_segment_written", collection=name)
+            except _Stopped:
+                return
+            except ApplianceError as error:
+                log.warning("posting_segments_delayed", error=str(error), hint=error.hint)
+                self._stopping.wait(LOOK_S)
+            self._written.wait(LOOK_S)
+            self._written.clear()
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopped

@@ -1,0 +1,209 @@
+"""Posting segments: the same rows and scores as a full scan, whatever is written, deleted or made again meanwhile."""
+
+import random
+
+import numpy as np
+import pytest
+
+from appliance.store import Store, posting_rows, postings, scoring, segments
+from tests.store.samples import document
+
+WORDS = [f"w{n}" for n in range(60)]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of a few rows, in every collection."""
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    monkeypatch.setattr(segments, "FRESH_CHUNKS", 8)
+    monkeypatch.setattr(segments, "MOST_ROWS", 32)
+    monkeypatch.setattr(segments, "READ_ROWS", 5)
+
+
+def words(rng: random.Random, most: int) -> str:
+    return " ".join(WORDS[int(rng.paretovariate(0.5)) % len(WORDS)] for _ in range(rng.randint(1, most)))
+
+
+def write(store: Store, rng: random.Random, first: int, count: int) -> list[int]:
+    made = [
+        document(f"d{n}", [words(rng, rng.choice((3, 12, 60))) for _ in range(rng.randint(1, 6))], title=words(rng, 4),
+                 section=words(rng, 3) if rng.random() < 0.3 else "")
+        for n in range(first, first + count)
+    ]  # fmt: skip
+    return [done.document_id for done in store.documents.put("default", made)]
+
+
+def level(store: Store) -> None:
+    while store.segments.make_next("default"):
+        pass
+
+
+def ask(store: Store, question: str, k: int = 10, eligible: np.ndarray | None = None) -> list[tuple[int, float]]:
+    result = store.lexical.search("default", question, k, eligible)
+    assert result.exact
+    return list(result.rows)
+
+
+def served(store: Store) -> bool:
+    """Whether the segments answer."""
+    found = store.documents.collection("default")
+    assert found is not None
+    with store.database.read(snapshot=True) as connection:
+        return postings.PostingSearch().best(connection, found, [], 1, None) is not None
+
+
+def compare(store: Store, rng: random.Random, questions: int = 30) -> None:
+    ids = store.documents.chunk_ids("default")
+    for _ in range(questions):
+        picked = rng.sample(WORDS, rng.randint(1, 7))
+        phrase = f"w{rng.randrange(3)}-w{rng.randrange(3)}"
+        question = " ".join([*picked, picked[0], *([phrase] if rng.random() < 0.5 else [])])
+        k = rng.choice((1, 3, 10, 500))
+        share = rng.choice((None, 0.02, 0.5))
+        eligible = None
+        if share is not None:
+            eligible = np.sort(rng.sample(ids.tolist(), max(1, int(share * len(ids)))))
+        whole = store.lexical.full_scan("default", question, 10_000).rows
+        expected = [row for row in whole if eligible is None or row[0] in eligible][:k]
+        found = ask(store, question, k, eligible)
+        assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-9)
+        true = dict(whole)
+        assert all(score == pytest.approx(true[chunk], abs=1e-9) for chunk, score in found)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("look_up", [0, 4, 10**9])
+def test_rows_and_scores_are_those_of_a_full_scan(
+    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, look_up: int
+) -> None:
+    """Through writing, replacing, deleting, with and without segments made in between."""
+    monkeypatch.setattr(scoring, "LOOK_UP", look_up)
+    monkeypatch.setattr(scoring, "MANY", 10**6)
+    rng = random.Random(seed)
+    ids = write(store, rng, 0, 40)
+    level(store)
+    assert served(store)
+    compare(store, rng)
+    ids += write(store, rng, 40, 2)  # fresh
+    assert served(store)
+    compare(store, rng)
+    store.documents.delete("default", rng.sample(ids, 6))
+    compare(store, rng)
+    write(store, rng, 10, 5)  # replaced
+    compare(store, rng)
+    level(store)
+    compare(store, rng)
+    with store.database.read() as connection:
+        assert not list(posting_rows.problems(connection, 1))
+
+
+def test_a_fresh_chunk_is_found_at_once_and_a_deleted_one_no_more(store: Store) -> None:
+    write(store, random.Random(1), 0, 40)
+    level(store)
+    [new] = store.documents.put("default", [document("new", ["quetzal w1"])])
+    assert served(store)
+    assert [chunk for chunk, _ in ask(store, "quetzal w1")][:1] == new.chunk_ids.tolist()
+    store.documents.delete("default", [new.document_id])
+    assert new.chunk_ids[0] not in [chunk for chunk, _ in ask(store, "quetzal w1", 1000)]
+    assert ask(store, "quetzal") == []
+
+
+def test_many_fresh_chunks_are_left_to_fts5(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    write(store, rng, 0, 40)
+    level(store)
+    monkeypatch.setattr(postings, "MAX_FRESH", 5)
+    write(store, rng, 100, 20)
+    assert not served(store)
+    compare(store, rng, 5)
+
+
+def tokens(store: Store) -> set[str]:
+    with store.database.read() as connection:
+        return {str(row[0]) for row in connection.execute("SELECT token FROM posting_lists")}
+
+
+def test_tokens_of_deleted_chunks_are_dropped_on_demand(store: Store) -> None:
+    rng = random.Random(1)
+    write(store, rng, 0, 30)
+    [secret] = store.documents.put("default", [document("secret", ["quetzal"])])
+    write(store, rng, 30, 30)
+    level(store)
+    store.documents.delete("default", [secret.document_id])
+    assert "quetzal" in tokens(store)
+    store.segments.drop_deleted("default")
+    assert "quetzal" not in tokens(store)
+    compare(store, rng, 5)  # by FTS5
+    level(store)
+    assert "quetzal" not in tokens(store)
+    assert served(store)
+    compare(store, rng, 5)
+
+
+def test_what_is_deleted_while_a_segment_is_made_is_not_in_it(store: Store) -> None:
+    ids = write(store, random.Random(1), 0, 30)
+    [secret] = store.documents.put("default", [document("secret", ["quetzal"])])
+    looks = iter(range(100))
+
+    def delete_late() -> None:
+        if next(looks) == 6:
+            store.documents.delete("default", [secret.document_id, ids[0]])
+
+    while store.segments.make_next("default", delete_late):
+        pass
+    assert next(looks) > 6
+    assert "quetzal" not in tokens(store)
+    compare(store, random.Random(2), 5)
+
+
+def test_a_dropped_collection_leaves_no_segments(store: Store) -> None:
+    write(store, random.Random(1), 0, 30)
+    level(store)
+    store.documents.drop_collection("default")
+    with store.database.read() as connection:
+        for table in ("posting_segments", "posting_lists", "posting_deletions"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").get == 0
+
+
+def test_only_what_is_worth_it_gets_segments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 10_000)
+    write(store, random.Random(1), 0, 30)
+    level(store)
+    assert not served(store)
+
+
+def test_damaged_lists_are_made_anew(store: Store) -> None:
+    rng = random.Random(1)
+    ids = write(store, rng, 0, 40)
+    level(store)
+    store.documents.delete("default", ids[:3])
+    with store.database.write() as connection:
+        connection.execute("UPDATE posting_lists SET postings = x'00000000' WHERE token < 'w3'")
+    store.segments.remake("default")
+    compare(store, rng)
+    level(store)
+    assert served(store)
+
+
+def test_a_stop_leaves_nothing(store: Store) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    write(store, random.Random(1), 0, 30)
+    with pytest.raises(Stop):
+        store.segments.make_next("default", stop)
+    assert not tokens(store)
+
+
+@pytest.mark.parametrize("change", ["after = after + 1", "last = last + 5"])
+def test_a_segment_that_does_not_hold_its_range_is_told(store: Store, change: str) -> None:
+    write(store, random.Random(1), 0, 10)
+    level(store)
+    assert not store.documents.check()
+    write(store, random.Random(2), 10, 1)
+    with store.database.write() as connection:
+        connection.execute(f"UPDATE posting_segments SET {change}")
+    assert any("posting segment" in line for line in store.documents.check())
