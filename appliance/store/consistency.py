@@ -17,6 +17,10 @@ _STATEMENTS = (
         "SELECT id FROM documents d WHERE chunks != (SELECT count(*) FROM chunks WHERE document_id = d.id)",
     ),
     (
+        "the chunks of document {} have ids that do not follow each other",
+        "SELECT document_id FROM chunks GROUP BY document_id HAVING max(id) - min(id) + 1 != count(*)",
+    ),
+    (
         "chunk {} is in another collection than its document",
         "SELECT k.id FROM chunks k JOIN documents d ON d.id = k.document_id WHERE k.collection_id != d.collection_id",
     ),

@@ -197,11 +197,11 @@ class Documents:
         """The chunk ids, ascending, of documents that pass the filter (see `filters.where`). Raises InvalidFilter."""
         condition, parameters = filters.where(filters_)
         query = (
-            "SELECT k.id FROM chunks k WHERE k.document_id IN (SELECT d.id FROM documents d JOIN collections c "
-            f"ON c.id = d.collection_id WHERE c.name = ? AND ({condition})) ORDER BY k.id"
+            "SELECT min(k.id), count(*) FROM chunks k WHERE k.document_id IN (SELECT d.id FROM documents d "
+            f"JOIN collections c ON c.id = d.collection_id WHERE c.name = ? AND ({condition})) GROUP BY k.document_id"
         )
         with self._database.read() as connection:
-            return _ids([row[0] for row in fetch(connection, query, (collection, *parameters))])
+            return _runs(fetch(connection, query, (collection, *parameters)))
 
     def check(self) -> list[str]:
         """What is inconsistent in the database, one line each; nothing when all is well."""
@@ -222,6 +222,13 @@ class Documents:
 
 def _ids(ids: Iterable[int]) -> Ids:
     return np.fromiter(ids, dtype=np.int64)
+
+
+def _runs(runs: list[tuple[int, int]]) -> Ids:
+    """All ids of (first id, how many): the chunks of a document have ids that follow each other."""
+    first, counts = np.array(sorted(runs), dtype=np.int64).reshape(-1, 2).T
+    ends = np.cumsum(counts)
+    return np.repeat(first - ends + counts, counts) + np.arange(counts.sum(), dtype=np.int64)
 
 
 def _bounded(number: int) -> int:

@@ -322,6 +322,7 @@ def test_vectors_of_a_model_that_does_not_serve(office: Office) -> None:
 def test_posting_segments(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words of the document leave the lists that hold them, also those of a version before."""
     monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    monkeypatch.setattr(segments, "FRESH_CHUNKS", 1)  # what is new is in a segment at once
     newer = unique_text("sec2")
     words = {word.strip(".").lower() for word in f"{SECRET} {newer}".split()}
     others = {word.strip(".").lower() for word in OTHER.split()}
