@@ -236,6 +236,8 @@ class Appliance:
             found = self._find(query, serving, deadline, cancel, PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving)
+            if found.understood is not None and found.understood.applied:
+                query = replace(query, text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             return replace(made, understood=found.understood)
 

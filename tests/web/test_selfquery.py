@@ -59,6 +59,11 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
         assert again["understood"] == answer["understood"]
         assert client.post("/query", json={"question": QUESTION}).json()["understood"] is None
 
+        narrowed = {"question": "What does the report by Bob say about pumps?", "self_query": True}
+        answer = client.post("/query", json=narrowed).json()  # whose text does not name Bob
+        assert "plant 1" in answer["answer"]
+        assert answer["understood"]["text"] == "What does the report say about pumps?"
+
         hits, understood = found(question="reports by Ada about pumps", self_query=True, filters={"year": 2022})
         assert hits == {"1.txt"}  # Bob's: what is given holds in any case
         assert understood is not None
