@@ -1,57 +1,31 @@
 """The appliance: opens its parts in order, closes them in reverse, and answers for all of them."""
 
 import contextlib
-import hashlib
-import json
 import secrets
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import structlog
 
-from appliance import __version__
-from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
-from appliance.answer import answer as answer_question
+from appliance.asking import Asking
 from appliance.cache import AnswerCache
-from appliance.collections import DEFAULT_COLLECTION, Collections, Serving
+from appliance.collections import DEFAULT_COLLECTION, Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
 from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
-from appliance.evidence import PASSAGES
 from appliance.faults import reached
 from appliance.inference import Embedders, ModelRegistry, open_generator, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
-from appliance.search import REWRITE_VERSION, Defaults, Retrieval, TermReranker, Writer, find
-from appliance.search.filter_check import check_filter
-from appliance.search.limits import check_query
-from appliance.search.selfquery import Lexicons
+from appliance.search import TermReranker
 from appliance.store import Store
-from appliance.types import (
-    Answer,
-    CancelToken,
-    Claim,
-    Expand,
-    FieldInfo,
-    Generator,
-    Principal,
-    Query,
-    Reranker,
-    Rewrite,
-    Role,
-    SearchResult,
-    SelfQuery,
-)
+from appliance.types import FieldInfo, Generator, Principal, Reranker, Role
 
 log = structlog.get_logger(__name__)
-
-RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
 
 LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
 
@@ -76,8 +50,6 @@ class Appliance:
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
         self.first_key: str | None = None
         self._parts = parts
-        self._asked = 0  # questions being worked on: ingestion gives way to them
-        self._asked_lock = threading.Lock()
         self._open_parts()
 
     @classmethod
@@ -105,7 +77,6 @@ class Appliance:
         self.generator = self._open_generator()
         self.store = Store.open(self.paths.database)
         parts.callback(self.store.close)
-        self._lexicons = Lexicons(self.store)
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
@@ -116,11 +87,12 @@ class Appliance:
         self._first_start()
         reached("start.collections_open")
         self.reranker = self._open_reranker()
-        self._defaults = Defaults.of(settings)
+        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker)
+        self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
             changed=self.collections.publish,
-            busy=lambda: self._asked > 0,
+            busy=self.asking.busy,
         )
         self.ingestion.start()
         parts.callback(self.ingestion.stop)
@@ -129,8 +101,8 @@ class Appliance:
         parts.callback(self.eraser.stop)
         self.reembedding = Reembedding(
             Surroundings(
-                *(self.store, self.collections, self.embedders, self._as_served),
-                busy=lambda: self._asked > 0,
+                *(self.store, self.collections, self.embedders, self.asking.as_served),
+                busy=self.asking.busy,
                 paused=self.ingestion.paused,
             )
         )
@@ -210,117 +182,12 @@ class Appliance:
             )
         return principal
 
-    # --- questions ---------------------------------------------------------------------------------------------------
-
-    def search(self, query: Query) -> SearchResult:
-        """The passages of `query.collection` nearest to the question.
-
-        Raises InvalidRequest, NotFound.
-        """
-        deadline = time.monotonic() + self.settings.query_timeout_s
-        query = self.settled(query)
-        check_query(query, self.settings)
-        with self._asking(), self.collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline, threading.Event())
-            return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self.store))
-
-    def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
-        """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
-
-        Raises InvalidRequest, NotFound, DeadlineExceeded.
-        """
-        deadline = time.monotonic() + self.settings.query_timeout_s
-        query = self._to_answer(query)
-        check_query(query, self.settings)
-        with self._asking(), self.collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline, cancel, PASSAGES)
-            query = replace(query, text=found.condensed_question or query.text)
-            answering = self._answering(serving)
-            if found.understood is not None and found.understood.applied:
-                query = replace(query, text=found.understood.text)
-            made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
-            return replace(made, understood=found.understood)
-
-    def _answering(self, serving: Serving) -> Answering:
-        settings = self.settings
-        return Answering(self.store, serving.embedder, self.generator, settings.abstain_below, settings.answer_tokens)
-
-    def settled(self, query: Query) -> Query:
-        """The question with the settings' choices where it makes none."""
-        return replace(
-            query,
-            expand=Expand(self.settings.expand) if query.expand is None else query.expand,
-            compress=self.settings.compress if query.compress is None else query.compress,
-            rewrite=Rewrite(self.settings.rewrite) if query.rewrite is None else query.rewrite,
-            self_query=SelfQuery(self.settings.self_query) if query.self_query is None else query.self_query,
-        )
-
-    def _as_served(self, query: Query, serving: Serving) -> SearchResult:
-        """What a change of model compares: the ranking of a question, as callers get it."""
-        query = replace(self.settled(query), expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
-        deadline = time.monotonic() + self.settings.query_timeout_s
-        return self._find(query, serving, deadline, threading.Event())
-
-    def _to_answer(self, query: Query) -> Query:
-        """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
-        if query.compress is None and not self.settings.compress and wants_generation(query.mode, self.generator):
-            query = replace(query, compress=self.settings.prompt_tokens)
-        return self.settled(query)
-
-    def _find(
-        self, query: Query, serving: Serving, deadline: float, cancel: CancelToken, most: int | None = None
-    ) -> SearchResult:
-        """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
-        if query.filters is not None:
-            check_filter(query.filters, query.collection, self.store)
-        retrieval = Retrieval(
-            *(self.store, serving.embedder, lambda _: serving.index, self.reranker, self._defaults),
-            busy=lambda: self._asked > RERANKED_AT_ONCE * self.settings.threads,
-        )
-        writer = Writer(self.generator, deadline, cancel, self._generator_condenses())
-        return find(query, retrieval, writer, self._lexicons, most=most)
-
-    def _generator_condenses(self) -> bool:
-        """Whether the generator is asked to make follow-up questions stand alone."""
-        chosen = self.settings.condense
-        return is_strong(self.generator) if chosen == "auto" else chosen == "generator"
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
-        with self._asked_lock:
-            self._asked += 1
-        try:
-            yield
-        finally:
-            with self._asked_lock:
-                self._asked -= 1
-
-    def cache_key(self, query: Query) -> str | None:
-        """Everything the answer depends on, hashed; None when the cache is off.
-
-        All keys see all collections, so the access scope is the collection itself. Its version here is the one that
-        rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
-        With it goes the embedding model that answered for the collection then.
-        """
-        if self.settings.cache_bytes == 0:
-            return None
-        parts = {
-            "question": " ".join(query.text.split()),
-            "collection": (query.collection, self.collections.published(query.collection)),
-            "parameters": {**asdict(self._to_answer(query)), "text": None, "principal": None},
-            "models": [model.fingerprint if model else "" for model in (self.generator, self.reranker)],
-            "rules": (__version__, PROMPT_VERSION, self.settings.abstain_below, self.settings.answer_tokens),
-            "ranking": asdict(self._defaults),
-            "rewriting": (REWRITE_VERSION, self._generator_condenses()),
-        }
-        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
+    # --- documents ---------------------------------------------------------------------------------------------------
 
     def fields(self, collection: str) -> list[FieldInfo]:
         """The fields of a collection's metadata. Raises NotFound."""
         self.collections.index(collection)
         return self.store.fields.all(collection)
-
-    # --- documents ---------------------------------------------------------------------------------------------------
 
     def delete_documents(self, document_ids: Sequence[int]) -> list[int]:
         """Delete at once from rows, FTS and vectors; returns the ids that existed."""

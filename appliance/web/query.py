@@ -10,13 +10,14 @@ from litestar.types import ASGIApp
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
 from appliance.types import Query, Role
+from appliance.web.asked import QueryRequest, SearchRequest, to_query
 from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
 from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
 from appliance.web.questions import Finished
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream
-from appliance.web.wire import AnswerBody, QueryRequest, SearchBody, SearchRequest, search_body, to_query
+from appliance.web.wire import AnswerBody, SearchBody, search_body
 
 
 @post(

@@ -158,7 +158,7 @@ def test_a_search_is_reranked_unless_too_many_ask(tokenizer: Path, tmp_path: Pat
         assert found.reranked
         assert found.hits[0].chunk.text == TEXTS[2]
         assert [hit.score for hit in found.hits] == [hit.rerank_score for hit in found.hits]
-        appliance._asked += 100
+        appliance.asking.asked += 100
         skipped = appliance.search(Query(QUESTION))
         assert not skipped.reranked
         assert "Many questions" in skipped.notice

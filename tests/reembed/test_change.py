@@ -141,7 +141,7 @@ def test_documents_changed_and_deleted_during_the_change(
 def test_a_question_in_flight_finishes_with_its_model(appliance: Appliance) -> None:
     with appliance.collections.serving("default") as before:
         assert change(appliance, FP32).state == "SUCCESS"
-        found = appliance._as_served(Query(QUESTION), before)
+        found = appliance.asking.as_served(Query(QUESTION), before)
         assert found.hits
         sentences = appliance.store.documents.sentences([found.hits[0].chunk.id], before.embedder.fingerprint)
         fresh = appliance.store.documents.sentences([found.hits[0].chunk.id])

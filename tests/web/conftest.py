@@ -146,7 +146,7 @@ class Gate:
         self.cancelled = 0
         self._open = threading.Event()
         self._answer = appliance.answer
-        appliance.answer = self._held  # type: ignore[method-assign]
+        appliance.answer = self._held
 
     def _held(self, query: Query, **more: Any) -> Answer:
         self.begun += 1

@@ -1,0 +1,161 @@
+"""Questions of one data directory: settled by the settings, searched for, answered, and keyed for the cache."""
+
+import contextlib
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+
+from appliance import __version__
+from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
+from appliance.answer import answer as answer_question
+from appliance.collections import Collections, Serving
+from appliance.config import Settings
+from appliance.evidence import PASSAGES
+from appliance.search import REWRITE_VERSION, Defaults, Retrieval, Writer, find
+from appliance.search.filter_check import check_filter
+from appliance.search.limits import check_query
+from appliance.search.selfquery import Lexicons
+from appliance.store import Store
+from appliance.types import (
+    Answer,
+    CancelToken,
+    Claim,
+    Expand,
+    Generator,
+    Query,
+    Reranker,
+    Rewrite,
+    SearchResult,
+    SelfQuery,
+)
+
+RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
+
+
+class Asking:
+    """Searches and answers. Thread-safe; the parts it is given stay open as long as it is used."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        collections: Collections,
+        generator: Generator | None,
+        reranker: Reranker | None,
+    ) -> None:
+        self._settings, self._store, self._collections = settings, store, collections
+        self._generator, self._reranker = generator, reranker
+        self._lexicons = Lexicons(store)
+        self._defaults = Defaults.of(settings)
+        self.asked = 0  # questions being worked on
+        self._asked_lock = threading.Lock()
+
+    def busy(self) -> bool:
+        """Whether a question is being worked on: work in the background gives way."""
+        return self.asked > 0
+
+    def search(self, query: Query) -> SearchResult:
+        """The passages of `query.collection` nearest to the question.
+
+        Raises InvalidRequest, NotFound.
+        """
+        deadline = time.monotonic() + self._settings.query_timeout_s
+        query = self._settled(query)
+        check_query(query, self._settings)
+        with self._asking(), self._collections.serving(query.collection) as serving:
+            found = self._find(query, serving, deadline, threading.Event())
+            return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
+
+    def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
+        """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
+
+        Raises InvalidRequest, NotFound, DeadlineExceeded.
+        """
+        deadline = time.monotonic() + self._settings.query_timeout_s
+        query = self._to_answer(query)
+        check_query(query, self._settings)
+        with self._asking(), self._collections.serving(query.collection) as serving:
+            found = self._find(query, serving, deadline, cancel, PASSAGES)
+            query = replace(query, text=found.condensed_question or query.text)
+            answering = self._answering(serving)
+            if found.understood is not None and found.understood.applied:
+                query = replace(query, text=found.understood.text)
+            made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+            return replace(made, understood=found.understood)
+
+    def _answering(self, serving: Serving) -> Answering:
+        settings = self._settings
+        return Answering(self._store, serving.embedder, self._generator, settings.abstain_below, settings.answer_tokens)
+
+    def _settled(self, query: Query) -> Query:
+        """The question with the settings' choices where it makes none."""
+        return replace(
+            query,
+            expand=Expand(self._settings.expand) if query.expand is None else query.expand,
+            compress=self._settings.compress if query.compress is None else query.compress,
+            rewrite=Rewrite(self._settings.rewrite) if query.rewrite is None else query.rewrite,
+            self_query=SelfQuery(self._settings.self_query) if query.self_query is None else query.self_query,
+        )
+
+    def as_served(self, query: Query, serving: Serving) -> SearchResult:
+        """What a change of model compares: the ranking of a question, as callers get it."""
+        query = replace(self._settled(query), expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
+        deadline = time.monotonic() + self._settings.query_timeout_s
+        return self._find(query, serving, deadline, threading.Event())
+
+    def _to_answer(self, query: Query) -> Query:
+        """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
+        if query.compress is None and not self._settings.compress and wants_generation(query.mode, self._generator):
+            query = replace(query, compress=self._settings.prompt_tokens)
+        return self._settled(query)
+
+    def _find(
+        self, query: Query, serving: Serving, deadline: float, cancel: CancelToken, most: int | None = None
+    ) -> SearchResult:
+        """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
+        if query.filters is not None:
+            check_filter(query.filters, query.collection, self._store)
+        retrieval = Retrieval(
+            *(self._store, serving.embedder, lambda _: serving.index, self._reranker, self._defaults),
+            busy=lambda: self.asked > RERANKED_AT_ONCE * self._settings.threads,
+        )
+        writer = Writer(self._generator, deadline, cancel, self._generator_condenses())
+        return find(query, retrieval, writer, self._lexicons, most=most)
+
+    def _generator_condenses(self) -> bool:
+        """Whether the generator is asked to make follow-up questions stand alone."""
+        chosen = self._settings.condense
+        return is_strong(self._generator) if chosen == "auto" else chosen == "generator"
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        with self._asked_lock:
+            self.asked += 1
+        try:
+            yield
+        finally:
+            with self._asked_lock:
+                self.asked -= 1
+
+    def cache_key(self, query: Query) -> str | None:
+        """Everything the answer depends on, hashed; None when the cache is off.
+
+        All keys see all collections, so the access scope is the collection itself. Its version here is the one that
+        rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
+        With it goes the embedding model that answered for the collection then.
+        """
+        if self._settings.cache_bytes == 0:
+            return None
+        parts = {
+            "question": " ".join(query.text.split()),
+            "collection": (query.collection, self._collections.published(query.collection)),
+            "parameters": {**asdict(self._to_answer(query)), "text": None, "principal": None},
+            "models": [model.fingerprint if model else "" for model in (self._generator, self._reranker)],
+            "rules": (__version__, PROMPT_VERSION, self._settings.abstain_below, self._settings.answer_tokens),
+            "ranking": asdict(self._defaults),
+            "rewriting": (REWRITE_VERSION, self._generator_condenses()),
+        }
+        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
