@@ -4,6 +4,7 @@ A huge document holds the writer for a second or two; whoever submits a task mus
 acceptance is kept: while a task waits here, later ones come here too.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,13 @@ class Inbox:
 
 
 def _stored(folder: Path) -> list[NewTask]:
-    """What an earlier process accepted, the oldest first; a file that is no task stays, with a line in the log."""
+    """What an earlier process accepted, the oldest first; a file that is no task stays, with a line in the log.
+
+    One that was not written to its end was never accepted, and goes.
+    """
+    for beside in folder.glob("*.new"):
+        with contextlib.suppress(OSError):
+            beside.unlink()
     found: list[NewTask] = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:

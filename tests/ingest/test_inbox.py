@@ -108,10 +108,12 @@ def test_a_damaged_file_in_the_inbox_stops_nothing(tmp_path: Path) -> None:
     spool = tmp_path / "data" / "spool"
     spool.mkdir(parents=True)
     (spool / "torn.task").write_bytes(b"\x96\xa1")
+    (spool / "cut.new").write_bytes(b"\x96")  # by a crash before it was accepted
     workshop = Workshop(tmp_path)
     workshop.ingestion.start()
     assert workshop.finished(submit_text(workshop, "Fine.")).documents_processed == 1
     workshop.close()
+    assert not (spool / "cut.new").exists()
 
 
 def test_a_disk_that_is_full_refuses_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
