@@ -39,6 +39,7 @@ from appliance.store.stored_content import stored_documents
 
 TASKS = 10_000  # of the ledger, the newest
 ROUNDS = 2  # a copy may slip in while the first one is at work, for instance a build of an index begun before
+LOOKS = 3  # at keyword indexes from which others may have deleted something meanwhile
 
 
 class Stopped(Exception):
@@ -100,12 +101,15 @@ class Run:
         self._outcome.cached_answers += sum(self._cache.erase(name) for name in self._plan.collections)
         reached("erase.spool_cleaned")
         self._step("keywords")
-        for table in self._tables():
-            merge_keywords(self._store.database, table, self._check)
+        self._merge_keywords()
         reached("erase.keywords_merged")
         self._step("compacting")
         self._compact()
         reached("erase.compacted")
+
+    def _merge_keywords(self) -> None:
+        for table in self._tables():
+            merge_keywords(self._store.database, table, self._check)
 
     def _clean_index(self, name: str) -> None:
         """The index that answers, and the files of one kept for going back to the model before."""
@@ -152,7 +156,11 @@ class Run:
     def _look(self) -> None:
         self._step("scanning")
         outcome = self._outcome
-        outcome.terms_left, outcome.marked_pages = self._terms_left()
+        for _ in range(LOOKS):
+            outcome.terms_left, outcome.marked_pages = self._terms_left()
+            if not outcome.marked_pages:
+                break
+            self._merge_keywords()  # marks of what others deleted since; the erased rows were merged away before
         outcome.scan = scan_directory(
             self._paths.root, self._sought, left_out=self._is_later_upload, progress=self._progress
         )

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import msgspec
 import numpy as np
 import pytest
@@ -209,6 +210,24 @@ def test_leftovers_of_earlier_deletions(office: Office) -> None:
     assert raw_hits(office.data, *pieces(SECRET)) == {}
     with office.appliance.store.database.read() as connection:
         assert tombstones(connection, "fts_1") == 0
+
+
+def test_a_deletion_beside_it_leaves_the_proof_standing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode(), "third.txt": unique_text("3").encode()})
+    other, name = office.id_of("other.txt"), "appliance.erasure.steps.tombstones"
+
+    def just_deleted(connection: apsw.Connection, table: str) -> int:
+        monkeypatch.setattr(name, tombstones)
+        office.appliance.delete_documents([other])
+        with office.appliance.store.database.read() as fresh:
+            marked = tombstones(fresh, table)
+        assert marked > 0
+        return marked
+
+    monkeypatch.setattr(name, just_deleted)
+    receipt = office.erase(office.id_of("secret.txt"))
+    assert receipt["verdict"] == "proved", receipt
+    assert raw_hits(office.data, *pieces(SECRET)) == {}
 
 
 def test_ingested_again_it_works_as_before(office: Office) -> None:
