@@ -9,10 +9,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from appliance.allocator import trim_allocator
+    from appliance.allocator import settle_allocator
     from appliance.cli.root import cli
 
-    trim_allocator()
+    settle_allocator()
     cli.main(args=sys.argv[1:], prog_name="rag-appliance")
 
 

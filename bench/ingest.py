@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from appliance.allocator import give_back
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.inference import OnnxEmbedder
@@ -154,6 +155,7 @@ def bench_memory(embedder: Embedder, settings: Settings, at: Sequence[int] = MEM
                     break
             seconds = time.perf_counter() - began
             gc.collect()
+            give_back()  # as the idle worker does
             rss = psutil.Process().memory_info().rss
             documents = sum(collection.documents for collection in workshop.store.documents.collections())
             vector_bytes = chunks * embedder.dimensions * 4

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from appliance.answer.cite import LONGEST_QUOTE, Citer, trimmed
@@ -18,6 +18,9 @@ NEAR, SHORT = 3, 14  # sentences after the best one that may complete it; words 
 FRAGMENT = 4  # a sentence of fewer words says little without the one before ("Closes: #1013894")
 _BESIDE = (Wanted.WHEN, Wanted.WHO, Wanted.VERSION)
 
+ITEMS = 4  # sentences at most that follow one which announces them
+_ANNOUNCES = (":", "\uff1a")  # the fullwidth colon of Chinese and Japanese
+_ITEM = re.compile(r"(?:[-*+•‣▪◦–—○●■]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s")
 _LEANS = re.compile(r"(?:it|its|he|she|his|her|they|their|this|that|these|those|such|here|there)\b", re.IGNORECASE)
 
 
@@ -85,13 +88,32 @@ def _until_heading(sentences: Sequence[Sentence]) -> Iterator[Sentence]:
 
 
 def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Span]:
-    """The chosen sentences as spans: neighbours become one, and one that leans on the sentence before it ("It was …")
-    brings that one along.
+    """The chosen sentences as spans: neighbours become one, one that leans on the sentence before it ("It was …")
+    brings that one along, and one that ends with a colon what it announces.
     """
     spans: list[Span] = []
     for sentence in chosen:
-        _add(spans, _leaning(sentence, sentences))
+        _add(spans, _announced(_leaning(sentence, sentences), sentences))
     return spans
+
+
+def _announced(span: Span, sentences: Sequence[Sentence]) -> Span:
+    """The span and, where it ends with a colon, the sentence or the items of the list that follow, within a quote."""
+    if not span.hit.chunk.text[: span.end].endswith(_ANNOUNCES):
+        return span
+    own = {item.position: item for item in sentences if item.hit is span.hit}
+    grown = span
+    for place in range(span.last + 1, span.last + 1 + ITEMS):
+        following = own.get(place)
+        if following is None or following.end - span.start > LONGEST_QUOTE:
+            break
+        listed = _ITEM.match(following.text)
+        if grown is not span and not listed:  # a command alone on its line looks like a heading: the first may be one
+            break
+        grown = replace(grown, end=following.end, last=place)
+        if not listed:
+            break
+    return grown
 
 
 def _leaning(sentence: Sentence, sentences: Sequence[Sentence]) -> Span:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from appliance.allocator import give_back
 from appliance.config import Settings
 from appliance.errors import ApplianceError
 from appliance.faults import reached
@@ -226,6 +227,7 @@ class Ingestion:
                 task = self._jobs.next()
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:
+                    give_back()
                     self._wake.wait()
                 else:
                     with self._turn:

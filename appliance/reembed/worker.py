@@ -8,6 +8,7 @@ import uuid
 import msgspec
 import structlog
 
+from appliance.allocator import give_back
 from appliance.errors import ApplianceError, Conflict, ModelError, NotFound
 from appliance.ingest.breaker import Stopped
 from appliance.ingest.priority import lower_priority
@@ -168,6 +169,7 @@ class Reembedding:
             try:
                 row = self._changes.next()
                 if row is None:
+                    give_back()
                     self._wake.wait()
                 else:
                     self._work_on(row)

@@ -175,6 +175,35 @@ def test_a_heading_is_never_the_answer_alone(tmp_path: Path, embedder: Embedder)
     assert answered.text != "Opening hours of the museum"
 
 
+@pytest.mark.parametrize(
+    ("text", "question", "held", "not_held"),
+    [
+        (
+            "Some desktops leave the agent running.\n\nTo end the agent when you log out, run this command:\n\n"
+            "    gpgconf --kill gpg-agent\n\nThe agent starts again by itself whenever a key is needed.",
+            "Which command ends the agent when I log out?",
+            ("gpgconf --kill gpg-agent",),
+            "starts again",
+        ),
+        (
+            "The crane is checked every year.\n\nBefore lifting, the driver of the crane checks these parts:\n\n"
+            "- the hook\n- the rope\n- the brake\n\nThe log is kept for ten years by the owner.",
+            "Which parts does the driver of the crane check before lifting?",
+            ("the hook", "the rope", "the brake"),
+            "ten years",
+        ),
+    ],
+)
+def test_a_sentence_that_announces_brings_what_follows(
+    tmp_path: Path, embedder: Embedder, text: str, question: str, held: tuple[str, ...], not_held: str
+) -> None:
+    with ingested([Text("a.txt", "Notes", text)], embedder, settings_for(tmp_path), label="announced") as corpus:
+        answered = _answer(corpus, question)
+        assert_exact(answered, corpus)
+    assert all(part in answered.text for part in held), answered.text
+    assert not_held not in answered.text
+
+
 WORDS = st.lists(st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=700), max_size=200)
 
 

@@ -250,7 +250,7 @@ def leave_in_the_middle(service: Service, body: dict[str, Any], when: Callable[[
     )
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(head.encode() + content)
-        assert until(when)
+        assert until(when, 60)
         time.sleep(0.1)
 
 
