@@ -2,11 +2,10 @@
 
 import contextlib
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from appliance import __version__
 from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
@@ -52,6 +51,12 @@ class Asking:
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
         self._asked_lock = threading.Lock()
+        self._condenses = is_strong(generator) if settings.condense == "auto" else settings.condense == "generator"
+        self._rules = (  # what an answer depends on besides the question and the collection
+            *(__version__, PROMPT_VERSION, settings.abstain_below, settings.answer_tokens, self._defaults),
+            *(model.fingerprint if model else "" for model in (generator, reranker)),
+            *(REWRITE_VERSION, self._condenses),
+        )
 
     def busy(self) -> bool:
         """Whether a question is being worked on: work in the background gives way."""
@@ -122,13 +127,8 @@ class Asking:
             *(self._store, serving.embedder, lambda _: serving.index, self._reranker, self._defaults),
             busy=lambda: self.asked > RERANKED_AT_ONCE * self._settings.threads,
         )
-        writer = Writer(self._generator, deadline, cancel, self._generator_condenses())
+        writer = Writer(self._generator, deadline, cancel, self._condenses)
         return find(query, retrieval, writer, self._lexicons, most=most)
-
-    def _generator_condenses(self) -> bool:
-        """Whether the generator is asked to make follow-up questions stand alone."""
-        chosen = self._settings.condense
-        return is_strong(self._generator) if chosen == "auto" else chosen == "generator"
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -149,13 +149,9 @@ class Asking:
         """
         if self._settings.cache_bytes == 0:
             return None
-        parts = {
-            "question": " ".join(query.text.split()),
-            "collection": (query.collection, self._collections.published(query.collection)),
-            "parameters": {**asdict(self._to_answer(query)), "text": None, "principal": None},
-            "models": [model.fingerprint if model else "" for model in (self._generator, self._reranker)],
-            "rules": (__version__, PROMPT_VERSION, self._settings.abstain_below, self._settings.answer_tokens),
-            "ranking": asdict(self._defaults),
-            "rewriting": (REWRITE_VERSION, self._generator_condenses()),
-        }
-        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=24).hexdigest()
+        parts = (
+            replace(self._to_answer(query), text=" ".join(query.text.split()), principal=""),
+            self._collections.published(query.collection),
+            self._rules,
+        )
+        return hashlib.blake2b(repr(parts).encode(), digest_size=24).hexdigest()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from appliance.inference.embedders import KEPT_OPEN
 from appliance.ingest.spec import IngestSpec
 from appliance.paths import BUNDLED_MODELS
 from appliance.store import segments
-from appliance.types import Query
+from appliance.types import AllOf, AnyOf, Comparison, Not, Query, Turn
 
 INT8, FP32 = "minilm-l6-v2.int8", "minilm-l6-v2.fp32"
 
@@ -48,6 +49,27 @@ def test_each_collection_answers_with_the_model_it_was_made_with(tmp_path: Path)
         keys = {appliance.cache_key(Query("x", collection)) for collection in ("hashed", "read")}
         assert len(keys) == 2
         assert appliance.store.documents.check() == []
+
+
+def test_questions_that_differ_have_different_cache_keys(tmp_path: Path) -> None:
+    year, author = Comparison("year", ">=", 2020), Comparison("author", "=", "Sloane")
+    asked = Query("x", "default", filters=AllOf((year, author)))
+    others = [
+        Query("x", "default", filters=AnyOf((year, author))),
+        Query("x", "default", filters=AllOf((year, Not(author)))),
+        Query("x", "default", filters=AllOf((author, year))),
+        Query("x", "default", filters=year),
+        Query("x", "default", filters=Comparison("year", ">=", "2020")),
+        Query("x", "default"),
+        replace(asked, k=asked.k + 1),
+        replace(asked, alpha=0.25),
+        replace(asked, history=(Turn("y"),)),
+    ]
+    with opened(tmp_path / "data", "hash") as appliance:
+        key = appliance.cache_key(asked)
+        assert key not in {appliance.cache_key(query) for query in others}
+        assert len({appliance.cache_key(query) for query in others}) == len(others)
+        assert appliance.cache_key(replace(asked, text=" x ", principal="somebody")) == key
 
 
 def test_posting_segments_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
