@@ -17,7 +17,7 @@ def check_filter(filters: Filter, collection: str, store: Store) -> None:
 
     `exists` may ask for any field. An empty collection is not checked.
     """
-    conditions = [part for part in _comparisons(filters) if part.field not in OWN_FIELDS and part.op != "exists"]
+    conditions = [part for part in comparisons(filters) if part.field not in OWN_FIELDS and part.op != "exists"]
     for condition in conditions:
         if not store.fields.exists(collection, condition.field):
             found = store.documents.collection(collection)
@@ -30,13 +30,14 @@ def check_filter(filters: Filter, collection: str, store: Store) -> None:
                 raise _wrong_type(condition, value, store.fields.one(collection, condition.field))
 
 
-def _comparisons(filters: Filter) -> Iterator[Comparison]:
+def comparisons(filters: Filter) -> Iterator[Comparison]:
+    """Every comparison of a filter, in the order in which they stand."""
     match filters:
         case AllOf(parts) | AnyOf(parts):
             for part in parts:
-                yield from _comparisons(part)
+                yield from comparisons(part)
         case Not(part):
-            yield from _comparisons(part)
+            yield from comparisons(part)
         case Comparison():
             yield filters
 

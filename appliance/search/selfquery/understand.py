@@ -5,10 +5,11 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.dates import MONTHS
+from appliance.search.filter_check import comparisons
 from appliance.search.filters import filter_text
 from appliance.search.retrieve import NOT_REWORDED, Retrieval, search
 from appliance.search.rewrite import Rewording
@@ -136,7 +137,7 @@ def understand(
 
     `sure`: only conditions that are.
     """
-    given = set(_fields(query.filters)) if query.filters is not None else set()
+    given = {one.field for one in comparisons(query.filters)} if query.filters is not None else set()
     stated = read(query.text, lexicon, ordinary)
     conditions = [one for one in stated if given.isdisjoint(one.fields) and (one.sure or not sure)]
     notice = _unknown(query.text, stated, lexicon)
@@ -205,17 +206,6 @@ def _typed(value: str | int | float, kind: FieldType) -> str | int | float:
         return value
     number = float(value)
     return int(number) if number.is_integer() else number
-
-
-def _fields(part: Filter) -> Iterator[str]:
-    match part:
-        case AllOf(parts) | AnyOf(parts):
-            for inner in parts:
-                yield from _fields(inner)
-        case Not(inner):
-            yield from _fields(inner)
-        case Comparison(name):
-            yield name
 
 
 def _rest(text: str, conditions: Sequence[Condition]) -> str:
