@@ -77,16 +77,20 @@ class Outcome:
         """Needles that were found and that nothing else explains."""
         return self.scan.found - self.shared if self.scan else set()
 
+    @property
+    def nothing_left(self) -> bool:
+        """No place is known that holds or may hold something of the documents."""
+        return not (self.left or self.terms_left or self.free_pages or self.marked_pages)
+
 
 def receipt(row: ErasureRow, plan: Plan, sought: Sought, outcome: Outcome, now: float) -> dict[str, Any]:
     """The receipt as plain values for JSON."""
     scan = outcome.scan or Scan()
     left = outcome.left
-    proved = not left and not outcome.terms_left and not outcome.free_pages and not outcome.marked_pages
     looked_for = bool(len(sought.needles))
     return {
         "erasure_id": row.id,
-        "verdict": ("proved" if looked_for else "cleaned") if proved else "not_proved",
+        "verdict": ("proved" if looked_for else "cleaned") if outcome.nothing_left else "not_proved",
         "requested_at": row.created_at,
         "finished_at": now,
         "salt": plan.salt,

@@ -38,8 +38,7 @@ from appliance.store.keyword_pages import orphans, terms, tombstones
 from appliance.store.stored_content import stored_documents
 
 TASKS = 10_000  # of the ledger, the newest
-ROUNDS = 2  # a copy may slip in while the first one is at work, for instance a build of an index begun before
-LOOKS = 3  # at keyword indexes from which others may have deleted something meanwhile
+LOOKS = 2  # at keyword indexes: others may have deleted something meanwhile, whose marks go with one merge
 
 
 class Stopped(Exception):
@@ -74,12 +73,17 @@ class Run:
             interrupt()
 
     def run(self) -> dict[str, Any]:
-        """Clean, scan, and write the receipt. Raises Stopped, StorageError, DiskFull, OSError."""
+        """Clean, scan, and write the receipt. Raises Stopped, StorageError, DiskFull, OSError.
+
+        A copy may slip in while the first round is at work (a build of an index begun before), and what others write or
+        delete beside it can look like something left; so where anything is, a second round looks while nobody writes.
+        """
         self._outcome.bytes_before = self._paths.database.stat().st_size
-        for _ in range(ROUNDS):
+        for undisturbed in (contextlib.nullcontext, self._store.database.writing):
             self._clean()
-            self._look()
-            if not self._outcome.left and not self._outcome.terms_left:
+            with undisturbed():
+                self._look()
+            if self._outcome.nothing_left:
                 break
         now = time.time()
         made = receipt(self._row, self._plan, self._sought, self._outcome, now)

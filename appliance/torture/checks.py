@@ -84,7 +84,8 @@ class Checks:
             time.sleep(0.05)
         for one in told:
             if one["receipt"]["verdict"] != "proved":
-                self._report.problem(f"an erasure is not proved: {json.dumps(one['receipt'])[:500]}")
+                found = {part: one["receipt"][part] for part in ("database", "scan")}
+                self._report.problem(f"an erasure is not proved: {json.dumps(found)}")
 
     def _changes_end(self) -> None:
         """Changes of the embedding model: each is done, refused or cancelled, and none for a fault of ours."""

@@ -230,6 +230,29 @@ def test_a_deletion_beside_it_leaves_the_proof_standing(office: Office, monkeypa
     assert raw_hits(office.data, *pieces(SECRET)) == {}
 
 
+def test_deletions_that_never_stop_leave_the_proof_standing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [f"other-{number}.txt" for number in range(8)]
+    office.upload({"secret.txt": SECRET.encode()} | {name: unique_text(name[6:]).encode() for name in others})
+    ids = [office.id_of(name) for name in others]
+    deletions: list[threading.Thread] = []
+
+    def deleted_again(connection: apsw.Connection, table: str) -> int:
+        if ids:
+            deletions.append(threading.Thread(target=office.appliance.delete_documents, args=([ids.pop()],)))
+            deletions[-1].start()
+            deletions[-1].join(0.5)  # one that must wait for the proof ends after it
+        with office.appliance.store.database.read() as fresh:
+            return tombstones(fresh, table)
+
+    monkeypatch.setattr("appliance.erasure.steps.tombstones", deleted_again)
+    receipt = office.erase(office.id_of("secret.txt"))
+    for deletion in deletions:
+        deletion.join()
+    assert len(deletions) > 2
+    assert receipt["verdict"] == "proved", receipt
+    assert raw_hits(office.data, *pieces(SECRET)) == {}
+
+
 def test_ingested_again_it_works_as_before(office: Office) -> None:
     path = office.write("secret.txt", SECRET)
     office.ingest(path)
