@@ -85,15 +85,18 @@ class Asking:
         with self._asking(), self._collections.serving(query.collection) as serving:
             found = self._find(query, serving, deadline, cancel, PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
-            answering = self._answering(serving)
+            answering = self._answering(serving, query)
             if found.understood is not None and found.understood.applied:
                 query = replace(query, text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             return replace(made, understood=found.understood)
 
-    def _answering(self, serving: Serving) -> Answering:
+    def _answering(self, serving: Serving, query: Query) -> Answering:
         settings = self._settings
-        return Answering(self._store, serving.embedder, self._generator, settings.abstain_below, settings.answer_tokens)
+        tokens = min(settings.answer_tokens, query.answer_tokens or settings.answer_tokens)
+        return Answering(
+            *(self._store, serving.embedder, self._generator, settings.abstain_below, tokens), query.temperature
+        )
 
     def _settled(self, query: Query) -> Query:
         """The question with the settings' choices where it makes none."""
@@ -113,7 +116,9 @@ class Asking:
 
     def _to_answer(self, query: Query) -> Query:
         """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
-        if query.compress is None and not self._settings.compress and wants_generation(query.mode, self._generator):
+        if not wants_generation(query.mode, self._generator):
+            query = replace(query, answer_tokens=None, temperature=0.0)
+        elif query.compress is None and not self._settings.compress:
             query = replace(query, compress=self._settings.prompt_tokens)
         return self._settled(query)
 
@@ -141,7 +146,7 @@ class Asking:
                 self.asked -= 1
 
     def cache_key(self, query: Query) -> str | None:
-        """Everything the answer depends on, hashed; None when the cache is off.
+        """Everything the answer depends on, hashed; None when the cache is off, or the answer is left to chance.
 
         All keys see all collections, so the access scope is the collection itself. Its version here is the one that
         rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
@@ -149,8 +154,11 @@ class Asking:
         """
         if self._settings.cache_bytes == 0:
             return None
+        query = self._to_answer(query)
+        if query.temperature > 0:
+            return None
         parts = (
-            replace(self._to_answer(query), text=" ".join(query.text.split()), principal=""),
+            replace(query, text=" ".join(query.text.split()), principal=""),
             self._collections.published(query.collection),
             self._rules,
         )

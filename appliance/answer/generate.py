@@ -37,6 +37,7 @@ class Writing:
     generator: Generator
     citer: Citer
     answer_tokens: int
+    temperature: float
     deadline: float
     cancel: CancelToken
 
@@ -95,7 +96,7 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     shown = replace(context, passages=used)
     sentences = kept(sentences_in(shown, writing.store, writing.embedder.fingerprint), shown)
     checker = _Checker(Support.of(question, sentences), writing, on_claim)
-    request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline)
+    request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline, writing.temperature)
     written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)
     if on_claim is None:
         checker.text = written.text

@@ -51,6 +51,7 @@ class Answering:
     generator: Generator | None
     abstain_below: float
     answer_tokens: int
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
     if time.monotonic() >= until:
         return None, "There was no time to generate; these are the documents' own sentences."
     writing = Writing(
-        answering.store, answering.embedder, answering.generator, turn.citer, answering.answer_tokens, until, cancel
+        *(answering.store, answering.embedder, answering.generator, turn.citer),
+        *(answering.answer_tokens, answering.temperature, until, cancel),
     )
     try:
         with turn.stages.stage("generate"):

@@ -80,6 +80,8 @@ class Query:
     rewrite: Rewrite | None = None
     history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
     self_query: SelfQuery | None = None
+    answer_tokens: int | None = None  # bound of a generated answer below the setting's
+    temperature: float = 0.0
 
 
 class QueryShape(StrEnum):

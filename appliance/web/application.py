@@ -24,11 +24,17 @@ from appliance.web import (
 from appliance.web.endpoint import Endpoint
 from appliance.web.envelope import Envelope
 from appliance.web.guards import authorize
+from appliance.web.openai import chat, embeddings
+from appliance.web.openai import models as v1_models
 from appliance.web.rooms import Rooms
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     query.query,
     query.search,
+    chat.chat_completions,
+    embeddings.embeddings,
+    v1_models.list_v1_models,
+    v1_models.show_v1_model,
     ingest.ingest,
     tasks.list_tasks,
     tasks.list_dead,

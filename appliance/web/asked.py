@@ -1,6 +1,7 @@
 """Questions as they travel: names here are a contract with programs outside this repository."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -28,10 +29,11 @@ class TurnBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     content: str | None = None
 
 
-class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A question for passages. Without `alpha` the shape of the question decides between keywords and meaning."""
+class RetrievalOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Where and how passages are looked for. Without `alpha` the shape of the question decides between keywords and
+    meaning.
+    """
 
-    question: str
     k: Annotated[int, Meta(description="How many passages.")] = 10
     collection: str = "default"
     filters: Annotated[
@@ -41,7 +43,6 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     expand: Annotated[Expand | None, Meta(description="What a hit grows to in the context.")] = None
     compress: Annotated[int | None, Meta(description="Budget of the context in tokens; 0 keeps all of it.")] = None
     rewrite: Annotated[Rewrite | None, Meta(description="What the generator makes of the question first.")] = None
-    history: Annotated[list[TurnBody], Meta(description="The conversation so far, oldest first.")] = []
     fusion: Annotated[Fusion, Meta(description="How both rankings become one; auto is the setting.")] = Fusion.AUTO
     rerank: Annotated[bool | None, Meta(description="Read the best passages again; null is the setting.")] = None
     collapse: Annotated[bool | None, Meta(description="Leave out near duplicates; null is the setting.")] = None
@@ -54,6 +55,13 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = None
 
 
+class SearchRequest(RetrievalOptions, forbid_unknown_fields=True, frozen=True):
+    """A question for passages."""
+
+    question: str
+    history: Annotated[list[TurnBody], Meta(description="The conversation so far, oldest first.")] = []
+
+
 class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
     """A question for an answer. Mode generative lets the model write and checks each sentence; `stream` gives SSE."""
 
@@ -62,24 +70,27 @@ class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
 
 
 def to_query(asked: SearchRequest, principal: str) -> Query:
-    """Raises InvalidFilter."""
-    return Query(
-        text=asked.question,
-        collection=asked.collection,
-        k=asked.k,
-        filters=None if asked.filters is None else _filter(asked.filters),
-        alpha=asked.alpha,
-        expand=asked.expand,
-        compress=asked.compress,
-        rewrite=asked.rewrite,
-        history=turns(asked.history),
-        fusion=asked.fusion,
-        rerank=asked.rerank,
-        collapse=asked.collapse,
-        diversify=asked.diversify,
-        self_query=None if asked.self_query is None else SELF_QUERY[asked.self_query],
-        mode=asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO,
-        principal=principal,
+    """Raises InvalidFilter, InvalidRequest."""
+    mode = asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO
+    return with_options(Query(asked.question, history=turns(asked.history), mode=mode, principal=principal), asked)
+
+
+def with_options(query: Query, options: RetrievalOptions) -> Query:
+    """The question, looked for as these options say. Raises InvalidFilter."""
+    return replace(
+        query,
+        collection=options.collection,
+        k=options.k,
+        filters=None if options.filters is None else _filter(options.filters),
+        alpha=options.alpha,
+        expand=options.expand,
+        compress=options.compress,
+        rewrite=options.rewrite,
+        fusion=options.fusion,
+        rerank=options.rerank,
+        collapse=options.collapse,
+        diversify=options.diversify,
+        self_query=None if options.self_query is None else SELF_QUERY[options.self_query],
     )
 
 

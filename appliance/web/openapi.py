@@ -21,6 +21,7 @@ _TEMPLATE = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 _TAGS = {
     "questions": "Answers with citations, and passages.",
+    "openai": "The same for clients of the OpenAI API.",
     "ingestion": "Documents in, and how it goes.",
     "documents": "What is there.",
     "state": "Health, metrics, cache.",

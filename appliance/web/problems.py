@@ -1,4 +1,7 @@
-"""The one shape of every error: RFC 9457 problem+json with a stable `code`, a `hint` and the query id."""
+"""The shape of every error: RFC 9457 problem+json with a stable `code`, a `hint` and the query id.
+
+Below /v1 it is the shape of the OpenAI API.
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +12,8 @@ from litestar.exceptions import HTTPException
 
 from appliance.errors import ApplianceError, Overloaded
 from appliance.telemetry import log as telemetry_log
-from appliance.web.endpoint import ClientGone, InvalidField, Reply, Scope
+from appliance.web.endpoint import JSON, ClientGone, InvalidField, Reply, Scope
+from appliance.web.openai.errors import PREFIX, error_body
 
 log = telemetry_log.get(__name__)
 
@@ -85,6 +89,10 @@ def problem_reply(error: BaseException, scope: Scope) -> Reply:
     if problem.status >= 500 and not isinstance(error, ApplianceError):
         log.error("request_failed", query_id=query_id, route=scope.get("path_template", ""), exc_info=error)
     headers = [(name.encode(), value.encode("latin-1")) for name, value in extra_headers(error)]
+    if str(scope.get("path", "")).startswith(PREFIX):
+        field = problem.errors[0].field if problem.errors else None
+        body = error_body(problem.status, problem.detail, problem.hint, problem.code, field, query_id)
+        return Reply(msgspec.json.encode(body), problem.status, JSON, headers)
     return Reply(msgspec.json.encode(problem), problem.status, MEDIA_TYPE.encode(), headers)
 
 
@@ -94,4 +102,4 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         log.debug("client_gone", query_id=request.scope.get("query_id", ""))
     made = problem_reply(error, request.scope)
     headers = {name.decode(): value.decode("latin-1") for name, value in made.headers}
-    return Response(made.body, status_code=made.status, media_type=MEDIA_TYPE, headers=headers)
+    return Response(made.body, status_code=made.status, media_type=made.media_type.decode(), headers=headers)

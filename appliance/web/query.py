@@ -1,5 +1,6 @@
 """POST /query and POST /search. A cached answer is sent from the event loop itself: no thread, no decoding."""
 
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
 from appliance.web.questions import Finished
 from appliance.web.rooms import Rooms, rooms
-from appliance.web.sse import AnswerStream
+from appliance.web.sse import AnswerStream, event
 from appliance.web.wire import AnswerBody, SearchBody, search_body
 
 
@@ -49,7 +50,7 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
                 return Reply(_spliced(stored, {"cache": elapsed_ms(request.scope)}, True, request.scope))
         if asked.stream:
             flight = web.questions.join(wanted, key) if stored is None else None
-            return AnswerStream(web.questions, flight, stored, _spliced)
+            return AnswerStream(web.questions, flight, stored, _Events(request.scope))
         finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
     QUERIES.labels("query", "ok").inc()
     return Reply(_spliced(finished.core, finished.timings, False, request.scope))
@@ -65,6 +66,26 @@ async def search(request: Request[Any, Any, Any]) -> ASGIApp:
     QUERIES.labels("search", "ok").inc()
     scope: Scope = request.scope
     return reply(search_body(found, elapsed_ms(scope), scope["query_id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The wording of a streamed answer: `claim`, `done`, `error`."""
+
+    scope: Scope
+    endpoint: str = "query"
+
+    def begin(self) -> bytes:
+        return b""
+
+    def claim(self, claim: bytes) -> bytes:
+        return event(b"claim", claim)
+
+    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes:
+        return event(b"done", _spliced(core, timings, cache_hit, self.scope))
+
+    def failed(self, problem: bytes) -> bytes:
+        return event(b"error", problem)
 
 
 async def _question(request: Request[Any, Any, Any], web: Rooms, wanted: type[SearchRequest]) -> tuple[Any, Query]:

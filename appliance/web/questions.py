@@ -11,11 +11,12 @@ import msgspec
 
 from appliance.app import Appliance
 from appliance.errors import DeadlineExceeded, Overloaded
-from appliance.types import Answer, Claim, Query
+from appliance.types import Answer, CancelToken, Claim, Query
 from appliance.web.endpoint import ClientGone, Receive
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
 T = TypeVar("T")
+Tell = Callable[[bytes], None]
 
 GRACE_S = 2.0  # the work has the deadline itself and degrades to something at it; the caller is let go this much later
 GENERATING = 8  # threads that may sit waiting for the generator beside those that search
@@ -36,7 +37,7 @@ class Flight:
 
     def __init__(self) -> None:
         self.cancel = threading.Event()
-        self.claims: list[bytes] = []  # bounded by the claims of one answer
+        self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
         self.listeners: set[asyncio.Event] = set()
         self.result: asyncio.Future[Finished]
         self.waiting = 0
@@ -112,11 +113,30 @@ class Questions:
         flight = self._flights.get(name)
         if flight is None or flight.cancel.is_set():
             flight = Flight()
-            flight.result = self._start(self._work(query, key, flight))
-            self._flights[name] = flight
-            flight.result.add_done_callback(lambda _: self._landed(name, flight))
+            self._depart(name, flight, self._work(query, key, flight))
         flight.waiting += 1
         return flight
+
+    def fly(self, work: Callable[[CancelToken, Tell], Finished]) -> Flight:
+        """A computation that nobody else can join, under the same bound; `work` tells its pieces. Needs a `leave`.
+
+        Raises Overloaded.
+        """
+        loop = asyncio.get_running_loop()
+        flight = Flight()
+
+        def tell(piece: bytes) -> None:
+            if not flight.cancel.is_set():
+                loop.call_soon_threadsafe(flight.told, piece)
+
+        self._depart(f"alone {id(flight)}", flight, lambda: work(flight.cancel, tell))
+        flight.waiting = 1
+        return flight
+
+    def _depart(self, name: str, flight: Flight, work: Callable[[], Finished]) -> None:
+        flight.result = self._start(work)
+        self._flights[name] = flight
+        flight.result.add_done_callback(lambda _: self._landed(name, flight))
 
     def leave(self, flight: Flight) -> None:
         """One waits less; the last one to leave stops the work."""

@@ -1,6 +1,7 @@
 """What the routes share: the appliance and the bounded places where blocking work is done."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -49,6 +50,7 @@ class Rooms:
 
     def __init__(self, appliance: Appliance) -> None:
         self.appliance = appliance
+        self.opened_at = time.time()
         self.questions = Questions(appliance)
         self.desk = Room("desk", threads=4, limit=100)
         self.uploads = Room("upload", threads=8, limit=8)

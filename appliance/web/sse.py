@@ -1,8 +1,7 @@
 """An answer as server-sent events: claims as they are checked, then the whole. A client that leaves stops the work."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,17 +20,29 @@ _HEAD: list[tuple[bytes, bytes]] = [
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 ]
 
-Splice = Callable[[bytes, Any, bool, Scope], bytes]
+
+class Wording(Protocol):
+    """How an answer is told: every method gives whole events, ready to be sent, for one request."""
+
+    @property
+    def endpoint(self) -> str:
+        """What its questions are counted under."""
+        ...
+
+    def begin(self) -> bytes: ...
+    def claim(self, claim: bytes) -> bytes: ...
+    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes: ...
+    def failed(self, problem: bytes) -> bytes: ...
 
 
 class AnswerStream:
     """ASGI application that sends one answer: `stored` from the cache, or `flight`, a joined computation it leaves."""
 
-    def __init__(self, questions: Questions, flight: Flight | None, stored: bytes | None, splice: Splice) -> None:
+    def __init__(self, questions: Questions, flight: Flight | None, stored: bytes | None, wording: Wording) -> None:
         self._questions = questions
         self._flight = flight
         self._stored = stored
-        self._splice = splice
+        self._wording = wording
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -48,11 +59,11 @@ class AnswerStream:
 
     async def _from_cache(self, scope: Scope, send: Send) -> None:
         assert self._stored is not None
-        QUERIES.labels("query", "ok").inc()
-        await _begin(send)
+        self._count("ok")
+        await self._begin(send)
         for claim in msgspec.json.decode(self._stored, type=AnswerCore).claims:
-            await send(_event(b"claim", msgspec.json.encode(claim)))
-        await send(_event(b"done", self._splice(self._stored, {}, True, scope), more=False))
+            await send(_part(self._wording.claim(msgspec.json.encode(claim))))
+        await send(_part(self._wording.done(self._stored, {}, True), more=False))
 
     async def _as_it_comes(self, flight: Flight, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(disconnected(receive))
@@ -62,21 +73,21 @@ class AnswerStream:
             if not flight.claims and not flight.result.done():
                 await _first(news, gone, EARLY_S)
             if (refused := _early_error(flight)) is not None:
-                QUERIES.labels("query", "error").inc()
+                self._count("error")
                 await problem_reply(refused, scope)(scope, receive, send)
                 return
-            await _begin(send)
+            await self._begin(send)
             sent = 0
             while not gone.done():
                 news.clear()
                 for claim in flight.claims[sent:]:
                     sent += 1
-                    await send(_event(b"claim", claim))
+                    await send(_part(self._wording.claim(claim)))
                 if flight.result.done():
                     await self._last(flight, scope, send)
                     return
                 if not await _first(news, gone, KEEPALIVE_S):
-                    await send({"type": "http.response.body", "body": b": still working\n\n", "more_body": True})
+                    await send(_part(b": still working\n\n"))
         finally:
             flight.listeners.discard(news)
             gone.cancel()
@@ -89,18 +100,22 @@ class AnswerStream:
         except Exception as error:  # noqa: BLE001 - becomes the stream's error event; problem_reply logs the unforeseen
             await self._failed(error, scope, send)
         else:
-            QUERIES.labels("query", "ok").inc()
-            await send(_event(b"done", self._splice(finished.core, finished.timings, False, scope), more=False))
+            self._count("ok")
+            await send(_part(self._wording.done(finished.core, finished.timings, False), more=False))
 
     async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
-        QUERIES.labels("query", "error").inc()
+        self._count("error")
         if isinstance(error, ApplianceError):
             scope["fields"]["code"] = error.code
-        await send(_event(b"error", problem_reply(error, scope).body, more=False))
+        await send(_part(self._wording.failed(problem_reply(error, scope).body), more=False))
 
+    async def _begin(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
+        if first := self._wording.begin():
+            await send(_part(first))
 
-async def _begin(send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
+    def _count(self, outcome: str) -> None:
+        QUERIES.labels(self._wording.endpoint, outcome).inc()
 
 
 def _early_error(flight: Flight) -> BaseException | None:
@@ -118,6 +133,10 @@ async def _first(news: asyncio.Event, gone: asyncio.Future[None], within_s: floa
     return bool(done)
 
 
-def _event(name: bytes, data: bytes, *, more: bool = True) -> Any:
+def _part(events: bytes, *, more: bool = True) -> Any:
+    return {"type": "http.response.body", "body": events, "more_body": more}
+
+
+def event(name: bytes, data: bytes) -> bytes:
     """One event; JSON holds no line breaks, so one `data:` line is enough."""
-    return {"type": "http.response.body", "body": b"event: " + name + b"\ndata: " + data + b"\n\n", "more_body": more}
+    return b"event: " + name + b"\ndata: " + data + b"\n\n"

@@ -10,12 +10,15 @@ from appliance.web.application import create_app
 from appliance.web.endpoint import Endpoint
 from appliance.web.openapi import endpoints
 from tests.web.conftest import Service
+from tests.web.test_openai_errors import refused
 
 FIELDS = {"type", "title", "status", "detail", "code", "hint", "query_id"}
 RANK = ["reader", "editor", "admin"]
 
 
 def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    if response.url.path.startswith("/v1/"):
+        return refused(response, status)
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
@@ -35,7 +38,7 @@ def routes(service: Service) -> list[tuple[str, str, Endpoint]]:
 
 
 def filled(path: str) -> str:
-    for name, value in {"{document_id:int}": "1", "{name:str}": "x", "{task_id:str}": "x"}.items():
+    for name, value in {"{document_id:int}": "1", "{name:str}": "x", "{task_id:str}": "x", "{model:str}": "x"}.items():
         path = path.replace(name, value)
     return path.replace("{collection:str}", "x").replace("{key_id:str}", "x")
 

@@ -240,12 +240,12 @@ def test_log_has_the_query_id_and_never_the_question(corpus: Service, capsys: py
         assert key not in shown
 
 
-def leave_in_the_middle(service: Service, body: dict[str, Any], when: Callable[[], bool]) -> None:
+def leave_in_the_middle(service: Service, body: dict[str, Any], when: Callable[[], bool], path: str = "/query") -> None:
     """Send a question over a bare socket and close it once `when` holds."""
     host, port = service.url.removeprefix("http://").split(":")
     content = json.dumps(body).encode()
     head = (
-        f"POST /query HTTP/1.1\r\nHost: {host}:{port}\r\nX-API-Key: {service.keys['reader']}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-API-Key: {service.keys['reader']}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     with socket.create_connection((host, int(port)), timeout=5) as connection:

@@ -1,0 +1,77 @@
+"""Which models there are at /v1, and what each does."""
+
+import re
+from typing import Any
+
+from litestar import Request, get
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+
+from appliance.app import Appliance
+from appliance.errors import NotFound
+from appliance.types import Generator, Mode, Role
+from appliance.web.endpoint import endpoint, reply
+from appliance.web.openai.wire import ModelCard, ModelList
+from appliance.web.rooms import Rooms, rooms
+
+AUTO = "rag-appliance"
+_QUANTISATION = re.compile(r"[.-](?:i?q\d\w*|b?f16|f32)$", re.IGNORECASE)
+
+
+def chat_model(name: str, appliance: Appliance) -> Mode | Generator:
+    """How a model answers a chat: from the documents in a mode, or as the generator itself.
+
+    Raises NotFound.
+    """
+    found = _chat_models(appliance).get(name)
+    if found is None and appliance.generator is not None and name == _QUANTISATION.sub("", appliance.generator.name):
+        found = appliance.generator
+    if found is None:
+        raise unknown_model(name, list(_chat_models(appliance)))
+    return found
+
+
+def embedding_models(appliance: Appliance) -> dict[str, str | None]:
+    """The embedding models in use by name, with a collection that each serves; None for that of new collections."""
+    used: dict[str, str | None] = {appliance.settings.embedder: None}
+    for collection in appliance.collections.all():
+        name = appliance.embedders.name_of(collection.embedder)
+        if name is not None:
+            used[name] = collection.name
+    return used
+
+
+def unknown_model(name: str, known: list[str]) -> NotFound:
+    return NotFound(
+        f"There is no model {name[:100]!r} here.", code="model_not_found", hint=f"There is {', '.join(known)}."
+    )
+
+
+def _chat_models(appliance: Appliance) -> dict[str, Mode | Generator]:
+    found: dict[str, Mode | Generator] = {AUTO: Mode.AUTO, f"{AUTO}-{Mode.EXTRACTIVE}": Mode.EXTRACTIVE}
+    if appliance.generator is not None:
+        found |= {f"{AUTO}-{Mode.GENERATIVE}": Mode.GENERATIVE, appliance.generator.name: appliance.generator}
+    return found
+
+
+def _cards(web: Rooms) -> list[ModelCard]:
+    names = [*_chat_models(web.appliance), *embedding_models(web.appliance)]
+    return [ModelCard(name, int(web.opened_at)) for name in dict.fromkeys(names)]
+
+
+@get("/v1/models", opt=endpoint(Role.READER, "openai", returns=ModelList))
+async def list_v1_models(request: Request[Any, Any, Any]) -> ASGIApp:
+    """The models that a client of the OpenAI API may name: ways to answer, the generator, the embedding models."""
+    web = rooms(request)
+    return reply(ModelList(await web.desk.run(lambda: _cards(web))))
+
+
+@get("/v1/models/{model:str}", opt=endpoint(Role.READER, "openai", returns=ModelCard))
+async def show_v1_model(request: Request[Any, Any, Any], model: FromPath[str]) -> ASGIApp:
+    """One of these models."""
+    web = rooms(request)
+    cards = await web.desk.run(lambda: _cards(web))
+    found = next((card for card in cards if card.id == model), None)
+    if found is None:
+        raise unknown_model(model, [card.id for card in cards])
+    return reply(found)
