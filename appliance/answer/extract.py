@@ -1,7 +1,7 @@
 """The extractive answer: the documents' own sentences, word for word."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -67,19 +67,41 @@ def close_to_best(ranked: Sequence[Scored]) -> list[Scored]:
 
 
 def companion(question: Question, chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Sentence]:
-    """The sentence beside the best one that says when, who or which version, where the question asks for that and no
-    chosen sentence says it: the heading of a release, the line that signs an entry.
+    """The sentence beside the best one that says when, who, which version or what to type, where the question asks for
+    that and no chosen sentence says it: the heading of a release, the line that signs an entry, the command below.
     """
-    if not chosen or question.wanted not in _BESIDE or any(offers(sentence.text, question) for sentence in chosen):
+    if (
+        not chosen
+        or question.wanted not in (*_BESIDE, Wanted.CODE)
+        or any(offers(one.text, question) for one in chosen)
+    ):
         return []
     best = chosen[0]
     own = {item.position: item for item in sentences if item.hit is best.hit}
+    if question.wanted is Wanted.CODE:
+        return _code_beside(question, best, own)
     before = [own[place] for place in range(best.position - 1, -1, -1) if place in own]
     after = [own[place] for place in range(best.position + 1, best.position + 1 + NEAR) if place in own]
     heading = next((item for item in before if item.heading), None)
     for item in ([heading] if heading else []) + list(_until_heading(after)):
         if offers(item.text, question) and len(item.text.split()) <= SHORT:
             return [item]
+    return []
+
+
+def _code_beside(question: Question, best: Sentence, own: Mapping[int, Sentence]) -> list[Sentence]:
+    """The sentences from the best one to the nearest below, or the one above, that has the code; within a quote."""
+    for places in (range(best.position + 1, best.position + 1 + NEAR), (best.position - 1,)):
+        between: list[Sentence] = []
+        for place in places:
+            item = own.get(place)
+            if item is None or max(item.end, best.end) - min(item.start, best.start) > LONGEST_QUOTE:
+                break
+            between.append(item)
+            if offers(item.text, question):
+                return between
+            if item.heading:
+                break
     return []
 
 

@@ -13,7 +13,7 @@ from appliance.answer.cite import Citer
 from appliance.answer.extract import extract
 from appliance.answer.generate import Draft, Writing, generate
 from appliance.errors import ApplianceError, ModelError, Overloaded
-from appliance.evidence.question import parts, read_question
+from appliance.evidence.question import Question, parts, read_question
 from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_in
 from appliance.store import Store
 from appliance.telemetry.metrics import ABSTENTIONS
@@ -102,7 +102,7 @@ def answer(
             return _generated(turn, draft, said)
         usage = draft.usage if draft is not None else usage
     with turn.stages.stage("extract"):
-        rankings = _by_part(turn, sentences) or [ranked]
+        rankings = _by_part(turn, question, sentences) or [ranked]
         claims = extract(question, rankings, sentences, turn.citer)
     if not claims:
         return _abstain(turn, AbstainReason.NO_PASSAGE, "The documents changed while this was answered; ask again.")
@@ -128,7 +128,7 @@ def parameters(name: str) -> float:
     return max(sizes, default=0.0)
 
 
-def _by_part(turn: _Turn, sentences: Sequence[Sentence]) -> list[list[Scored]]:
+def _by_part(turn: _Turn, whole: Question, sentences: Sequence[Sentence]) -> list[list[Scored]]:
     """A ranking for each part of a question that has several; a part is read together with the whole it belongs to."""
     texts = parts(turn.query.text)
     if len(texts) == 1:
@@ -136,8 +136,8 @@ def _by_part(turn: _Turn, sentences: Sequence[Sentence]) -> list[list[Scored]]:
     rankings = []
     for text in texts:
         vector = turn.answering.embedder.embed_query(text) + turn.found.query_vector
-        question = read_question(replace(turn.query, text=text), turn.answering.store)
-        rankings.append(rank_sentences(question, vector / np.linalg.norm(vector), sentences))
+        part = read_question(replace(turn.query, text=text), turn.answering.store)
+        rankings.append(rank_sentences(part.within(whole), vector / np.linalg.norm(vector), sentences))
     return rankings
 
 

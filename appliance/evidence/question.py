@@ -1,14 +1,14 @@
 """What a question asks for: its weighted words and the kind of thing that would answer it."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
 from appliance.store import Store
 from appliance.types import Query
-from appliance.words import FUNCTION_WORDS, exact_terms, stem, words
+from appliance.words import FUNCTION_WORDS, bare, exact_terms, is_identifier, stem, words
 
 MOST_WORDS = 200  # of a question that are looked at
 BASE_WEIGHT = 0.1  # of a word that is in most passages, so that a question of such words is still covered or not
@@ -27,6 +27,7 @@ class Wanted(StrEnum):
     WHERE = "where"
     VERSION = "version"
     WHY = "why"
+    CODE = "code"  # what to type: a command, an option, a setting, a path, an address
     OTHER = "other"
 
 
@@ -56,6 +57,13 @@ _ASKS = tuple(
             r"continent|county|street|island|province|building|room|folder|directory)\b",
         ),
         (Wanted.WHY, r"\bwhy\b|\bhow come\b|\bwhat (?:is the )?(?:cause|reason|purpose)\b|\bwhat caused\b"),
+        (
+            Wanted.CODE,
+            r"\b(?:what|which) (?:\w+ ){0,3}?(?:command|option|flag|switch|variable|setting|parameter|directive|"
+            r"keyword|package|signal|url|address|header|route|status|field)s?\b|"
+            r"\bhow (?:do|can|could|should|must) (?:i|we|you)\b|\bwhat (?:do|can|should|must) (?:i|we) "
+            r"(?:run|set|put|add|install|type|enter|change|pass|write|use|call)\b",
+        ),
     )
 )
 
@@ -77,13 +85,17 @@ _REASON = re.compile(
     r"to (?:avoid|prevent|reduce|increase|allow|make|protect|improve))\b",
     re.IGNORECASE,
 )
+_CODE = re.compile(  # besides what `words.is_identifier` knows: 'ncompress', -Z, USR1, LESSCHARSET, apple:badmap, a=b
+    r"['\"`‘“][\w.+-]+['\"`’”]\W*$|-[A-Za-z]\b|[A-Z]{2,}\d+\b|[A-Z]{6,}\b|[A-Za-z]\w*[:=][\w/]"
+)
 _PART_ENDS = re.compile(
     r"(?<=\?)\s+|,?\s+(?:and|or)\s+"
     r"(?=(?:in |at |on |to |from |by )?(?:who|whom|whose|what|when|where|why|how|which)\b)",
     re.IGNORECASE,
 )
 MOST_PARTS = 3
-PART_WORDS = 3  # fewer make no question of their own
+WHOLE_SHARE = 1 / 3
+PART_WORDS = 2  # fewer make no question of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,12 @@ class Question:
     pairs: frozenset[tuple[str, str]]  # of adjacent stems
     wanted: Wanted
     exact: tuple[str, ...]  # identifiers and quoted phrases
+
+    def within(self, whole: "Question") -> "Question":
+        """This part of a question with the words of the whole at a third of the weight: "and where is it stored?" """
+        shared = {word: WHOLE_SHARE * weight for word, weight in whole.weights.items()}
+        own = {word: (1 - WHOLE_SHARE) * weight for word, weight in self.weights.items()}
+        return replace(self, weights={word: own.get(word, 0.0) + shared.get(word, 0.0) for word in shared | own})
 
     def covered(self, found: frozenset[str]) -> float:
         """The share (0..1) of the question's weight whose words are in `found`."""
@@ -148,7 +166,20 @@ def offers(sentence: str, question: Question) -> bool:
             return _new(_VERSION.findall(sentence), question)
         case Wanted.WHY:
             return _REASON.search(sentence) is not None
+        case Wanted.CODE:
+            said = [bare(word).lower() for word in question.text.split()]
+            return any(not _named(word.lower(), said) for word in _codes(sentence))
     return False
+
+
+def _codes(sentence: str) -> list[str]:
+    found = ((bare(piece), _CODE.match(piece)) for piece in sentence.split())
+    return [word for word, code in found if word and "@" not in word and (code or is_identifier(word))]
+
+
+def _named(code: str, said: Sequence[str]) -> bool:
+    """Whether the question names it: the word itself, or most of it ("/etc/vim/vimrc" of "/etc/vim/vimrc.local")."""
+    return any(word in code and 2 * len(word) > len(code) for word in said)
 
 
 def _new(found: list[str], question: Question) -> bool:

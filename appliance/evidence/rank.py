@@ -19,10 +19,11 @@ MOST_SENTENCES = 400  # in all; a passage has some ten
 # Softmax regression (the right sentence among all that were looked at) on the answerable questions of the articles with
 # an odd number in SQuAD 2.0 dev, right paragraph given and retrieved; every article one document. Reported on the
 # others by `bench answers`. The reasons' own weight (1.9) is halved: the other half of the articles would give it none.
+# Their sentences stand under no headings: those have the weight of the sentence before.
 WEIGHTS = {
     "cosine": 10.5,  # of question and sentence vector
     "words": 8.8,  # share of the question's weighted words in the sentence
-    "words_before": 5.6,  # of those left, in the sentence before
+    "words_before": 5.6,  # of those left, in the sentence before and in the heading it stands under
     "words_around": 2.8,  # of those left, in the passage, its section and title
     "pairs": 1.7,  # share of the question's adjacent words that are adjacent in the sentence
     "passage": 0.8,  # fused score of the passage
@@ -128,7 +129,7 @@ def is_heading(hit: Hit, start: int, end: int) -> bool:
     plain = _RULE.sub("", text).strip()
     if not plain or plain.lstrip("# ") in (hit.chunk.title, *hit.chunk.section.split(" > ")) or text.startswith("#"):
         return True
-    if len(plain.split()) > HEADING_WORDS or (rest and not rest.startswith("\n")):
+    if len(plain.split()) > HEADING_WORDS or "\n" in plain or (rest and not rest.startswith("\n")):
         return False
     if plain != text or _RULE.match(rest) or _RELEASE.fullmatch(plain):
         return True
@@ -141,10 +142,11 @@ def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> 
     keys = [stems(item.text) for item in found]
     sets = [frozenset(row) for row in keys]
     around = _around(found, sets)
+    headings = _headings(found, sets)
     rows = []
     for index, item in enumerate(found):
         here = sets[index]
-        before = sets[index - 1] if item.position and index else frozenset()
+        before = headings[index] | (sets[index - 1] if item.position and index else frozenset())
         words = question.covered(here)
         with_before = question.covered(here | before)
         pairs = len(question.pairs.intersection(pairwise(keys[index])))
@@ -157,9 +159,22 @@ def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> 
                 question.covered(here | before | around[item.hit.chunk.id]) - with_before,
                 pairs / max(1, len(question.pairs)),
                 min(1.0, item.hit.score),
-                *(float(offered and question.wanted is wanted) for wanted in Wanted if wanted is not Wanted.OTHER),
+                *(float(offered and question.wanted is wanted) for wanted in Wanted if wanted in WEIGHTS),
             ]
         )
+    return rows
+
+
+def _headings(found: Sequence[Sentence], sets: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """The stems of the nearest heading above each sentence in its chunk, else of the chunk's section."""
+    rows: list[frozenset[str]] = []
+    chunk, stemmed = 0, frozenset[str]()
+    for item, here in zip(found, sets, strict=True):
+        if item.hit.chunk.id != chunk:
+            chunk, stemmed = item.hit.chunk.id, frozenset(stems(item.hit.chunk.section.rpartition(" > ")[2]))
+        rows.append(frozenset() if item.heading else stemmed)
+        if item.heading:
+            stemmed = here
     return rows
 
 
