@@ -1,7 +1,7 @@
 """The reranker that needs no model: which of the question's words a passage holds, and what the best passages share."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -62,7 +62,10 @@ def _coverage(
     """
     asked = words(question)
     topical = {stem(word): idf.get(word, 0.0) for word in asked if word.lower() not in FUNCTION_WORDS}
-    texts = [_known_stems(f"{candidate.context}\n{candidate.text}", topical) for candidate in candidates]
+    known = _Stems(topical)
+    texts = [
+        [known[word] for word in words(f"{candidate.context}\n{candidate.text}".lower())] for candidate in candidates
+    ]
     held = [frozenset(text) & topical.keys() for text in texts]
     sequence = [stem(word) for word in asked]
     pairs = {
@@ -74,10 +77,16 @@ def _coverage(
     return _share(held, topical), _share(adjacent, pairs)
 
 
-def _known_stems(text: str, topical: Mapping[str, float]) -> list[str]:
-    """The text's words in order: the stem of one that may be a word of the question, "" for any other."""
-    beginnings = {known[:PREFIX] for known in topical}
-    return [stem(word) if word[:PREFIX] in beginnings else "" for word in words(text.lower())]
+class _Stems(dict[str, str]):
+    """The stem of each word that may be one of the question's, "" for any other; each is made once."""
+
+    def __init__(self, topical: Iterable[str]) -> None:
+        super().__init__()
+        self._beginnings = frozenset(known[:PREFIX] for known in topical)
+
+    def __missing__(self, word: str) -> str:
+        found = self[word] = stem(word) if word[:PREFIX] in self._beginnings else ""
+        return found
 
 
 def _share(held: Sequence[frozenset[_Key]], weights: Mapping[_Key, float]) -> NDArray[np.float64]:

@@ -97,14 +97,17 @@ class Lexical:
         return sorted(known, key=lambda term: term.rows)[: bm25.MAX_TERMS]
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
-        """In how many rows each token occurs. FTS5 counts by walking through them all, so counts are remembered."""
+        """In how many rows each token occurs: segments know it, FTS5 walks through them all, so counts are remembered."""
         version, known = self._counts.get(collection.id, (0, {}))
         if version != collection.version or len(known) > MAX_COUNTS:
             known = {}
         missing = sorted(tokens - known.keys())
         if missing:
-            query = f"SELECT term, doc FROM {fulltext.vocabulary(collection.id)} WHERE term IN ({_marks(missing)})"
-            known = {**known, **dict.fromkeys(missing, 0), **dict(fetch(connection, query, missing))}
+            counted = self._postings.counts(connection, collection, missing)
+            if counted is None:
+                query = f"SELECT term, doc FROM {fulltext.vocabulary(collection.id)} WHERE term IN ({_marks(missing)})"
+                counted = dict(fetch(connection, query, missing))
+            known = {**known, **dict.fromkeys(missing, 0), **counted}
             self._counts[collection.id] = (collection.version, known)
         return known
 

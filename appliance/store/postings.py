@@ -55,6 +55,17 @@ class PostingSearch:
         phrases = [_phrase(connection, collection.id, term) for _, term in known if len(term.tokens) > 1]
         return best(state.parts, Asked(weights, lists, phrases, eligible), k)
 
+    def counts(
+        self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]
+    ) -> dict[str, int] | None:
+        """In how many rows each token occurs; None where the segments do not hold the collection."""
+        with self._lock:
+            state = self._state(connection, collection)
+        if state is None:
+            return None
+        lists = self._lists(connection, state, tokens)
+        return {token: _rows(token, state, lists) for token in tokens}
+
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
         with self._lock:
@@ -131,12 +142,17 @@ def _parts(
 
 
 def _weight(chunks: int, word: Term, state: _State, lists: dict[tuple[int, str], Postings]) -> float:
-    """What no row's score from the word can reach: its idf, with deleted rows left out, times K1 + 1."""
+    """What no row's score from the word can reach: its idf times K1 + 1."""
+    return word.count * bm25.idf(chunks, _rows(word.tokens[0], state, lists)) * (bm25.K1 + 1)
+
+
+def _rows(token: str, state: _State, lists: dict[tuple[int, str], Postings]) -> int:
+    """How many rows hold the token; deleted ones are left out."""
     rows = 0
     for part in state.parts:
-        held, _ = lists.get((part.segment, word.tokens[0]), NOWHERE)
+        held, _ = lists.get((part.segment, token), NOWHERE)
         rows += len(held) if part.live is None else int(np.count_nonzero(part.live[held]))
-    return word.count * bm25.idf(chunks, rows) * (bm25.K1 + 1)
+    return rows
 
 
 def _phrase(connection: apsw.Connection, collection_id: int, term: Term) -> tuple[Ids, Floats]:

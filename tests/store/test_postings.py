@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from appliance.store import Store, posting_rows, postings, scoring, segments
+from appliance.store import Lexical, Store, fulltext, posting_rows, postings, scoring, segments
 from tests.store.samples import document
 
 WORDS = [f"w{n}" for n in range(60)]
@@ -106,6 +106,21 @@ def test_a_fresh_chunk_is_found_at_once_and_a_deleted_one_no_more(store: Store) 
     store.documents.delete("default", [new.document_id])
     assert new.chunk_ids[0] not in [chunk for chunk, _ in ask(store, "quetzal w1", 1000)]
     assert ask(store, "quetzal") == []
+
+
+def test_weights_of_words_come_from_the_segments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FTS5's vocabulary gives the same by a walk through every row of each word; it is not asked."""
+    rng = random.Random(1)
+    ids = write(store, rng, 0, 40)
+    for change in (lambda: None, lambda: write(store, rng, 40, 3), lambda: store.documents.delete("default", ids[5:9])):
+        level(store)
+        change()
+        with monkeypatch.context() as without:
+            without.setattr(postings.PostingSearch, "counts", lambda *_: None)
+            walked = Lexical(store.database).term_weights("default", WORDS)
+        with monkeypatch.context() as without:
+            without.setattr(fulltext, "vocabulary", lambda _: "nothing")
+            assert Lexical(store.database).term_weights("default", WORDS) == walked
 
 
 def test_many_fresh_chunks_are_left_to_fts5(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
