@@ -88,6 +88,7 @@ class Appliance:
         reached("start.collections_open")
         self.reranker = self._open_reranker()
         self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker)
+        parts.callback(self.asking.close)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),

@@ -13,7 +13,7 @@ from appliance.answer import answer as answer_question
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
 from appliance.evidence import PASSAGES
-from appliance.search import REWRITE_VERSION, Defaults, Retrieval, Writer, find
+from appliance.search import REWRITE_VERSION, Defaults, Retrieval, Writer, beside, find
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
 from appliance.search.selfquery import Lexicons
@@ -51,12 +51,18 @@ class Asking:
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
         self._asked_lock = threading.Lock()
+        self._pool = beside(settings.threads)
         self._condenses = is_strong(generator) if settings.condense == "auto" else settings.condense == "generator"
         self._rules = (  # what an answer depends on besides the question and the collection
             *(__version__, PROMPT_VERSION, settings.abstain_below, settings.answer_tokens, self._defaults),
             *(model.fingerprint if model else "" for model in (generator, reranker)),
             *(REWRITE_VERSION, self._condenses),
         )
+
+    def close(self) -> None:
+        """Call it when no question is being worked on."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def busy(self) -> bool:
         """Whether a question is being worked on: work in the background gives way."""
@@ -131,6 +137,7 @@ class Asking:
         retrieval = Retrieval(
             *(self._store, serving.embedder, lambda _: serving.index, self._reranker, self._defaults),
             busy=lambda: self.asked > RERANKED_AT_ONCE * self._settings.threads,
+            pool=self._pool,
         )
         writer = Writer(self._generator, deadline, cancel, self._condenses)
         return find(query, retrieval, writer, self._lexicons, most=most)

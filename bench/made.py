@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from appliance.config import Settings
 from appliance.errors import DiskFull, InvalidRequest
 from appliance.paths import DataPaths
-from appliance.search import Retrieval
+from appliance.search import Retrieval, beside
 from appliance.store import CollectionVectors, Store
 from appliance.store.inverted import MOST_ROWS
 from appliance.types import Embedder, Ids, Matrix
@@ -63,10 +64,11 @@ class Opened:
     store: Store
     index: CollectionIndex
     embedder: Embedder
+    pool: ThreadPoolExecutor | None
 
     @property
     def retrieval(self) -> Retrieval:
-        return Retrieval(self.store, self.embedder, lambda _: self.index)
+        return Retrieval(self.store, self.embedder, lambda _: self.index, pool=self.pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,12 @@ def opened(folder: Path, embedder: Embedder, settings: Settings) -> Iterator[Ope
     try:
         _postings(store, 0)
         index = _open_index(folder, store.documents.vector_source(COLLECTION), store, embedder, settings)
+        pool = beside(settings.threads)
         try:
-            yield Opened(store, index, embedder)
+            yield Opened(store, index, embedder, pool)
         finally:
+            if pool is not None:
+                pool.shutdown()
             index.close()
     finally:
         store.close()

@@ -1,5 +1,6 @@
 """Search: a question and a filter in, ranked passages out."""
 
+from appliance.search.ahead import beside
 from appliance.search.condense import stand_alone
 from appliance.search.context import with_context
 from appliance.search.filters import filter_text, parse_filter
@@ -16,6 +17,7 @@ __all__ = [
     "Retrieval",
     "TermReranker",
     "Writer",
+    "beside",
     "filter_from_json",
     "filter_text",
     "find",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from appliance.search.ahead import Ahead
 from appliance.search.fuse import Ranking
-from appliance.store import Store
+from appliance.store import LexicalResult
 from appliance.telemetry.stages import Stages
 from appliance.types import Ids, Query, Vector
 from appliance.vectors import CollectionIndex
@@ -25,26 +26,29 @@ class Candidates:
     exact: bool = True  # whether the lexical part is proved to be complete
 
 
+def wanted(query: Query) -> int:
+    """How many of each part are looked for."""
+    return max(CANDIDATES, query.k)
+
+
 def candidates(
     query: Query,
     vector: Vector,
     eligible: Ids | None,
-    store: Store,
+    words: Ahead[LexicalResult],
     index: Callable[[str], CollectionIndex],
     stages: Stages,
 ) -> Candidates:
-    """At least CANDIDATES of each part, as far as there are as many. Raises StorageError."""
+    """`wanted` of each part, as far as there are as many. Raises StorageError."""
     if eligible is not None and not len(eligible):
         return Candidates()
-    wanted = max(CANDIDATES, query.k)
     vectors = index(query.collection)
     with stages.stage("dense"):
-        dense = vectors.search(vector, wanted, eligible)
-    with stages.stage("lexical"):
-        lexical = store.lexical.search(query.collection, query.text, wanted, eligible, sure=query.k)
+        dense = vectors.search(vector, wanted(query), eligible)
+    lexical = words.result(stages, "lexical")
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}
         unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
         cosines = dict(vectors.search(vector, len(unseen), unseen)) if len(unseen) else {}
-    full = len(lexical.rows) >= wanted
+    full = len(lexical.rows) >= wanted(query)
     return Candidates(dense, lexical.rows, cosines, lexical.rows[-1][1] if full else 0.0, lexical.exact)

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from appliance.search.ahead import Ahead
 from appliance.search.analyse import shape
-from appliance.search.candidates import Candidates, candidates
+from appliance.search.candidates import Candidates, candidates, wanted
 from appliance.search.diversify import diversified
 from appliance.search.duplicates import collapsed
 from appliance.search.exact import exact_bonus
@@ -13,7 +15,7 @@ from appliance.search.fuse import Ranking, fuse
 from appliance.search.plan import Defaults, Plan, plan_for
 from appliance.search.rerank import Reranking, rerank, with_vectors
 from appliance.search.rewrite import Rewording, joined
-from appliance.store import Store
+from appliance.store import LexicalResult, Store
 from appliance.telemetry.stages import Stages
 from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult
 from appliance.vectors import CollectionIndex
@@ -26,6 +28,7 @@ POOL = 50  # hits that collapsing and diversifying choose from, or twice k where
 class Retrieval:
     """What a search needs: the documents, the model that encodes the question, the index of a collection by name, the
     reranker if there is one, what a question leaves open, and whether too much is asked at once to rerank by a model.
+    With a `pool` words are searched for while the question is encoded and compared.
     """
 
     store: Store
@@ -34,6 +37,7 @@ class Retrieval:
     reranker: Reranker | None = None
     defaults: Defaults = field(default_factory=Defaults)
     busy: Callable[[], bool] = lambda: False
+    pool: ThreadPoolExecutor | None = None
 
 
 def search(
@@ -51,17 +55,18 @@ def search(
     kind = shape(query.text)
     plan = plan_for(query, kind, retrieval.defaults, retrieval.reranker)
     store = retrieval.store
-    with stages.stage("embed"):
-        vector = retrieval.embedder.embed_query(query.text)
     with stages.stage("filter"):
         eligible = _eligible(query, store)
-    found = candidates(query, vector, eligible, store, retrieval.index, stages)
+    words = _words(query, eligible, retrieval)
+    exact = _exact_terms(query, eligible, retrieval) if plan.exact_terms else None
+    with stages.stage("embed"):
+        vector = retrieval.embedder.embed_query(query.text)
+    found = candidates(query, vector, eligible, words, retrieval.index, stages)
     with stages.stage("fuse"):
         fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, cosines=found.cosines, floor=found.floor)
     if rewording.texts:
         fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
-    with stages.stage("fuse"):
-        bonus = exact_bonus(store, query.collection, query.text, eligible) if plan.exact_terms else {}
+    bonus = exact.result(stages, "fuse") if exact else {}
     with stages.stage("fetch"):
         hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
     with stages.stage("rerank"):
@@ -85,11 +90,22 @@ def _reworded(
     alpha = 1.0 if rewording.passage else plan.alpha
     rankings: list[Ranking] = []
     for text in rewording.texts:
+        reworded = replace(query, text=text)
+        words = _words(reworded, eligible, retrieval)
         with stages.stage("embed"):
             vector = retrieval.embedder.embed_query(text)
-        found = candidates(replace(query, text=text), vector, eligible, retrieval.store, retrieval.index, stages)
+        found = candidates(reworded, vector, eligible, words, retrieval.index, stages)
         rankings.append(fuse(found.dense, found.lexical, alpha, plan.fusion, cosines=found.cosines, floor=found.floor))
     return rankings
+
+
+def _words(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[LexicalResult]:
+    lexical, most = retrieval.store.lexical, wanted(query)
+    return Ahead(lambda: lexical.search(query.collection, query.text, most, eligible, sure=query.k), retrieval.pool)
+
+
+def _exact_terms(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[dict[int, float]]:
+    return Ahead(lambda: exact_bonus(retrieval.store, query.collection, query.text, eligible), retrieval.pool)
 
 
 def with_bonus(ranked: Ranking, bonus: dict[int, float]) -> list[tuple[int, float]]:

@@ -97,7 +97,7 @@ class Lexical:
         return sorted(known, key=lambda term: term.rows)[: bm25.MAX_TERMS]
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
-        """In how many rows each token occurs: segments know it, FTS5 walks through them all, so counts are remembered."""
+        """In how many rows each token occurs: segments know, FTS5 walks through them all; counts are remembered."""
         version, known = self._counts.get(collection.id, (0, {}))
         if version != collection.version or len(known) > MAX_COUNTS:
             known = {}
