@@ -1,8 +1,9 @@
 """Exact BM25 over numbers instead of over FTS5: every row with a word of the question is scored, in milliseconds."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apsw
 import numpy as np
@@ -18,16 +19,18 @@ from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
 MAX_PHRASE_ROWS = 100_000  # in which the rarest word of a phrase may occur
+KEPT_PHRASES = 16  # of a version, for the search for an exact term that follows the one for all words
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is in memory of a collection in one version: 24 bytes a chunk."""
+    """What is in memory of a collection in one version: 24 bytes a chunk, and the phrases asked for last."""
 
     version: int
     segments: tuple[int, ...]
     parts: tuple[Part, ...]
     fresh: Inverted
+    phrases: OrderedDict[str, tuple[Ids, Floats]] = field(default_factory=OrderedDict)
 
 
 class PostingSearch:
@@ -52,7 +55,7 @@ class PostingSearch:
         words = [term for _, term in known if len(term.tokens) == 1]
         lists = self._lists(connection, state, [term.tokens[0] for term in words])
         weights = {word.tokens[0]: _weight(collection.chunks, word, state, lists) for word in words}
-        phrases = [_phrase(connection, collection.id, term) for _, term in known if len(term.tokens) > 1]
+        phrases = [self._phrase(connection, collection.id, state, term) for _, term in known if len(term.tokens) > 1]
         return best(state.parts, Asked(weights, lists, phrases, eligible), k)
 
     def counts(
@@ -101,6 +104,19 @@ class PostingSearch:
         counts = {token: counts.get(token, 0) + state.fresh.rows_of(token) for token in tokens}
         weighed = [(min(counts[token] for token in term.tokens), term) for term in terms]
         return sorted((pair for pair in weighed if pair[0]), key=lambda pair: pair[0])[: bm25.MAX_TERMS]
+
+    def _phrase(self, connection: apsw.Connection, collection_id: int, state: _State, term: Term) -> tuple[Ids, Floats]:
+        """Chunks that hold a phrase, ascending, with what it gives them."""
+        with self._lock:
+            found = state.phrases.get(term.expression)
+        if found is None:
+            found = _phrase(connection, collection_id, term.expression)
+        with self._lock:
+            state.phrases[term.expression] = found
+            state.phrases.move_to_end(term.expression)
+            while len(state.phrases) > KEPT_PHRASES:
+                state.phrases.popitem(last=False)
+        return found[0], term.count * found[1]
 
     def _lists(
         self, connection: apsw.Connection, state: _State, tokens: Sequence[str]
@@ -155,10 +171,9 @@ def _rows(token: str, state: _State, lists: dict[tuple[int, str], Postings]) -> 
     return rows
 
 
-def _phrase(connection: apsw.Connection, collection_id: int, term: Term) -> tuple[Ids, Floats]:
-    """Chunks that hold a phrase, ascending, with what it gives them: places of words only FTS5 knows."""
+def _phrase(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, Floats]:
+    """Chunks that hold a phrase, ascending, with their BM25: places of words only FTS5 knows."""
     table = fulltext.table(collection_id)
     query = f"SELECT rowid, -bm25({table}, {bm25.SQL_WEIGHTS}) FROM {table} WHERE {table} MATCH ? ORDER BY rowid"
-    rows = fetch(connection, query, (term.expression,))
-    scores = term.count * np.array([row[1] for row in rows], dtype=np.float64)
-    return np.array([row[0] for row in rows], dtype=np.int64), scores
+    rows = fetch(connection, query, (expression,))
+    return np.array([row[0] for row in rows], dtype=np.int64), np.array([row[1] for row in rows], dtype=np.float64)

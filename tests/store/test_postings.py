@@ -2,10 +2,12 @@
 
 import random
 
+import apsw
 import numpy as np
 import pytest
 
 from appliance.store import Lexical, Store, fulltext, posting_rows, postings, scoring, segments
+from appliance.types import Ids
 from tests.store.samples import document
 
 WORDS = [f"w{n}" for n in range(60)]
@@ -121,6 +123,30 @@ def test_weights_of_words_come_from_the_segments(store: Store, monkeypatch: pyte
         with monkeypatch.context() as without:
             without.setattr(fulltext, "vocabulary", lambda _: "nothing")
             assert Lexical(store.database).term_weights("default", WORDS) == walked
+
+
+def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    write(store, rng, 0, 40)
+    level(store)
+    asked: list[str] = []
+    real = postings._phrase
+
+    def noted(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, scoring.Floats]:
+        asked.append(expression)
+        return real(connection, collection_id, expression)
+
+    monkeypatch.setattr(postings, "_phrase", noted)
+    once, twice = ask(store, "w0-w1"), ask(store, "w0-w1 w0-w1")
+    assert [score for _, score in twice] == pytest.approx([2 * score for _, score in once])
+    assert asked == ['"w0 w1"']
+    for number in range(postings.KEPT_PHRASES):
+        ask(store, f"w0-w{number + 2}")
+    ask(store, "w0-w1")
+    assert asked.count('"w0 w1"') == 2  # not all are kept
+    [new] = store.documents.put("default", [document("new", ["w0 w1 " * 9])])
+    assert new.chunk_ids[0] in [chunk for chunk, _ in ask(store, "w0-w1")]
+    assert asked.count('"w0 w1"') == 3
 
 
 def test_many_fresh_chunks_are_left_to_fts5(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
