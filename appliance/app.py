@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from appliance.accounting import Accounts
 from appliance.asking import Asking
 from appliance.cache import AnswerCache
 from appliance.collections import DEFAULT_COLLECTION, Collections
@@ -87,7 +88,10 @@ class Appliance:
         self._first_start()
         reached("start.collections_open")
         self.reranker = self._open_reranker()
-        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker)
+        self.accounts = Accounts(self.store.costs, settings)
+        self.accounts.start()
+        parts.callback(self.accounts.close)
+        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker, self.accounts)
         parts.callback(self.asking.close)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
         self.ingestion = Ingestion(

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from appliance import __version__
+from appliance.accounting import Accounts, Spending
 from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
+from appliance.errors import ModelError
 from appliance.evidence import PASSAGES
 from appliance.search import REWRITE_VERSION, Defaults, Retrieval, Writer, beside, find
 from appliance.search.filter_check import check_filter
@@ -23,12 +25,15 @@ from appliance.types import (
     CancelToken,
     Claim,
     Expand,
+    GenerationRequest,
     Generator,
     Query,
     Reranker,
     Rewrite,
     SearchResult,
     SelfQuery,
+    TokenSink,
+    Usage,
 )
 
 RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
@@ -44,9 +49,10 @@ class Asking:
         collections: Collections,
         generator: Generator | None,
         reranker: Reranker | None,
+        accounts: Accounts,
     ) -> None:
         self._settings, self._store, self._collections = settings, store, collections
-        self._generator, self._reranker = generator, reranker
+        self._generator, self._reranker, self._accounts = generator, reranker, accounts
         self._lexicons = Lexicons(store)
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
@@ -76,8 +82,9 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settled(query)
         check_query(query, self._settings)
-        with self._asking(), self._collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline, threading.Event())
+        with self._asking(query) as spending, self._collections.serving(query.collection) as serving:
+            spending.counts["searches"] += 1
+            found = self._find(query, serving, deadline, threading.Event(), spending)
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
 
     def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
@@ -88,20 +95,36 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._to_answer(query)
         check_query(query, self._settings)
-        with self._asking(), self._collections.serving(query.collection) as serving:
-            found = self._find(query, serving, deadline, cancel, PASSAGES)
+        with self._asking(query) as spending, self._collections.serving(query.collection) as serving:
+            found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
-            answering = self._answering(serving, query)
+            answering = self._answering(serving, query, spending)
             if found.understood is not None and found.understood.applied:
                 query = replace(query, text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
-            return replace(made, understood=found.understood)
+            spared = found.context.dropped if found.context is not None and made.usage.prompt_tokens else 0
+            spending.counts.update(questions=1, compression_saved_tokens=spared)
+            return replace(made, understood=found.understood, usage=spending.usage(spared))
 
-    def _answering(self, serving: Serving, query: Query) -> Answering:
+    def complete(
+        self, request: GenerationRequest, principal: str, cancel: CancelToken, on_text: TokenSink | None = None
+    ) -> tuple[str, str, Usage]:
+        """The generator alone: its text, why it ended, and what it took.
+
+        Raises what the generator raises, ModelError where there is none.
+        """
+        with self._accounts.spending(principal, self._generator) as spending:
+            if spending.generator is None:
+                raise ModelError("No generator is set up.", code="model_missing", hint="Set the setting generator.")
+            spending.counts["completions"] += 1
+            made = spending.generator.generate(request, cancel, on_text)
+            return made.text, made.finish_reason, spending.usage()
+
+    def _answering(self, serving: Serving, query: Query, spending: Spending) -> Answering:
         settings = self._settings
         tokens = min(settings.answer_tokens, query.answer_tokens or settings.answer_tokens)
         return Answering(
-            *(self._store, serving.embedder, self._generator, settings.abstain_below, tokens), query.temperature
+            *(self._store, serving.embedder, spending.generator, settings.abstain_below, tokens), query.temperature
         )
 
     def _settled(self, query: Query) -> Query:
@@ -118,7 +141,8 @@ class Asking:
         """What a change of model compares: the ranking of a question, as callers get it."""
         query = replace(self._settled(query), expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
         deadline = time.monotonic() + self._settings.query_timeout_s
-        return self._find(query, serving, deadline, threading.Event())
+        with self._accounts.spending("system") as spending:
+            return self._find(query, serving, deadline, threading.Event(), spending)
 
     def _to_answer(self, query: Query) -> Query:
         """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
@@ -129,7 +153,13 @@ class Asking:
         return self._settled(query)
 
     def _find(
-        self, query: Query, serving: Serving, deadline: float, cancel: CancelToken, most: int | None = None
+        self,
+        query: Query,
+        serving: Serving,
+        deadline: float,
+        cancel: CancelToken,
+        spending: Spending,
+        most: int | None = None,
     ) -> SearchResult:
         """The hits of a settled question and, where it asks for one, the context that the best `most` hand on."""
         if query.filters is not None:
@@ -139,15 +169,16 @@ class Asking:
             busy=lambda: self.asked > RERANKED_AT_ONCE * self._settings.threads,
             pool=self._pool,
         )
-        writer = Writer(self._generator, deadline, cancel, self._condenses)
+        writer = Writer(spending.generator, deadline, cancel, self._condenses)
         return find(query, retrieval, writer, self._lexicons, most=most)
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self, query: Query) -> Iterator[Spending]:
         with self._asked_lock:
             self.asked += 1
         try:
-            yield
+            with self._accounts.spending(query.principal, self._generator) as spending:
+                yield spending
         finally:
             with self._asked_lock:
                 self.asked -= 1

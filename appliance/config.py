@@ -135,6 +135,11 @@ class Settings(BaseModel):
         256 * 1024**2
     )
     cache_ttl_s: Annotated[float, Field(gt=0, description="Longest life of a cached answer, in seconds.")] = 7 * 86400.0
+    costs_days: Annotated[int, Field(ge=1, le=3660, description="Days that the sums of `/costs` are kept.")] = 400
+    watts_per_core: Annotated[
+        float,
+        Field(ge=0, le=1000, description="Power of one busy core with its share of the host, for estimates of energy."),
+    ] = 10.0
     exact_scan_below: Annotated[
         int,
         Field(ge=0, le=10_000_000, description="Collections up to this many chunks are scanned exactly, without HNSW."),

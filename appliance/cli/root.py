@@ -52,6 +52,7 @@ def _register() -> None:
     from appliance.cli.cache import cache
     from appliance.cli.collections import collections
     from appliance.cli.config import config
+    from appliance.cli.costs import costs
     from appliance.cli.doctor import doctor
     from appliance.cli.documents import documents
     from appliance.cli.index import index
@@ -66,7 +67,7 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (bench, doctor, config, version):
+    for made in (bench, doctor, costs, config, version):
         cli.add_command(made)
 
 

@@ -4,6 +4,7 @@ from appliance.inference.embed import OnnxEmbedder
 from appliance.inference.embedders import Embedders, open_embedder
 from appliance.inference.hash_embed import HashEmbedder
 from appliance.inference.llama import LlamaGenerator
+from appliance.inference.metered import Metered, SharedTime
 from appliance.inference.registry import ModelFile, ModelRegistry
 from appliance.inference.rerank import CrossEncoder
 from appliance.inference.scripted import ScriptedGenerator
@@ -14,10 +15,12 @@ __all__ = [
     "Embedders",
     "HashEmbedder",
     "LlamaGenerator",
+    "Metered",
     "ModelFile",
     "ModelRegistry",
     "OnnxEmbedder",
     "ScriptedGenerator",
+    "SharedTime",
     "open_embedder",
     "open_generator",
     "open_reranker",

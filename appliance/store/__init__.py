@@ -5,6 +5,7 @@ from pathlib import Path
 
 from appliance.store.change_rows import ChangeRow, ModelChanges, NewChange
 from appliance.store.collections import Collection
+from appliance.store.costs import Costs, DayCosts, Sums
 from appliance.store.database import Database
 from appliance.store.documents import Committed, Documents
 from appliance.store.erasures import Erasures
@@ -23,7 +24,9 @@ __all__ = [
     "Collection",
     "CollectionVectors",
     "Committed",
+    "Costs",
     "Database",
+    "DayCosts",
     "Documents",
     "Erasures",
     "Fields",
@@ -38,6 +41,7 @@ __all__ = [
     "Shadow",
     "Space",
     "Store",
+    "Sums",
 ]
 
 
@@ -55,6 +59,7 @@ class Store:
     shadow: Shadow
     changes: ModelChanges
     erasures: Erasures
+    costs: Costs
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -63,7 +68,9 @@ class Store:
         try:
             views = (Documents(database), Fields(database), Lexical(database), Segments(database))
             rest = (Keys(database), Jobs(database))
-            return cls(database, *views, *rest, Shadow(database), ModelChanges(database), Erasures(database))
+            return cls(
+                database, *views, *rest, Shadow(database), ModelChanges(database), Erasures(database), Costs(database)
+            )
         except BaseException:
             database.close()
             raise

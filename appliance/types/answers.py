@@ -38,8 +38,16 @@ class AbstainReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """The generator's tokens, and what the whole took: an estimate in seconds of one core and in watt-hours.
+
+    `compression_saved_tokens` are the embedder's, of passages that the generator was spared.
+    """
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    compute_s: float = 0.0
+    watt_hours: float = 0.0
+    compression_saved_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from appliance.app import Appliance
 from appliance.web import (
     admin,
     cache,
+    costs,
     documents,
     erasures,
     health,
@@ -54,6 +55,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     health.prometheus,
     cache.cache_stats,
     cache.purge_cache,
+    costs.show_costs,
     *admin.ROUTES,
     *indexes.ROUTES,
     *models.ROUTES,

@@ -12,6 +12,7 @@ from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
 from appliance.types import Query, Role
 from appliance.web.asked import QueryRequest, SearchRequest, to_query
+from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
 from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
@@ -45,6 +46,7 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
         stored = web.appliance.cache.get(key) if key is not None else None
         if stored is not None:
             fields(request.scope)["cache_hit"] = True
+            count_cached(request, stored)
             if not asked.stream:
                 QUERIES.labels("query", "ok").inc()
                 return Reply(_spliced(stored, {"cache": elapsed_ms(request.scope)}, True, request.scope))

@@ -12,6 +12,7 @@ from appliance.types import (
     ContextPassage,
     Hit,
     SearchResult,
+    Usage,
 )
 from appliance.web.understood import UnderstoodBody, understood_body
 
@@ -105,10 +106,15 @@ class SourceBody(msgspec.Struct, frozen=True):
 
 
 class UsageBody(msgspec.Struct, frozen=True):
-    """Tokens of the generator; zeros for an extractive answer."""
+    """What the answer took when it was made: the generator's tokens (none for an extractive answer), seconds of one
+    core and watt-hours (estimates), and the tokens that compression kept from the generator.
+    """
 
     prompt_tokens: int
     completion_tokens: int
+    compute_s: float = 0.0
+    watt_hours: float = 0.0
+    compression_saved_tokens: int = 0
 
 
 class AnswerCore(msgspec.Struct, frozen=True):
@@ -219,7 +225,17 @@ def answer_core(answer: Answer) -> AnswerCore:
         condensed_question=answer.condensed_question,
         understood=understood_body(answer.understood),
         nearest=[hit_body(hit) for hit in answer.hits] if answer.abstained else [],
-        usage=UsageBody(answer.usage.prompt_tokens, answer.usage.completion_tokens),
+        usage=usage_body(answer.usage),
+    )
+
+
+def usage_body(usage: Usage) -> UsageBody:
+    return UsageBody(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        compute_s=usage.compute_s,
+        watt_hours=usage.watt_hours,
+        compression_saved_tokens=usage.compression_saved_tokens,
     )
 
 

@@ -372,6 +372,8 @@ SCENARIOS = [
         headers={"Content-Type": "text/plain"},
     ),
     Scenario("cache", "GET", "/cache/stats", 200, expected=('"hits"', '"entries"')),
+    Scenario("costs", "GET", "/costs?days=1", 200, "reader", expected=('"formula"', '"watts_per_core":10.0')),
+    Scenario("costs of no day", "GET", "/costs?days=0", 400, "reader", expected=('"field":"days"',)),
     Scenario("purge", "DELETE", "/cache?tag=default", 200, expected=('"removed"',)),
     Scenario("purge as editor", "DELETE", "/cache", 403, "editor"),
     Scenario("keys", "GET", "/admin/keys", 200, expected=('"name":"reader"',), not_expected=("rag_", "hash")),

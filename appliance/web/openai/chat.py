@@ -11,20 +11,21 @@ from litestar.types import ASGIApp
 from appliance.config import Settings
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
-from appliance.types import CancelToken, GenerationRequest, Generator, Mode, Query, Role, Turn
+from appliance.types import CancelToken, GenerationRequest, Mode, Query, Role, Turn
 from appliance.web.asked import TurnBody, turns, with_options
+from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, endpoint, read_json, reply
 from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
 from appliance.web.openai.content import Content
 from appliance.web.openai.events import AnswerEvents, Form, WritingEvents, answered, written
-from appliance.web.openai.models import chat_model
+from appliance.web.openai.models import chat_mode
 from appliance.web.openai.requests import ChatRequest, chat_request, conversation
 from appliance.web.openai.wire import ChatCompletion, Written
 from appliance.web.questions import Finished, Tell
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream
-from appliance.web.wire import UsageBody
+from appliance.web.wire import usage_body
 
 SYSTEM_UNUSED = "System messages are not used: this model answers from the documents alone."
 
@@ -59,11 +60,11 @@ async def chat_completions(request: Request[Any, Any, Any]) -> ASGIApp:
     if settings.log_questions:
         line["question"] = messages[-1]["content"]
     with QUERIES.labels("chat", "error").count_exceptions():
-        model = chat_model(asked.model, web.appliance)
-        if isinstance(model, Mode):
-            found = await _answer(request, web, asked, messages, model)
+        mode = chat_mode(asked.model, web.appliance)
+        if mode is not None:
+            found = await _answer(request, web, asked, messages, mode)
         else:
-            found = await _write(request, web, asked, messages, model)
+            found = await _write(request, web, asked, messages)
     if not asked.stream:
         QUERIES.labels("chat", "ok").inc()
     return found
@@ -84,6 +85,8 @@ async def _answer(
     key = web.appliance.cache_key(wanted)
     stored = web.appliance.cache.get(key) if key is not None else None
     fields(request.scope)["cache_hit"] = stored is not None
+    if stored is not None:
+        count_cached(request, stored)
     if asked.stream:
         flight = web.questions.join(wanted, key) if stored is None else None
         return AnswerStream(web.questions, flight, stored, AnswerEvents(form, content))
@@ -93,11 +96,9 @@ async def _answer(
     return reply(answered(finished.core, False, form, content))
 
 
-async def _write(
-    request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest, messages: Messages, generator: Generator
-) -> ASGIApp:
+async def _write(request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest, messages: Messages) -> ASGIApp:
     """What the generator makes of the messages, without documents."""
-    settings = web.appliance.settings
+    settings, principal = web.appliance.settings, principal_of(request.scope).id
 
     def work(cancel: CancelToken, tell: Tell) -> Finished:
         wanted = GenerationRequest(
@@ -107,9 +108,9 @@ async def _write(
             asked.temperature or 0.0,
             asked.stops,
         )
-        made = generator.generate(wanted, cancel, (lambda text: tell(text.encode())) if asked.stream else None)
-        usage = UsageBody(made.usage.prompt_tokens, made.usage.completion_tokens)
-        return Finished(msgspec.json.encode(Written(made.text, made.finish_reason, usage)), {})
+        sink = (lambda text: tell(text.encode())) if asked.stream else None
+        text, ended, usage = web.appliance.asking.complete(wanted, principal, cancel, sink)
+        return Finished(msgspec.json.encode(Written(text, ended, usage_body(usage))), {})
 
     form = _form(request, asked, "")
     flight = web.questions.fly(work)

@@ -13,6 +13,7 @@ from appliance.app import Appliance
 from appliance.types import CancelToken, Embedder, Passage, Role, Vector
 from appliance.web.endpoint import ClientGone, InvalidField, endpoint, read_json
 from appliance.web.endpoint import Reply as PlainReply
+from appliance.web.guards import principal_of
 from appliance.web.openai.models import embedding_models, unknown_model
 from appliance.web.openai.requests import EmbeddingsRequest
 from appliance.web.openai.unsupported import UnsupportedParameter
@@ -57,8 +58,14 @@ async def embeddings(request: Request[Any, Any, Any]) -> ASGIApp:
     asked = await read_json(request, EmbeddingsRequest, LARGEST_BODY)
     texts = _texts(asked.input)
 
+    principal = principal_of(request.scope).id
+
     def work(cancel: CancelToken, _: Tell) -> Finished:
-        return Finished(msgspec.json.encode(_embedded(asked, texts, web.appliance, cancel)), {})
+        with web.appliance.accounts.spending(principal) as spending:
+            spending.counts["embeddings"] += 1
+            made = _embedded(asked, texts, web.appliance, cancel)
+            spending.counts["embedded_tokens"] += made.usage.prompt_tokens
+            return Finished(msgspec.json.encode(made), {})
 
     finished = await web.questions.finish(web.questions.fly(work), request.receive)
     return PlainReply(finished.core)

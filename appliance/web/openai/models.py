@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 
 from appliance.app import Appliance
 from appliance.errors import NotFound
-from appliance.types import Generator, Mode, Role
+from appliance.types import Mode, Role
 from appliance.web.endpoint import endpoint, reply
 from appliance.web.openai.wire import ModelCard, ModelList
 from appliance.web.rooms import Rooms, rooms
@@ -18,17 +18,17 @@ AUTO = "rag-appliance"
 _QUANTISATION = re.compile(r"[.-](?:i?q\d\w*|b?f16|f32)$", re.IGNORECASE)
 
 
-def chat_model(name: str, appliance: Appliance) -> Mode | Generator:
-    """How a model answers a chat: from the documents in a mode, or as the generator itself.
+def chat_mode(name: str, appliance: Appliance) -> Mode | None:
+    """How a model answers a chat: from the documents in a mode, or (None) as the generator alone.
 
     Raises NotFound.
     """
-    found = _chat_models(appliance).get(name)
-    if found is None and appliance.generator is not None and name == _QUANTISATION.sub("", appliance.generator.name):
-        found = appliance.generator
-    if found is None:
-        raise unknown_model(name, list(_chat_models(appliance)))
-    return found
+    known = _chat_models(appliance)
+    if appliance.generator is not None and name == _QUANTISATION.sub("", appliance.generator.name):
+        return None
+    if name not in known:
+        raise unknown_model(name, list(known))
+    return known[name]
 
 
 def embedding_models(appliance: Appliance) -> dict[str, str | None]:
@@ -47,10 +47,10 @@ def unknown_model(name: str, known: list[str]) -> NotFound:
     )
 
 
-def _chat_models(appliance: Appliance) -> dict[str, Mode | Generator]:
-    found: dict[str, Mode | Generator] = {AUTO: Mode.AUTO, f"{AUTO}-{Mode.EXTRACTIVE}": Mode.EXTRACTIVE}
+def _chat_models(appliance: Appliance) -> dict[str, Mode | None]:
+    found: dict[str, Mode | None] = {AUTO: Mode.AUTO, f"{AUTO}-{Mode.EXTRACTIVE}": Mode.EXTRACTIVE}
     if appliance.generator is not None:
-        found |= {f"{AUTO}-{Mode.GENERATIVE}": Mode.GENERATIVE, appliance.generator.name: appliance.generator}
+        found |= {f"{AUTO}-{Mode.GENERATIVE}": Mode.GENERATIVE, appliance.generator.name: None}
     return found
 
 

@@ -28,11 +28,13 @@ class ModelList(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of the generator, or of the embedder; zeros for an answer in the documents' own words."""
+    """Tokens of the generator, zeros for an answer in the documents' own words; the rest as in the usage of /query."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    compute_s: float
+    watt_hours: float
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,8 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def total(usage: UsageBody) -> Usage:
-    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens)
+    tokens = (usage.prompt_tokens, usage.completion_tokens)
+    return Usage(*tokens, sum(tokens), usage.compute_s, usage.watt_hours)
 
 
 def grounded(core: AnswerCore, cache_hit: bool, notice: str) -> Said:
