@@ -10,13 +10,14 @@ import structlog
 
 from appliance.answer.abstain import notice, weigh, why_nothing
 from appliance.answer.cite import Citer
+from appliance.answer.conflict import Compared, compared
 from appliance.answer.extract import extract
 from appliance.answer.generate import Draft, Writing, generate
 from appliance.errors import ApplianceError, ModelError, Overloaded
 from appliance.evidence.question import Question, parts, read_question
 from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_in
 from appliance.store import Store
-from appliance.telemetry.metrics import ABSTENTIONS
+from appliance.telemetry.metrics import ABSTENTIONS, CONFLICTS
 from appliance.telemetry.stages import Stages
 from appliance.types import (
     AbstainReason,
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 EXTRACTION_RESERVE_S = 0.2  # of the deadline kept for the extractive answer, should the generated one fail
 STRONG_PARAMETERS = 1e9  # a model with fewer is worse than the passages' own sentences (SQuAD 2.0: .40 against .84)
+CONFLICT = "The documents do not agree on this: compare their sources before you rely on either."
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", re.IGNORECASE)
 
 OnClaim = Callable[[Claim], None]
@@ -99,7 +101,7 @@ def answer(
     if wants_generation(query.mode, answering.generator):
         draft, said = _draft(turn, deadline, cancel)
         if draft is not None and draft.claims:
-            return _generated(turn, draft, said)
+            return _answer(turn, _compared(turn, question, draft.claims, ranked), Mode.GENERATIVE, said, draft.usage)
         usage = draft.usage if draft is not None else usage
     with turn.stages.stage("extract"):
         rankings = _by_part(turn, question, sentences) or [ranked]
@@ -109,7 +111,7 @@ def answer(
     if on_claim is not None:
         for claim in claims:
             on_claim(claim)
-    return _answer(turn, claims, Mode.EXTRACTIVE, said, usage)
+    return _answer(turn, _compared(turn, question, claims, ranked), Mode.EXTRACTIVE, said, usage)
 
 
 def wants_generation(mode: Mode, generator: Generator | None) -> bool:
@@ -188,20 +190,28 @@ def _sentences(count: int) -> str:
     return "One generated sentence" if count == 1 else f"{count} generated sentences"
 
 
-def _generated(turn: _Turn, draft: Draft, said: str) -> Answer:
-    return _answer(turn, draft.claims, Mode.GENERATIVE, said, draft.usage)
+def _compared(turn: _Turn, question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Compared:
+    """The claims, with the other side where documents contradict them."""
+    with turn.stages.stage("compare"):
+        shown = compared(question, claims, ranked, turn.citer)
+    if shown.conflict:
+        CONFLICTS.inc()
+    if turn.on_claim is not None:
+        for claim in shown.claims[len(claims) :]:
+            turn.on_claim(claim)
+    return shown
 
 
-def _answer(turn: _Turn, claims: Sequence[Claim], mode: Mode, said: str, usage: Usage) -> Answer:
+def _answer(turn: _Turn, shown: Compared, mode: Mode, said: str, usage: Usage) -> Answer:
     return Answer(
-        claims=tuple(claims),
+        claims=shown.claims,
         mode=mode,
         abstained=False,
-        reason=None,
-        hits=_cited(turn.found, claims),
+        reason=AbstainReason.CONFLICTING_PASSAGES if shown.conflict else None,
+        hits=_cited(turn.found, shown.claims),
         usage=usage,
         timings={**turn.found.timings, **turn.stages.ms},
-        notice=_joined(turn.found.notice, said),
+        notice=_joined(turn.found.notice, said, CONFLICT if shown.conflict else ""),
         condensed_question=turn.found.condensed_question,
         degraded=bool(turn.found.notice or said),
     )

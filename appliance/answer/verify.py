@@ -13,6 +13,7 @@ from appliance.types import Claim, Embedder
 from appliance.words import FUNCTION_WORDS, stem, words
 
 LEAST_OVERLAP = 0.6  # share of the claim's content words in the sentence it stands on and that sentence's neighbours
+LEAST_OWN = 0.5  # of them in that sentence itself
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
@@ -21,6 +22,7 @@ LEAST_WORDS = 4  # of a claim without a full stop; "Margaret Sloane." and "In 19
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _NAME = re.compile(r"\b[A-Z][\w'-]*\b")
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,})[\"”]")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\w+://\S*\w|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:/\S*\w)?")
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
 _DIGIT = re.compile(r"\d")
@@ -33,7 +35,8 @@ class Support:
 
     question: str
     sentences: Sequence[Sentence]
-    stems: Sequence[frozenset[str]]  # of each sentence with its neighbours in the same passage
+    own: Sequence[frozenset[str]]  # stems of each sentence
+    stems: Sequence[frozenset[str]]  # and with those of its neighbours in the same passage
     vectors: NDArray[np.float32]  # (n, dimensions)
 
     @classmethod
@@ -43,7 +46,7 @@ class Support:
             frozenset().union(*(own[near] for near in _neighbours(sentences, index))) for index in range(len(sentences))
         ]
         vectors = np.stack([item.vector for item in sentences]) if sentences else np.zeros((0, 0), dtype=np.float32)
-        return cls(question, sentences, wide, vectors)
+        return cls(question, sentences, own, wide, vectors)
 
 
 def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Claim | None:
@@ -60,7 +63,8 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
     cosines = _cosines(text, support, embedder)
     overlaps = np.array([len(content & stemmed) / len(content) for stemmed in support.stems])
     for index in np.argsort(-(cosines + overlaps), kind="stable")[:TRIED]:
-        if cosines[index] < LEAST_COSINE or overlaps[index] < LEAST_OVERLAP:
+        shared = len(content & support.own[int(index)]) / len(content)
+        if cosines[index] < LEAST_COSINE or overlaps[index] < LEAST_OVERLAP or shared < LEAST_OWN:
             continue
         sentence = support.sentences[int(index)]
         if not _facts_stand(text, sentence) or _denies(text, support, int(index)):
@@ -110,7 +114,7 @@ def _cosines(text: str, support: Support, embedder: Embedder) -> NDArray[np.floa
 
 
 def _facts_stand(text: str, sentence: Sentence) -> bool:
-    """Numbers and quotations of the claim are in the one sentence, its names in the passage, section or title.
+    """Numbers, quotations and addresses of the claim are in the one sentence, its names in the passage, section, title.
 
     Numbers from two sentences make a claim that neither of them makes, so one sentence has to have them all.
     """
@@ -120,6 +124,8 @@ def _facts_stand(text: str, sentence: Sentence) -> bool:
         return False
     lowered = own.casefold()
     if any(" ".join(quote.split()).casefold().rstrip(".,") not in lowered for quote in _QUOTED.findall(text)):
+        return False
+    if any(address.casefold() not in lowered for address in _ADDRESS.findall(text)):
         return False
     chunk = sentence.hit.chunk
     known = {stem(word) for word in words(f"{chunk.title} {chunk.section} {chunk.text}")}

@@ -97,6 +97,14 @@ def answers(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("answers").run(data, _settings(invocation)))
 
 
+@command("hostile", group=bench, examples=["bench hostile --data hostile --json"])
+@_data(True, "Folder with poisonedrag/msmarco.json, or with bipia/email.jsonl and bipia/text_attack_train.json.")
+@click.option("--questions", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Those generated.")
+def hostile(invocation: Invocation, data: Path, questions: int) -> None:
+    """Whether false passages or instructions in documents steer the answer."""
+    _show(invocation, _module("hostile").run(data, _settings(invocation), questions=questions))
+
+
 @command("identifiers", group=bench, examples=["bench identifiers", "bench identifiers --json"])
 @click.option("--seed", type=int, help="Make other documents and questions.")
 def identifiers(invocation: Invocation, seed: int | None) -> None:

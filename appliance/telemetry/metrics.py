@@ -43,6 +43,11 @@ STAGE_SECONDS = Histogram(
 ABSTENTIONS = Counter(
     "rag_abstentions", "Questions the appliance declined to answer, by reason.", ("reason",), registry=REGISTRY
 )
+CONFLICTS = Counter(
+    "rag_conflicting_answers",
+    "Answers that show two sides, because documents contradict each other.",
+    registry=REGISTRY,
+)
 UNSUPPORTED_CLAIMS = Counter(
     "rag_unsupported_claims", "Generated sentences that the passages did not support.", registry=REGISTRY
 )

@@ -30,10 +30,13 @@ class Claim:
 
 
 class AbstainReason(StrEnum):
+    """Why the appliance declines; with CONFLICTING_PASSAGES it answers, and shows both sides."""
+
     NO_PASSAGE = "no_passage"
     WEAK_EVIDENCE = "weak_evidence"
     FILTERED_OUT = "filtered_out"
     EMPTY_COLLECTION = "empty_collection"
+    CONFLICTING_PASSAGES = "conflicting_passages"
 
 
 @dataclass(frozen=True, slots=True)
