@@ -40,7 +40,14 @@ def open_reranker(registry: ModelRegistry, name: str) -> Reranker | None:
 
 
 def open_generator(
-    registry: ModelRegistry, name: str, *, threads: int, context_tokens: int, queue_limit: int
+    registry: ModelRegistry,
+    name: str,
+    *,
+    threads: int,
+    context_tokens: int,
+    queue_limit: int,
+    slots: int = 0,
+    memory_bytes: int = 0,
 ) -> Generator | None:
     """The generator of that name, its file checked but not loaded; None for `none`; `scripted` is the built-in one.
 
@@ -52,5 +59,6 @@ def open_generator(
         return ScriptedGenerator(default="I do not know.", context_tokens=context_tokens)
     model = registry.resolve(name, "generator")
     return LlamaGenerator.open(
-        model.path, sha256=model.sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit
-    )
+        model.path, sha256=model.sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit,
+        slots=slots, memory_bytes=memory_bytes,
+    )  # fmt: skip

@@ -9,10 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 import appliance
 from appliance.errors import InvalidRequest, ModelError
 from appliance.inference.embed import OnnxEmbedder
-from appliance.inference.llama_native import CHUNK, NativeModel
+from appliance.inference.llama.budget import BATCH, choose
+from appliance.inference.llama.context import NativeContext, Piece
+from appliance.inference.llama.model import NativeModel
 from appliance.inference.rerank import CrossEncoder
 
 ModelKind = Literal["embedder", "generator", "reranker"]
@@ -21,6 +25,7 @@ KINDS = "A generator is a GGUF file; an embedder or a reranker is an .onnx file 
 TOKENIZER_FILE = "tokenizer.json"
 GGUF_MAGIC = b"GGUF"
 GGUF_VERSIONS = (2, 3)
+TRIAL_TOKENS = 256
 TRIAL_S = 300  # a large file on a slow disk
 SPARE_BYTES = 2 * 1024**3  # for everything but the weights
 CHILD = "import sys; from appliance.inference.inspect_model import main; sys.exit(main(sys.argv[1:]))"
@@ -90,16 +95,18 @@ def try_reranker(model: Path, tokenizer: Path) -> None:
 
 def try_generator(model: Path) -> None:
     """Load the file, read a prompt through its chat template and write one token. Raises ModelError naming the file."""
-    native = NativeModel(model, context_tokens=CHUNK)
+    native = NativeModel(model)
     try:
-        tokens = native.prompt([{"role": "user", "content": "ready"}])
-        if not tokens:
+        tokens = np.array(native.prompt([{"role": "user", "content": "ready"}])[-BATCH:], np.int32)
+        if not len(tokens):
             raise ModelError(f"{model.name}: its vocabulary reads no text", code="model_foreign")
-        native.keep_prefix(tokens)
-        native.decode(tokens[-CHUNK:])
-        sampler = native.sampler(0)
-        native.sample(sampler)
-        native.free_sampler(sampler)
+        budget = choose(native.shape, threads=1, context_tokens=TRIAL_TOKENS, slots=1, memory_bytes=SPARE_BYTES)
+        context = NativeContext(native, budget)
+        try:
+            context.decode([Piece(0, 0, tokens, asks=True)], 1)
+            native.piece(context.choose(len(tokens) - 1, None))
+        finally:
+            context.close()
     except InvalidRequest as error:
         raise ModelError(f"{model.name}: {error}", code="model_foreign") from error
     finally:

@@ -34,6 +34,7 @@ from appliance.types.models import (
     Reranker,
     RerankRequest,
     TokenSink,
+    Waiting,
 )
 from appliance.types.questions import (
     Expand,
@@ -108,4 +109,5 @@ __all__ = [
     "UnderstoodPart",
     "Usage",
     "Vector",
+    "Waiting",
 ]

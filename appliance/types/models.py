@@ -1,6 +1,6 @@
 """What models take and give: protocols, each with several real implementations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,14 +51,27 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request's place in the queue: how many come before it, and for how many seconds that may be."""
+
+    position: int
+    expected_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """`messages` are {"role", "content"}; `deadline` is a `time.monotonic()` value."""
+    """`messages` are {"role", "content"}; `deadline` is a `time.monotonic()` value.
+
+    Principals take turns. `on_wait` is told of the place in the queue whenever it changes, in the caller's thread.
+    """
 
     messages: Sequence[Mapping[str, str]]
     max_tokens: int
     deadline: float
     temperature: float = 0.0
     stop: tuple[str, ...] = ()
+    principal: str = ""
+    on_wait: Callable[[Waiting], None] | None = None
 
 
 class CancelToken(Protocol):
@@ -68,7 +81,7 @@ class CancelToken(Protocol):
 
 
 class TokenSink(Protocol):
-    """Receives text as it is generated, on the generator's thread."""
+    """Receives text as it is generated, in the thread of the caller."""
 
     def __call__(self, text: str, /) -> Any: ...
 

@@ -10,9 +10,9 @@ import pytest
 
 from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference.llama import LlamaGenerator
-from appliance.inference.llama_native import NativeModel
+from appliance.inference.llama.model import NativeModel
+from appliance.inference.llama.spare_cores import SpareCores
 from appliance.inference.scripted import ScriptedGenerator
-from appliance.inference.spare_cores import SpareCores
 from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
 from appliance.types import Generated, GenerationRequest
@@ -110,7 +110,8 @@ def test_an_answer_ends_where_the_context_does(gguf: Path) -> None:
     assert result.usage.prompt_tokens + result.usage.completion_tokens <= 256
 
 
-def test_a_full_queue_refuses_at_once_and_waiting_ones_can_leave(generator: LlamaGenerator) -> None:
+def test_a_full_queue_refuses_at_once_and_waiting_ones_can_leave(gguf: Path) -> None:
+    generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=1, context_tokens=1024, queue_limit=2, slots=1)
     running, leave = threading.Event(), threading.Event()
     results: list[Generated] = []
 
@@ -129,6 +130,7 @@ def test_a_full_queue_refuses_at_once_and_waiting_ones_can_leave(generator: Llam
     leave.set()
     for thread in threads:
         thread.join(120)
+    generator.close()
     assert [result.finish_reason for result in results] == ["cancelled"] * 3
 
 

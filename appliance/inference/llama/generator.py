@@ -1,0 +1,311 @@
+"""The llama.cpp generator as others see it: callers wait in a fair queue, one owner thread does the work of all."""
+
+import hashlib
+import math
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from appliance.errors import InvalidRequest, ModelError, Overloaded
+from appliance.inference.llama.admission import FairQueue
+from appliance.inference.llama.breaker import Breaker
+from appliance.inference.llama.budget import BATCH, GRAIN, MEMORY_SHARE, Budget, choose
+from appliance.inference.llama.engine import Engine
+from appliance.inference.llama.job import Job
+from appliance.inference.llama.model import NativeModel
+from appliance.inference.llama.spare_cores import SpareCores
+from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage, Waiting
+
+POLL_S = 0.05  # how often a waiting caller looks at its cancel token, its deadline and its place in the queue
+PATIENCE_S = 0.05  # given to the batch under way before it is broken off for a request that must stop
+NICE = 5  # of the owner and llama.cpp's threads: searching comes first, what is done in the background (10) after
+RECENT = 0.2  # weight of the last answer in the mean time of an answer
+
+
+class LlamaGenerator:
+    """A GGUF model behind one owner thread. Nothing is loaded before the first use; safe for concurrent callers.
+
+    At temperature 0 the most likely token is taken. With one thread the same prompt, asked alone again, gives the same
+    logits to the last bit, whether its prefix was kept or not. Beside others it does while all together take fewer than
+    256 cells and have less than a grain each behind what they share; beyond that, and with more threads, flash
+    attention adds up in another order, so where two words are about equally likely either may come.
+    """
+
+    def __init__(
+        self, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int,
+        slots: int = 0, memory_bytes: int = 0,
+    ) -> None:  # fmt: skip
+        self._path = gguf
+        self._sha256 = sha256
+        self._wanted = (max(1, threads), context_tokens, slots, memory_bytes)
+        self._model_lock = threading.Lock()  # held to load, free, and read the model
+        self._model: NativeModel | None = None
+        self._budget: Budget | None = None
+        self._engine: Engine | None = None  # the owner's
+        self._condition = threading.Condition()  # guards what follows
+        self._queue = FairQueue(max(1, queue_limit))
+        self._breaker = Breaker()
+        self._answer_s = 0.0  # mean time of an answer, once it has a slot; 0 before the first
+        self._owner: threading.Thread | None = None
+        self._closing = False
+
+    @classmethod
+    def open(
+        cls, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int,
+        slots: int = 0, memory_bytes: int = 0,
+    ) -> "LlamaGenerator":  # fmt: skip
+        """`sha256`: of the file, as the registry has checked it; `queue_limit`: requests that may wait for a slot;
+        `slots` and `memory_bytes`: 0 chooses for the host. Raises ModelError when the file is missing.
+        """
+        if not gguf.is_file():
+            hint = "Bundled models are made by `make models`."
+            raise ModelError(f"{gguf.name}: the model file is missing", code="model_missing", hint=hint)
+        return cls(
+            gguf, sha256=sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit,
+            slots=slots, memory_bytes=memory_bytes,
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        return self._path.name.removesuffix(".gguf")
+
+    @property
+    def fingerprint(self) -> str:
+        parts = (self._sha256, str(self._wanted[1]), str(self._wanted[3]), str(GRAIN), str(BATCH))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and answer together: as asked for, or less once loading has shown that the model knows less."""
+        return self._budget.context_tokens if self._budget else self._wanted[1]
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    @property
+    def budget(self) -> Budget:
+        """What it takes of the host; reads the file's metadata when it is not loaded yet. Raises ModelError."""
+        with self._model_lock:
+            if self._budget is None:
+                model = NativeModel(self._path, vocab_only=True)
+                self._budget = self._choose(model)
+                model.close()
+            return self._budget
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of plain text, without a chat template. Loads the model at the first use."""
+        with self._model_lock:
+            return len(self._load().tokenise(text))
+
+    def generate(self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None) -> Generated:
+        """Write an answer; `on_text` gets its pieces in the caller's thread.
+
+        A cancelled or late request returns what there is, with that `finish_reason`. Raises Overloaded at once when the
+        queue is full, its turn would come too late or the model rests after failures, InvalidRequest when the prompt
+        leaves no room in the context, ModelError when the model fails.
+        """
+        if request.max_tokens < 1:
+            raise InvalidRequest("max_tokens must be at least 1")
+        self._refuse_if_resting()
+        job = self._job(request, cancel)
+        self._enqueue(job)
+        try:
+            self._follow(job, on_text)
+        except BaseException:
+            job.give_up()
+            raise
+        if job.error is not None:
+            raise job.error
+        assert job.result is not None
+        return job.result
+
+    def close(self) -> None:
+        """Refuse new work, fail what waits, let running requests stop at once, free the model."""
+        with self._condition:
+            self._closing = True
+            waiting = self._queue.clear()
+            self._condition.notify_all()
+        for job in waiting:
+            job.end(None, Overloaded("the generator is closing", code="closing"))
+        if self._owner is not None:
+            self._interrupt()
+            self._owner.join()
+        self._unload()
+
+    # --- in the caller's thread ---------------------------------------------------------------------------------------
+
+    def _job(self, request: GenerationRequest, cancel: CancelToken) -> Job:
+        with self._model_lock:
+            tokens = np.array(self._load().prompt(request.messages), np.int32)
+        room = self.context_tokens - len(tokens)
+        if room < 1 or not len(tokens):
+            raise InvalidRequest(
+                f"the prompt has {len(tokens)} tokens, the model's context {self.context_tokens}",
+                code="prompt_too_long",
+                hint="Send fewer or shorter passages.",
+            )
+        return Job(request, cancel, tokens, min(room, request.max_tokens))
+
+    def _refuse_if_resting(self) -> None:
+        with self._condition:
+            wait_s = self._breaker.wait_s()
+        if wait_s:
+            message = "the generator rests after several failures"
+            raise Overloaded(message, code="generator_resting", retry_after_s=math.ceil(wait_s))
+
+    def _enqueue(self, job: Job) -> None:
+        with self._condition:
+            if self._closing:
+                raise Overloaded("the generator is closing", code="closing")
+            wait_s = self._expected_s(len(self._queue))
+            refused = (
+                job if time.monotonic() + wait_s > job.request.deadline > time.monotonic() else self._queue.add(job)
+            )
+            waiting = len(self._queue)
+            if self._owner is None:
+                self._owner = threading.Thread(target=self._own, name="generator", daemon=True)
+                self._owner.start()
+            self._condition.notify()
+        if refused is not None:
+            error = Overloaded(
+                f"{waiting} requests already wait for the generator",
+                code="generator_busy",
+                retry_after_s=max(1, math.ceil(wait_s)),
+            )
+            refused.end(None, error)
+
+    def _follow(self, job: Job, on_text: TokenSink | None) -> None:
+        """Pass on the pieces until the job has ended; see to it that it does when it must."""
+        position = -1
+        stopping_since = 0.0
+        while True:
+            try:
+                piece = job.pieces.get(timeout=POLL_S)
+            except queue.Empty:
+                position = self._tell_position(job, position)
+                if reason := job.stop_reason():
+                    stopping_since = stopping_since or time.monotonic()
+                    self._stop(job, reason, stopping_since)
+                continue
+            if piece is None:
+                return
+            if on_text is not None:
+                on_text(piece)
+
+    def _tell_position(self, job: Job, told: int) -> int:
+        on_wait = job.request.on_wait
+        if on_wait is None:
+            return told
+        with self._condition:
+            position = self._queue.position(job)
+            expected_s = self._expected_s(position)
+        if position >= 0 and position != told:
+            on_wait(Waiting(position, expected_s))
+        return position
+
+    def _stop(self, job: Job, reason: str, since: float) -> None:
+        """Take a job out of the queue; a running one ends with the batch under way, which is not waited for long."""
+        with self._condition:
+            waited = self._queue.remove(job)
+        if waited:
+            job.end(Generated("", Usage(), reason))
+        elif time.monotonic() - since >= PATIENCE_S:
+            self._interrupt()
+
+    def _expected_s(self, ahead: int) -> float:
+        """Seconds until the turn of a job that has so many before it, by the answers so far. Under the lock."""
+        slots = self._budget.slots if self._budget else 1
+        return ahead * self._answer_s / slots
+
+    def _interrupt(self) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.interrupt()
+
+    # --- in the owner thread ------------------------------------------------------------------------------------------
+
+    def _own(self) -> None:
+        """One step after another while there is work, until close()."""
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._closing or len(self._queue) or self._at_work())
+                closing = self._closing
+            if closing and not self._at_work():
+                return
+            try:
+                self._step(closing)
+            except Exception as error:  # noqa: BLE001 - raised again in the callers' threads
+                self._failed(error)
+
+    def _at_work(self) -> list[Job]:
+        return self._engine.jobs if self._engine else []
+
+    def _step(self, closing: bool) -> None:
+        if self._engine is None:
+            with self._model_lock:
+                model = self._load()
+                assert self._budget is not None  # chosen when the model was loaded
+                self._engine = Engine(model, self._budget, SpareCores(self._wanted[0]))
+        engine, started = self._engine, []
+        with self._condition:
+            while (job := self._queue.first()) is not None and engine.room_for(job) and not closing:
+                started.append(self._queue.take())
+                engine.start(started[-1])
+        jobs = engine.jobs
+        engine.step(closing)
+        for job in jobs:
+            if job.ended.is_set() and job.result is not None:
+                self._worked(job)
+
+    def _worked(self, job: Job) -> None:
+        took = time.monotonic() - job.began
+        with self._condition:
+            self._breaker.worked()
+            self._answer_s += (RECENT if self._answer_s else 1.0) * (took - self._answer_s)
+
+    def _failed(self, error: Exception) -> None:
+        """End what was at work, or the first that asked for a model that cannot be loaded; the next loads it afresh."""
+        with self._condition:
+            self._breaker.failed()
+            ended = [self._queue.take()] if self._engine is None and len(self._queue) else []
+            resting = self._queue.clear() if self._breaker.wait_s() else []
+        if self._engine is not None:
+            self._engine.fail(error)
+        for job in ended:
+            job.end(None, error)
+        for job in resting:
+            job.end(None, Overloaded("the generator rests after several failures", code="generator_resting"))
+        self._unload()
+
+    # --- the model ----------------------------------------------------------------------------------------------------
+
+    def _load(self) -> NativeModel:
+        """Under the model's lock."""
+        if self._model is None:
+            self._model = NativeModel(self._path)
+            self._budget = self._choose(self._model)
+        return self._model
+
+    def _choose(self, model: NativeModel) -> Budget:
+        threads, context_tokens, slots, memory_bytes = self._wanted
+        memory_bytes = memory_bytes or psutil.virtual_memory().total // MEMORY_SHARE
+        return choose(
+            model.shape, threads=threads, context_tokens=context_tokens, slots=slots, memory_bytes=memory_bytes
+        )
+
+    def _unload(self) -> None:
+        with self._model_lock:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+            if self._model is not None:
+                self._model.close()
+                self._model = None

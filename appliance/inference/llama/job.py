@@ -1,0 +1,47 @@
+"""One request on its way through the generator: the caller waits on it, the owner thread writes to it."""
+
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+
+from appliance.inference.llama.context import Tokens
+from appliance.types import CancelToken, Generated, GenerationRequest
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """`tokens` is the prompt, `limit` the most tokens to write. `pieces` are text, then None when it has ended."""
+
+    request: GenerationRequest
+    cancel: CancelToken
+    tokens: Tokens
+    limit: int
+    pieces: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
+    ended: threading.Event = field(default_factory=threading.Event)
+    result: Generated | None = None
+    error: Exception | None = None
+    began: float = 0.0  # when it got a slot, in time.monotonic() seconds
+    given_up: bool = False
+
+    @property
+    def cells(self) -> int:
+        """What it may need of the context at most."""
+        return len(self.tokens) + self.limit
+
+    def stop_reason(self) -> str | None:
+        """Why to stop now, if at all."""
+        if self.given_up or self.cancel.is_set():
+            return "cancelled"
+        return "deadline" if time.monotonic() >= self.request.deadline else None
+
+    def give_up(self) -> None:
+        """Let it stop: its caller is no longer there."""
+        self.given_up = True
+
+    def end(self, result: Generated | None, error: Exception | None = None) -> None:
+        """Hand over the outcome; the first one counts."""
+        if not self.ended.is_set():
+            self.result, self.error = result, error
+            self.ended.set()
+            self.pieces.put(None)
