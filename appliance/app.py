@@ -17,7 +17,7 @@ from appliance.datalock import DataLock
 from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.faults import reached
-from appliance.inference import Embedders, ModelRegistry, open_generator, open_reranker
+from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.reembed import Reembedding
@@ -125,13 +125,15 @@ class Appliance:
                 threads=settings.threads,
                 context_tokens=settings.context_tokens,
                 queue_limit=settings.generator_queue,
+                slots=settings.generator_slots,
+                memory_bytes=settings.generator_memory_bytes,
             )
         except ModelError as error:
             log.error("generator_unusable", error=str(error), hint=error.hint)
             self._generator_detail = f"unusable, answers are extractive: {error}"
             return None
         if generator is not None:
-            self._generator_detail = generator.name
+            self._generator_detail = describe(generator)
             self._parts.callback(generator.close)
         return generator
 

@@ -64,7 +64,13 @@ class Settings(BaseModel):
     )
     context_tokens: Annotated[int, Field(ge=512, le=131072, description="Context of the generator, in tokens.")] = 2048
     answer_tokens: Annotated[int, Field(ge=16, le=4096, description="Longest generated answer, in tokens.")] = 160
-    generator_queue: Annotated[int, Field(ge=1, le=1000, description="Questions that may wait for the generator.")] = 8
+    generator_queue: Annotated[int, Field(ge=1, le=1000, description="Questions that may wait for the generator.")] = 24
+    generator_slots: Annotated[
+        int, Field(ge=0, le=16, description="Answers generated at once; 0 takes four a thread, 16 at most.")
+    ] = 0
+    generator_memory_bytes: Annotated[
+        int, Field(ge=0, description="For what the generator keeps of texts; 0 takes an eighth of the host's memory.")
+    ] = 0
     query_timeout_s: Annotated[float, Field(gt=0, le=600, description="Deadline of one question, in seconds.")] = 30.0
     query_concurrency: Annotated[
         int, Field(ge=1, le=1000, description="Questions worked on or waiting at once; beyond it 503 at once.")

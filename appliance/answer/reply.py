@@ -158,8 +158,9 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
     try:
         with turn.stages.stage("generate"):
             draft = generate(turn.context, turn.query.text, writing, turn.on_claim)
-    except Overloaded:
-        return None, "The generator is busy; these are the documents' own sentences."
+    except Overloaded as error:
+        what = "rests after failures" if error.code == "generator_resting" else "is busy"
+        return None, f"The generator {what}; these are the documents' own sentences."
     except ModelError as error:
         log.warning("generator_failed", code=error.code, detail=str(error))
         return None, "The generator cannot be used; these are the documents' own sentences."

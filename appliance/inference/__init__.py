@@ -21,6 +21,7 @@ __all__ = [
     "OnnxEmbedder",
     "ScriptedGenerator",
     "SharedTime",
+    "describe",
     "open_embedder",
     "open_generator",
     "open_reranker",
@@ -37,6 +38,11 @@ def open_reranker(registry: ModelRegistry, name: str) -> Reranker | None:
     model = registry.resolve(name, "reranker")
     assert model.tokenizer is not None  # a reranker without one is refused by the registry
     return CrossEncoder.open(model.path, model.tokenizer)
+
+
+def describe(generator: Generator) -> str:
+    """Its name, and what it takes of the host. Raises ModelError for a file that is no model."""
+    return f"{generator.name}: {generator.budget}" if isinstance(generator, LlamaGenerator) else generator.name
 
 
 def open_generator(

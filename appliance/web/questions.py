@@ -19,7 +19,7 @@ T = TypeVar("T")
 Tell = Callable[[bytes], None]
 
 GRACE_S = 2.0  # the work has the deadline itself and degrades to something at it; the caller is let go this much later
-GENERATING = 8  # threads that may sit waiting for the generator beside those that search
+GENERATING = 16  # threads that may sit in a slot of the generator, beside those that wait for it and that search
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference.llama.admission import FairQueue
 from appliance.inference.llama.breaker import Breaker
-from appliance.inference.llama.budget import BATCH, GRAIN, MEMORY_SHARE, Budget, choose
+from appliance.inference.llama.budget import BATCH, GRAIN, Budget
 from appliance.inference.llama.engine import Engine
 from appliance.inference.llama.job import Job
-from appliance.inference.llama.model import NativeModel
+from appliance.inference.llama.loading import LazyModel
 from appliance.inference.llama.spare_cores import SpareCores
 from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage, Waiting
 
@@ -40,12 +39,11 @@ class LlamaGenerator:
         self, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int,
         slots: int = 0, memory_bytes: int = 0,
     ) -> None:  # fmt: skip
-        self._path = gguf
         self._sha256 = sha256
-        self._wanted = (max(1, threads), context_tokens, slots, memory_bytes)
-        self._model_lock = threading.Lock()  # held to load, free, and read the model
-        self._model: NativeModel | None = None
-        self._budget: Budget | None = None
+        self._memory_bytes = memory_bytes
+        self._model = LazyModel(
+            gguf, threads=max(1, threads), context_tokens=context_tokens, slots=slots, memory_bytes=memory_bytes
+        )
         self._engine: Engine | None = None  # the owner's
         self._condition = threading.Condition()  # guards what follows
         self._queue = FairQueue(max(1, queue_limit))
@@ -72,36 +70,31 @@ class LlamaGenerator:
 
     @property
     def name(self) -> str:
-        return self._path.name.removesuffix(".gguf")
+        return self._model.path.name.removesuffix(".gguf")
 
     @property
     def fingerprint(self) -> str:
-        parts = (self._sha256, str(self._wanted[1]), str(self._wanted[3]), str(GRAIN), str(BATCH))
+        parts = (self._sha256, *map(str, (self._model.wanted_context, self._memory_bytes, GRAIN, BATCH)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     @property
     def context_tokens(self) -> int:
         """Prompt and answer together: as asked for, or less once loading has shown that the model knows less."""
-        return self._budget.context_tokens if self._budget else self._wanted[1]
+        planned = self._model.planned
+        return planned.context_tokens if planned else self._model.wanted_context
 
     @property
     def loaded(self) -> bool:
-        return self._model is not None
+        return self._model.loaded
 
     @property
     def budget(self) -> Budget:
-        """What it takes of the host; reads the file's metadata when it is not loaded yet. Raises ModelError."""
-        with self._model_lock:
-            if self._budget is None:
-                model = NativeModel(self._path, vocab_only=True)
-                self._budget = self._choose(model)
-                model.close()
-            return self._budget
+        """What it takes of the host. Raises ModelError."""
+        return self._model.budget
 
     def count_tokens(self, text: str) -> int:
         """Tokens of plain text, without a chat template. Loads the model at the first use."""
-        with self._model_lock:
-            return len(self._load().tokenise(text))
+        return self._model.count_tokens(text)
 
     def generate(self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None) -> Generated:
         """Write an answer; `on_text` gets its pieces in the caller's thread.
@@ -141,8 +134,7 @@ class LlamaGenerator:
     # --- in the caller's thread ---------------------------------------------------------------------------------------
 
     def _job(self, request: GenerationRequest, cancel: CancelToken) -> Job:
-        with self._model_lock:
-            tokens = np.array(self._load().prompt(request.messages), np.int32)
+        tokens = np.array(self._model.prompt(request.messages), np.int32)
         room = self.context_tokens - len(tokens)
         if room < 1 or not len(tokens):
             raise InvalidRequest(
@@ -220,8 +212,8 @@ class LlamaGenerator:
 
     def _expected_s(self, ahead: int) -> float:
         """Seconds until the turn of a job that has so many before it, by the answers so far. Under the lock."""
-        slots = self._budget.slots if self._budget else 1
-        return ahead * self._answer_s / slots
+        planned = self._model.planned
+        return ahead * self._answer_s / (planned.slots if planned else 1)
 
     def _interrupt(self) -> None:
         engine = self._engine
@@ -250,10 +242,7 @@ class LlamaGenerator:
 
     def _step(self, closing: bool) -> None:
         if self._engine is None:
-            with self._model_lock:
-                model = self._load()
-                assert self._budget is not None  # chosen when the model was loaded
-                self._engine = Engine(model, self._budget, SpareCores(self._wanted[0]))
+            self._engine = Engine(self._model.native(), self._model.budget, SpareCores(self._model.threads))
         engine, started = self._engine, []
         with self._condition:
             while (job := self._queue.first()) is not None and engine.room_for(job) and not closing:
@@ -285,27 +274,8 @@ class LlamaGenerator:
             job.end(None, Overloaded("the generator rests after several failures", code="generator_resting"))
         self._unload()
 
-    # --- the model ----------------------------------------------------------------------------------------------------
-
-    def _load(self) -> NativeModel:
-        """Under the model's lock."""
-        if self._model is None:
-            self._model = NativeModel(self._path)
-            self._budget = self._choose(self._model)
-        return self._model
-
-    def _choose(self, model: NativeModel) -> Budget:
-        threads, context_tokens, slots, memory_bytes = self._wanted
-        memory_bytes = memory_bytes or psutil.virtual_memory().total // MEMORY_SHARE
-        return choose(
-            model.shape, threads=threads, context_tokens=context_tokens, slots=slots, memory_bytes=memory_bytes
-        )
-
     def _unload(self) -> None:
-        with self._model_lock:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
-            if self._model is not None:
-                self._model.close()
-                self._model = None
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self._model.unload()
