@@ -10,7 +10,7 @@ import numpy as np
 from appliance.store.database import fetch
 from appliance.store.inverted import Postings, decoded
 
-MAX_BYTES = 64 * 1024**2  # of lists in memory, of all collections together
+MAX_BYTES = 160 * 1024**2  # of lists in memory, of all collections together
 OVERHEAD_BYTES = 400  # of a list in memory, about
 
 Lists = dict[int, Postings]  # by segment

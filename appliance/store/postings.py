@@ -24,7 +24,7 @@ KEPT_PHRASES = 16  # of a version, for the search for an exact term that follows
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is in memory of a collection in one version: 24 bytes a chunk, and the phrases asked for last."""
+    """What is in memory of a collection in one version: 10 bytes a chunk, and the phrases asked for last."""
 
     version: int
     segments: tuple[int, ...]
@@ -54,7 +54,8 @@ class PostingSearch:
             return None
         words = [term for _, term in known if len(term.tokens) == 1]
         lists = self._lists(connection, state, [term.tokens[0] for term in words])
-        weights = {word.tokens[0]: _weight(collection.chunks, word, state, lists) for word in words}
+        weighed = [(_weight(collection.chunks, word, state, lists), word.tokens[0]) for word in words]
+        weights = {token: weight for weight, token in sorted(weighed, reverse=True)}
         phrases = [self._phrase(connection, collection.id, state, term) for _, term in known if len(term.tokens) > 1]
         return best(state.parts, Asked(weights, lists, phrases, eligible), k)
 
@@ -152,8 +153,9 @@ def _parts(
             ids, lengths = fresh.ids, fresh.lengths
         live = np.ones(len(ids), dtype=np.bool_)
         live[rows_of(ids, deleted)] = False
-        norms: Floats = bm25.K1 * (1 - bm25.B + bm25.B * lengths / average)
-        parts.append(Part(segment, ids, lengths, norms, None if live.all() else live))
+        if lengths.dtype != np.uint16 and lengths.max(initial=0) <= np.iinfo(np.uint16).max:
+            lengths = lengths.astype(np.uint16)
+        parts.append(Part(segment, ids, lengths, average, None if live.all() else live))
     return tuple(parts)
 
 

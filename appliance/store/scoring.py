@@ -1,42 +1,60 @@
 """The best rows of a keyword index by BM25 over postings: exact, and no walk through rows that cannot win."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.store.bm25 import K1, B
 from appliance.store.inverted import NOWHERE, Postings
 from appliance.types import Ids
 
-LOOK_UP = 4  # a row looked up in a list costs as much as so many of a walk through it
+LOOK_UP = 8  # a row looked up in a list costs as much as so many of a walk through it
 MANY = 4  # one row in so many
+LONG = 8  # a list with one row in so many is worth a look at whether it must be walked through
+SAMPLE_ROWS, SAMPLES = 4096, 2  # that the k-th best score is guessed from
+LEAST_ROWS = 16  # times the sample: with fewer a guess gains nothing
+DEVIATIONS, SPARE = (
+    5.0,
+    2,
+)  # a guess allows for so many deviations of a Poisson count (documents cluster), and rows more
 ROUNDING = 1e-9
 
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
 Floats: TypeAlias = NDArray[np.floating]
 Rows: TypeAlias = NDArray[np.int64]
+Weighted: TypeAlias = Sequence[tuple[float, Postings]]  # what no row's score from a token can reach, and its rows
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Some chunks of a collection: a stored segment, or the fresh ones behind the last (`segment` 0).
 
-    `live` is None where nothing was deleted; `norms` is K1 * (1 - B + B * D / A) of each row.
+    `lengths` are tokens a row, in 16 bits where they fit; `average` is that of the collection. `live` is None where
+    nothing was deleted.
     """
 
     segment: int
     ids: Ids
-    lengths: NDArray[np.uint32]
-    norms: Floats
+    lengths: NDArray[np.unsignedinteger]
+    average: float
     live: NDArray[np.bool_] | None
+
+    def norms(self, rows: NDArray[np.intp]) -> Floats:
+        """K1 * (1 - B + B * D / A) of each of the rows."""
+        found: Floats = self.lengths.take(rows) * (K1 * B / self.average)
+        found += K1 * (1 - B)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question: what no row's score from a token can reach; (segment, token) -> postings; for each phrase the chunks
-    that hold it (ascending) and what it gives them; the chunks that may be found (ascending), None for all.
+    """A question: what no row's score from a token can reach, the weightiest first; (segment, token) -> postings; for
+    each phrase the chunks that hold it (ascending) and what it gives them; the chunks that may be found (ascending),
+    None for all.
     """
 
     weights: dict[str, float]
@@ -44,21 +62,76 @@ class Asked:
     phrases: Sequence[tuple[Ids, Floats]]
     eligible: Ids | None
 
+    def weighted(self, segment: int) -> Weighted:
+        """The tokens that a segment holds, the weightiest first."""
+        lists = [(weight, self.lists.get((segment, token), NOWHERE)) for token, weight in self.weights.items()]
+        return [(weight, postings) for weight, postings in lists if len(postings[0])]
+
 
 def best(parts: Sequence[Part], asked: Asked, k: int) -> list[Row]:
-    """Part by part, the threshold being the k-th best score so far."""
-    ids, scores, threshold = np.empty(0, dtype=np.int64), np.empty(0), 0.0
-    order = sorted(asked.weights, key=lambda token: -asked.weights[token])
+    """The `k` best rows. What is left out is below a guess of the k-th best score; where fewer than `k` rows come above
+    it, the guess was too high, and all is done again without one.
+    """
+    guess = _guess(parts, asked, k)
+    found = _above(parts, asked, k, guess)
+    return found if guess == 0 or len(found) >= k else _above(parts, asked, k, 0.0)
+
+
+def _place(k: int, share: float) -> int:
+    """Among the best of a share of all rows, the one whose score hardly any but the `k` best of all will reach."""
+    return min(k, math.ceil(share * k + DEVIATIONS * math.sqrt(share * k)) + SPARE)
+
+
+def _guess(parts: Sequence[Part], asked: Asked, k: int) -> float:
+    """A score that somewhat more than `k` rows should have, by those of a few runs of rows; 0 for small collections."""
+    runs = [part for part in parts if len(part.ids) >= SAMPLE_ROWS]
+    runs = runs[:: max(1, -(-len(runs) // SAMPLES))]
+    sampled, total = SAMPLE_ROWS * len(runs), sum(len(part.ids) for part in parts)
+    if not runs or total < LEAST_ROWS * sampled:
+        return 0.0
+    scores: list[Floats] = []
+    for part in runs:
+        start = (len(part.ids) - SAMPLE_ROWS) // 2
+        run, weighted = _run(part, asked.weighted(part.segment), slice(start, start + SAMPLE_ROWS))
+        scores.append(_score(run, weighted, asked, 0.0, np.empty(SAMPLE_ROWS))[1])
+    found = np.concatenate(scores)
+    place = _place(k, sampled / total)
+    return float(np.partition(found, -place)[-place]) if place <= len(found) else 0.0
+
+
+def _run(part: Part, weighted: Weighted, rows: slice) -> tuple[Part, Weighted]:
+    """Some rows of a part as a part of their own."""
+    live = None if part.live is None else part.live[rows]
+    cut = []
+    for weight, (held, counts) in weighted:
+        first = held.searchsorted(np.uint16(rows.start))
+        end = held.searchsorted(np.uint16(rows.stop - 1), side="right")
+        if first < end:
+            cut.append((weight, (held[first:end] - np.uint16(rows.start), counts[first:end])))
+    return replace(part, ids=part.ids[rows], lengths=part.lengths[rows], live=live), cut
+
+
+def _above(parts: Sequence[Part], asked: Asked, k: int, guess: float) -> list[Row]:
+    """The best `k` rows, or those of them above a guess, which rises with what is seen; 0 for no guess.
+
+    Part by part; what is left out is below the guess or the k-th best score so far.
+    """
+    ids, scores, least = np.empty(0, dtype=np.int64), np.empty(0), guess
+    memory = np.empty(max((len(part.ids) for part in parts), default=0))
+    seen, total = 0, sum(len(part.ids) for part in parts)
     for part in parts:
-        weighted = [(asked.weights[token], asked.lists.get((part.segment, token), NOWHERE)) for token in order]
-        rows, found = _score(part, weighted, asked, threshold)
+        rows, found = _score(part, asked.weighted(part.segment), asked, least, memory)
         ids, scores = np.concatenate([ids, part.ids[rows]]), np.concatenate([scores, found])
+        seen += len(part.ids)
         if len(scores) > k:
             top = np.argpartition(-scores, k - 1)[:k]
             ids, scores = ids[top], scores[top]
-            threshold = float(scores.min())
+        place = _place(k, seen / max(1, total)) if guess else k
+        if len(scores) >= place:
+            least = max(least, float(np.partition(scores, -place)[-place]) - ROUNDING)
     first = np.lexsort((ids, -scores))
-    return list(zip(ids[first].tolist(), scores[first].tolist(), strict=True))
+    sure = np.count_nonzero(scores >= least) if guess else len(scores)
+    return list(zip(ids[first].tolist(), scores[first].tolist(), strict=True))[:sure]
 
 
 def rows_of(ids: Ids, some: Ids) -> Rows:
@@ -73,40 +146,60 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
     return found
 
 
-def _score(
-    part: Part, weighted: Sequence[tuple[float, Postings]], asked: Asked, threshold: float
-) -> tuple[Rows, Floats]:
+def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memory: Floats) -> tuple[Rows, Floats]:
     """The rows above the threshold with their scores, from the weightiest term on.
 
     As soon as few rows could still pass it with all that the remaining terms may give, the rest is looked up for these
-    alone: what is common costs little then, and no row is lost.
+    alone: what is common costs little then, and no row is lost. `memory` has room for a score of each row.
     """
-    scores: Floats = np.zeros(len(part.ids))
-    for ids, found in asked.phrases:
-        scores[rows_of(part.ids, ids)] += found[rows_of(ids, part.ids)]
+    scores = memory[: len(part.ids)]
+    scores.fill(0.0)
+    _add_phrases(scores, part, asked.phrases)
     allowed, only = _allowed(part, asked.eligible)
-    for number, (weight, (rows, counts)) in enumerate(weighted):
-        if len(rows) * MANY > len(part.ids) or only is not None:
-            rest = weighted[number:]
-            least = threshold - sum(most for most, _ in rest) - ROUNDING
+    rest, left = sum(weight for weight, _ in weighted), sum(len(rows) for _, (rows, _) in weighted)
+    for number, terms in _groups(part, weighted, single=only is not None):
+        if number or only is not None or len(terms) == 1:
+            least = threshold - rest - ROUNDING
             few = only if only is not None or least <= 0 else _passing(np.flatnonzero(scores >= least), allowed)
-            if few is not None and len(few) * LOOK_UP * len(rest) < sum(len(held) for _, (held, _) in rest):
-                scores = _looked_up(part, rest, few, scores[few])
-                above = scores > threshold
-                return few[above], scores[above]
-        at = rows.astype(np.intp)  # once, not at each use
-        np.add.at(scores, at, _gain(weight, counts, part.norms.take(at)))
+            if few is not None and len(few) * LOOK_UP * (len(weighted) - number) < left:
+                return _looked_up(part, weighted[number:], few, scores[few], threshold)
+        _walk(scores, part, terms)
+        rest -= sum(weight for weight, _ in terms)
+        left -= sum(len(rows) for _, (rows, _) in terms)
     passing = _passing(np.flatnonzero(scores > threshold), allowed)
     return passing, scores[passing]
 
 
-def _gain(weight: float, counts: NDArray[np.uint16], norms: Floats) -> Floats:
-    """What a term gives rows that hold it; `norms` is overwritten."""
-    found: Floats = counts * 0.5
+def _add_phrases(scores: Floats, part: Part, phrases: Sequence[tuple[Ids, Floats]]) -> None:
+    for ids, found in phrases:
+        if len(part.ids):
+            within = slice(*np.searchsorted(ids, [part.ids[0], part.ids[-1] + 1]).tolist())
+            scores[np.searchsorted(part.ids, ids[within])] += found[within]
+
+
+def _groups(part: Part, weighted: Weighted, *, single: bool) -> Iterator[tuple[int, Weighted]]:
+    """The terms with the number of the first: long lists one by one, short ones that follow each other together."""
+    begun = 0
+    for number, (_, (rows, _)) in enumerate(weighted):
+        if single or len(rows) * LONG > len(part.ids):
+            if begun < number:
+                yield begun, weighted[begun:number]
+            yield number, weighted[number : number + 1]
+            begun = number + 1
+    if begun < len(weighted):
+        yield begun, weighted[begun:]
+
+
+def _walk(scores: Floats, part: Part, terms: Weighted) -> None:
+    """Add to every row what the terms give it."""
+    at = np.concatenate([rows for _, (rows, _) in terms], dtype=np.intp)
+    found: Floats = np.concatenate([counts for _, (_, counts) in terms], dtype=np.float64)
+    found *= 0.5
+    norms = part.norms(at)
     norms += found
-    found *= weight
+    found *= np.repeat([weight for weight, _ in terms], [len(rows) for _, (rows, _) in terms])
     found /= norms
-    return found
+    np.add.at(scores, at, found)
 
 
 def _allowed(part: Part, eligible: Ids | None) -> tuple[NDArray[np.bool_] | None, Rows | None]:
@@ -124,12 +217,18 @@ def _passing(rows: Rows, allowed: NDArray[np.bool_] | None) -> Rows:
     return rows if allowed is None else rows[allowed[rows]]
 
 
-def _looked_up(part: Part, weighted: Sequence[tuple[float, Postings]], rows: Rows, scores: Floats) -> Floats:
-    """The scores of the rows with what the terms add."""
-    norms, wanted = part.norms[rows], rows.astype(np.uint16)
+def _looked_up(part: Part, weighted: Weighted, rows: Rows, scores: Floats, threshold: float) -> tuple[Rows, Floats]:
+    """Those of the rows that come above the threshold with what the terms add, and their scores."""
+    norms, wanted = part.norms(rows), rows.astype(np.uint16)
+    rest = sum(weight for weight, _ in weighted)
     for weight, (held, counts) in weighted:
-        if len(held):
-            places = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
-            found = np.where(held[places] == wanted, counts[places] * 0.5, 0.0)
-            scores = scores + weight * found / (found + norms)
-    return scores
+        places = held.searchsorted(wanted)
+        found = counts.take(places, mode="clip") * 0.5
+        found *= held.take(places, mode="clip") == wanted
+        scores = scores + weight * found / (found + norms)
+        rest -= weight
+        hopeful = scores > threshold - rest - ROUNDING
+        if np.count_nonzero(hopeful) * 2 < len(rows):
+            rows, wanted, scores, norms = rows[hopeful], wanted[hopeful], scores[hopeful], norms[hopeful]
+    above = scores > threshold
+    return rows[above], scores[above]

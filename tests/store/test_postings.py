@@ -74,13 +74,15 @@ def compare(store: Store, rng: random.Random, questions: int = 30) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("look_up", [0, 4, 10**9])
+@pytest.mark.parametrize(("look_up", "sample"), [(0, 4096), (4, 4), (10**9, 4096), (0, 2)])
 def test_rows_and_scores_are_those_of_a_full_scan(
-    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, look_up: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, look_up: int, sample: int
 ) -> None:
     """Through writing, replacing, deleting, with and without segments made in between."""
     monkeypatch.setattr(scoring, "LOOK_UP", look_up)
-    monkeypatch.setattr(scoring, "MANY", 10**6)
+    monkeypatch.setattr(scoring, "LONG", 10**6)
+    monkeypatch.setattr(scoring, "SAMPLE_ROWS", sample)
+    monkeypatch.setattr(scoring, "LEAST_ROWS", 1)
     rng = random.Random(seed)
     ids = write(store, rng, 0, 40)
     level(store)
