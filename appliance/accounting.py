@@ -41,8 +41,8 @@ def first_day(days: int) -> str:
 class Spending:
     """What one request takes. `generator` is the one to use in it; `counts` are amounts by the names of `Sums`."""
 
-    def __init__(self, generator: Generator | None, shared: SharedTime, settings: Settings) -> None:
-        self.generator = Metered(generator, shared) if generator is not None else None
+    def __init__(self, generator: Generator | None, shared: SharedTime, settings: Settings, principal: str) -> None:
+        self.generator = Metered(generator, shared, principal) if generator is not None else None
         self.counts: Counter[str] = Counter()
         self._settings = settings
         self._began = time.thread_time()
@@ -84,7 +84,7 @@ class Accounts:
     @contextlib.contextmanager
     def spending(self, principal: str, generator: Generator | None = None) -> Iterator[Spending]:
         """What the block takes goes to the sums of `principal`, also when it fails."""
-        spending = Spending(generator, self._shared, self._settings)
+        spending = Spending(generator, self._shared, self._settings, principal)
         try:
             yield spending
         finally:

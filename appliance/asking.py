@@ -34,6 +34,7 @@ from appliance.types import (
     SelfQuery,
     TokenSink,
     Usage,
+    Waiting,
 )
 
 RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
@@ -87,8 +88,16 @@ class Asking:
             found = self._find(query, serving, deadline, threading.Event(), spending)
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
 
-    def answer(self, query: Query, *, cancel: CancelToken, on_claim: Callable[[Claim], None] | None = None) -> Answer:
-        """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order.
+    def answer(
+        self,
+        query: Query,
+        *,
+        cancel: CancelToken,
+        on_claim: Callable[[Claim], None] | None = None,
+        on_wait: Callable[[Waiting], None] | None = None,
+    ) -> Answer:
+        """Claims with exact citations, or an abstention with its reason. `on_claim` sees each checked claim in order,
+        `on_wait` the place in the generator's queue whenever it changes.
 
         Raises InvalidRequest, NotFound, DeadlineExceeded.
         """
@@ -96,6 +105,8 @@ class Asking:
         query = self._to_answer(query)
         check_query(query, self._settings)
         with self._asking(query) as spending, self._collections.serving(query.collection) as serving:
+            if spending.generator is not None:
+                spending.generator.on_wait = on_wait
             found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving, query, spending)

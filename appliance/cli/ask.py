@@ -123,6 +123,8 @@ def _stream(events: Iterator[tuple[str, Any]]) -> dict[str, Any]:
         if name == "claim":
             _number(data, numbers)
             print_text(_claim_text(data, numbers))
+        elif name == "waiting":
+            click.echo(f"{data['position']} before you, about {data['expected_s']:g} s", err=True)
         elif name == "error":
             raise Problem.of_document(data)
         elif name == "done":

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from appliance.types import CancelToken, Generated, GenerationRequest, Generator, TokenSink
+from appliance.types import CancelToken, Generated, GenerationRequest, Generator, TokenSink, Waiting
 
 
 class SharedTime:
@@ -40,11 +42,16 @@ class SharedTime:
 
 
 class Metered:
-    """The same generator for one request after the other of one caller; `seconds` is its share of the time."""
+    """The same generator for one request after the other of one principal; `seconds` is its share of the time.
 
-    def __init__(self, generator: Generator, shared: SharedTime) -> None:
+    `on_wait` is told of the place in the queue, for requests that name nobody else.
+    """
+
+    def __init__(self, generator: Generator, shared: SharedTime, principal: str = "") -> None:
         self._generator = generator
         self._shared = shared
+        self._principal = principal
+        self.on_wait: Callable[[Waiting], None] | None = None
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.seconds = 0.0
@@ -68,7 +75,9 @@ class Metered:
         """As the generator does, and raises the same."""
         entered = self._shared.enter()
         try:
-            made = self._generator.generate(request, cancel, on_text)
+            made = self._generator.generate(
+                replace(request, principal=self._principal, on_wait=request.on_wait or self.on_wait), cancel, on_text
+            )
         finally:
             self.seconds += self._shared.leave(entered)
         self.prompt_tokens += made.usage.prompt_tokens

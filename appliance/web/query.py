@@ -36,8 +36,9 @@ from appliance.web.wire import AnswerBody, SearchBody, search_body
 async def query(request: Request[Any, Any, Any]) -> ASGIApp:
     """Answer a question with exact citations, or refuse with the reason and the nearest passages.
 
-    With `stream` the answer comes as server-sent events: `claim` for each checked sentence, then `done` with the whole
-    answer, which is what counts, or `error` with a problem. Lines that begin with `:` only keep the connection open.
+    With `stream` the answer comes as server-sent events: `waiting` with the place in the generator's queue, `claim` for
+    each checked sentence, then `done` with the whole answer, which is what counts, or `error` with a problem. Lines
+    that begin with `:` only keep the connection open.
     """
     web = rooms(request)
     asked, wanted = await _question(request, web, QueryRequest)
@@ -72,13 +73,16 @@ async def search(request: Request[Any, Any, Any]) -> ASGIApp:
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """The wording of a streamed answer: `claim`, `done`, `error`."""
+    """The wording of a streamed answer: `waiting`, `claim`, `done`, `error`."""
 
     scope: Scope
     endpoint: str = "query"
 
     def begin(self) -> bytes:
         return b""
+
+    def waiting(self, place: bytes) -> bytes:
+        return event(b"waiting", place)
 
     def claim(self, claim: bytes) -> bytes:
         return event(b"claim", claim)

@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.app import Appliance
 from appliance.errors import DeadlineExceeded, Overloaded
-from appliance.types import Answer, CancelToken, Claim, Query
+from appliance.types import Answer, CancelToken, Claim, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
@@ -33,17 +33,22 @@ class Finished:
 class Flight:
     """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
 
-    __slots__ = ("cancel", "claims", "listeners", "result", "waiting")
+    __slots__ = ("cancel", "claims", "listeners", "place", "result", "waiting")
 
     def __init__(self) -> None:
         self.cancel = threading.Event()
         self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
+        self.place = b""  # in the generator's queue, as JSON; empty without one
         self.listeners: set[asyncio.Event] = set()
         self.result: asyncio.Future[Finished]
         self.waiting = 0
 
     def told(self, claim: bytes) -> None:
         self.claims.append(claim)
+        self.wake()
+
+    def placed(self, place: bytes) -> None:
+        self.place = place
         self.wake()
 
     def wake(self) -> None:
@@ -156,10 +161,13 @@ class Questions:
             if not flight.cancel.is_set():
                 loop.call_soon_threadsafe(flight.told, msgspec.json.encode(claim_body(claim)))
 
+        def placed(place: Waiting) -> None:
+            loop.call_soon_threadsafe(flight.placed, msgspec.json.encode(place))
+
         def work() -> Finished:
             if flight.cancel.is_set():
                 raise ClientGone("Everyone who asked this has left.")
-            answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told)
+            answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told, on_wait=placed)
             core = msgspec.json.encode(answer_core(answer))
             if key is not None and keeps(answer) and not flight.cancel.is_set():
                 self._appliance.cache.put(

@@ -30,6 +30,7 @@ class Wording(Protocol):
         ...
 
     def begin(self) -> bytes: ...
+    def waiting(self, place: bytes) -> bytes: ...
     def claim(self, claim: bytes) -> bytes: ...
     def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes: ...
     def failed(self, problem: bytes) -> bytes: ...
@@ -77,9 +78,12 @@ class AnswerStream:
                 await problem_reply(refused, scope)(scope, receive, send)
                 return
             await self._begin(send)
-            sent = 0
+            sent, place = 0, b""
             while not gone.done():
                 news.clear()
+                if flight.place != place and not flight.claims:
+                    place = flight.place
+                    await send(_part(self._wording.waiting(place)))
                 for claim in flight.claims[sent:]:
                     sent += 1
                     await send(_part(self._wording.claim(claim)))

@@ -198,7 +198,7 @@ class LlamaGenerator:
             position = self._queue.position(job)
             expected_s = self._expected_s(position)
         if position >= 0 and position != told:
-            on_wait(Waiting(position, expected_s))
+            on_wait(Waiting(position, round(expected_s, 1)))
         return position
 
     def _stop(self, job: Job, reason: str, since: float) -> None:

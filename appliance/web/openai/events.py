@@ -47,6 +47,9 @@ class _ChunkEvents:
     def begin(self) -> bytes:
         return self._chunk(Said(role="assistant", content=""))
 
+    def waiting(self, place: bytes) -> bytes:
+        return b": waiting " + place + b"\n\n"  # a comment: clients of this API know no such event
+
     def failed(self, problem: bytes) -> bytes:
         return _event(problem)
 

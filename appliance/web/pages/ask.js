@@ -54,6 +54,7 @@ async function ask(question) {
     const body = { question, collection: byId("collection").value, mode: byId("mode").value, stream: true };
     const response = await call("/query", body, mine.signal);
     for await (const { name, data } of events(response)) {
+      if (name === "waiting") text.lastChild.textContent = `Waiting for the model: ${data.position} before you, about ${Math.ceil(data.expected_s)} s `;
       if (name === "claim") text.insertBefore(el("p", {}, data.text), text.lastChild);
       if (name === "error") throw new Problem(data);
       if (name === "done") result.replaceChildren(...(data.abstained ? refusal(data) : answer(data)));
