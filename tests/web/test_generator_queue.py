@@ -70,7 +70,12 @@ def test_a_generator_that_keeps_failing_is_left_alone(
 ) -> None:
     service = opened(open_service)
     tried: list[int] = []
-    monkeypatch.setattr(NativeContext, "_run", lambda self: tried.append(1) or -3)
+
+    def failing(self: NativeContext) -> int:
+        tried.append(1)
+        return -3  # what llama_decode returns when computing fails
+
+    monkeypatch.setattr(NativeContext, "_run", failing)
     with service.client("reader") as client:
         notices = [ask(client, QUESTION, mode="generative")["notice"] for _ in range(4)]
         assert ask(client, QUESTION, mode="generative")["mode"] == "extractive"
