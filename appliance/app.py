@@ -9,6 +9,7 @@ from typing import Self
 import structlog
 
 from appliance.accounting import Accounts
+from appliance.answer import Prompts
 from appliance.asking import Asking
 from appliance.cache import AnswerCache
 from appliance.collections import DEFAULT_COLLECTION, Collections
@@ -91,7 +92,9 @@ class Appliance:
         self.accounts = Accounts(self.store.costs, settings)
         self.accounts.start()
         parts.callback(self.accounts.close)
-        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker, self.accounts)
+        self.prompts = Prompts(self.paths.prompts)
+        own = (self.accounts, self.prompts)
+        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker, *own)
         parts.callback(self.asking.close)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
         self.ingestion = Ingestion(

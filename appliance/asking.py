@@ -9,17 +9,19 @@ from dataclasses import replace
 
 from appliance import __version__
 from appliance.accounting import Accounts, Spending
-from appliance.answer import PROMPT_VERSION, Answering, is_strong, wants_generation, why_no_hits
+from appliance.answer import Answering, Prompts, is_strong, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
 from appliance.errors import ModelError
 from appliance.evidence import PASSAGES
 from appliance.search import REWRITE_VERSION, Defaults, Retrieval, Writer, beside, find
+from appliance.search.analyse import shape
 from appliance.search.filter_check import check_filter
 from appliance.search.limits import check_query
 from appliance.search.selfquery import Lexicons
 from appliance.store import Store
+from appliance.telemetry.metrics import PROMPT_QUESTIONS
 from appliance.types import (
     Answer,
     CancelToken,
@@ -27,6 +29,7 @@ from appliance.types import (
     Expand,
     GenerationRequest,
     Generator,
+    Mode,
     Query,
     Reranker,
     Rewrite,
@@ -51,9 +54,10 @@ class Asking:
         generator: Generator | None,
         reranker: Reranker | None,
         accounts: Accounts,
+        prompts: Prompts,
     ) -> None:
         self._settings, self._store, self._collections = settings, store, collections
-        self._generator, self._reranker, self._accounts = generator, reranker, accounts
+        self._generator, self._reranker, self._accounts, self._prompts = generator, reranker, accounts, prompts
         self._lexicons = Lexicons(store)
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
@@ -61,7 +65,7 @@ class Asking:
         self._pool = beside(settings.threads)
         self._condenses = is_strong(generator) if settings.condense == "auto" else settings.condense == "generator"
         self._rules = (  # what an answer depends on besides the question and the collection
-            *(__version__, PROMPT_VERSION, settings.abstain_below, settings.answer_tokens, self._defaults),
+            *(__version__, settings.abstain_below, settings.answer_tokens, self._defaults),
             *(model.fingerprint if model else "" for model in (generator, reranker)),
             *(REWRITE_VERSION, self._condenses),
         )
@@ -115,6 +119,9 @@ class Asking:
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             spared = found.context.dropped if found.context is not None and made.usage.prompt_tokens else 0
             spending.counts.update(questions=1, compression_saved_tokens=spared)
+            if query.prompt:
+                PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
+            made = replace(made, route=query.route, prompt_id=query.prompt)
             return replace(made, understood=found.understood, usage=spending.usage(spared))
 
     def complete(
@@ -135,7 +142,8 @@ class Asking:
         settings = self._settings
         tokens = min(settings.answer_tokens, query.answer_tokens or settings.answer_tokens)
         return Answering(
-            *(self._store, serving.embedder, spending.generator, settings.abstain_below, tokens), query.temperature
+            *(self._store, serving.embedder, spending.generator, settings.abstain_below, tokens),
+            *(query.temperature, self._prompts.with_id(query.prompt)),
         )
 
     def _settled(self, query: Query) -> Query:
@@ -156,12 +164,27 @@ class Asking:
             return self._find(query, serving, deadline, threading.Event(), spending)
 
     def _to_answer(self, query: Query) -> Query:
-        """The settled question of an answer: passages for the generator are compressed where nothing else is said."""
+        """The settled question of an answer: its mode by the rules, its prompt, and its passages for the generator
+        compressed where nothing else is said.
+        """
+        query = self._routed(query)
         if not wants_generation(query.mode, self._generator):
             query = replace(query, answer_tokens=None, temperature=0.0)
-        elif query.compress is None and not self._settings.compress:
+            return self._settled(query)
+        prompt = self._prompts.for_question(query.text, query.principal).id
+        if query.compress is None and not self._settings.compress:
             query = replace(query, compress=self._settings.prompt_tokens)
-        return self._settled(query)
+        return self._settled(replace(query, prompt=prompt))
+
+    def _routed(self, query: Query) -> Query:
+        """The question in the mode of the first rule that takes it; as it is where it names a mode itself."""
+        if query.mode is not Mode.AUTO or not self._settings.routes:
+            return query
+        looks, words = shape(query.text), len(query.text.split())
+        for route in self._settings.routes:
+            if route.takes(looks, words, query.collection, query.role):
+                return replace(query, mode=route.mode, route=route.name)
+        return query
 
     def _find(
         self,
@@ -207,7 +230,7 @@ class Asking:
         if query.temperature > 0:
             return None
         parts = (
-            replace(query, text=" ".join(query.text.split()), principal=""),
+            replace(query, text=" ".join(query.text.split()), principal="", role=None),
             self._collections.published(query.collection),
             self._rules,
         )

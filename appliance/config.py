@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from appliance import faults
 from appliance.errors import ConfigError
+from appliance.types import Route
 
 PREFIX = "RAG_APPLIANCE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
@@ -107,6 +108,10 @@ class Settings(BaseModel):
         Literal["auto", "words", "generator"],
         Field(description="How follow-ups are completed; `auto` asks generators of a billion parameters and more."),
     ] = "auto"
+    routes: Annotated[
+        list[Route],
+        Field(description="Rules that choose the mode of questions in mode auto; the first that fits counts."),
+    ] = []
     abstain_below: Annotated[
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35
@@ -255,7 +260,16 @@ def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: 
         found["ingest_roots"] = [part for part in found["ingest_roots"].split(os.pathsep) if part]
     if isinstance(found.get("allowed_hosts"), str):
         found["allowed_hosts"] = found["allowed_hosts"].replace(",", " ").split()
+    if isinstance(found.get("routes"), str):
+        found["routes"] = _yaml_value(found["routes"])
     return _known(found, origin, problems)
+
+
+def _yaml_value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # refused as what it is: not a list of rules
 
 
 def _known(layer: dict[str, Any], origin: str, problems: list[str]) -> dict[str, Any]:
@@ -273,4 +287,6 @@ def _label(name: str, origin: str) -> str:
 def _describe(item: Any, origins: Mapping[str, str]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{_label(name, origins.get(name, 'default'))}: {message[:1].lower()}{message[1:]}, got {item['input']!r}"
+    inside = ".".join(map(str, item["loc"][1:]))
+    label = _label(name, origins.get(name, "default")) + (f" at {inside}" if inside else "")
+    return f"{label}: {message[:1].lower()}{message[1:]}, got {item['input']!r}"

@@ -48,12 +48,17 @@ class DataPaths:
         """Uploaded bytes that wait for ingestion, one folder per task."""
         return self.root / "spool"
 
+    @property
+    def prompts(self) -> Path:
+        """The operator's prompts, and which are in use."""
+        return self.root / "prompts"
+
     def create(self) -> None:
         """Make the folders, private to this user.
 
         Raises StorageError when the directory cannot be made or written.
         """
-        folders = (self.root, self.index, self.cache, self.models, self.spool)
+        folders = (self.root, self.index, self.cache, self.models, self.spool, self.prompts)
         try:
             for folder in folders:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -68,3 +68,29 @@ def test_lists_in_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_host_name(config: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="allowed_hosts"):
         load_settings({"allowed_hosts": [name]})
+
+
+ROUTE = {"name": "short", "mode": "extractive", "words_to": 3}
+
+
+def test_routes_from_a_file_and_from_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("routes:\n  - name: short\n    mode: extractive\n    words_to: 3\n")
+    assert load_settings({}, config=config).settings.routes == load_settings({"routes": [ROUTE]}).settings.routes
+    monkeypatch.setenv("RAG_APPLIANCE_ROUTES", '[{"name": "short", "mode": "extractive", "words_to": 3}]')
+    assert load_settings({}).settings.routes[0].words_to == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"mode": "poetic"}, "routes.* at 0.mode"),
+        ({"shape": ["round"]}, "routes.* at 0.shape.0"),
+        ({"words": 3}, "routes.* at 0.words"),
+        ({"name": ""}, "needs a name"),
+        ({"words_from": 4}, "never be taken"),
+        ({"role": ["king"]}, "routes.* at 0.role.0"),
+    ],
+)
+def test_a_route_that_cannot_be(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_settings({"routes": [ROUTE | change]})

@@ -1,7 +1,8 @@
 """Answers: a question and its hits in, claims with exact citations out, or an abstention with its reason."""
 
 from appliance.answer.abstain import why_no_hits
-from appliance.answer.prompts import PROMPT_VERSION
+from appliance.answer.prompt_files import Prompts
+from appliance.answer.prompts import Prompt
 from appliance.answer.reply import Answering, answer, is_strong, wants_generation
 
-__all__ = ["PROMPT_VERSION", "Answering", "answer", "is_strong", "wants_generation", "why_no_hits"]
+__all__ = ["Answering", "Prompt", "Prompts", "answer", "is_strong", "wants_generation", "why_no_hits"]

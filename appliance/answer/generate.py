@@ -1,15 +1,16 @@
 """The generated answer: the model writes, and only sentences that the passages hold up are shown."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from appliance.answer.cite import Citer
-from appliance.answer.prompts import NOTHING_FOUND, messages
+from appliance.answer.prompts import NOTHING_FOUND, Prompt, messages
 from appliance.answer.verify import Support, check
 from appliance.evidence.rank import kept, sentences_in
 from appliance.sentences import split_sentences
 from appliance.store import Store
-from appliance.telemetry.metrics import UNSUPPORTED_CLAIMS
+from appliance.telemetry.metrics import PROMPT_CLAIMS, PROMPT_SECONDS, PROMPT_TOKENS, UNSUPPORTED_CLAIMS
 from appliance.types import CancelToken, Claim, Context, Embedder, GenerationRequest, Generator, Usage
 
 MOST_CLAIMS = 12
@@ -38,6 +39,7 @@ class Writing:
     citer: Citer
     answer_tokens: int
     temperature: float
+    prompt: Prompt
     deadline: float
     cancel: CancelToken
 
@@ -92,8 +94,9 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
 
     Raises Overloaded, ModelError and StorageError; a deadline or a cancelled question only ends the draft early.
     """
-    prompt, used = messages(question, context.passages, writing.generator, writing.answer_tokens)
+    prompt, used = messages(writing.prompt, question, context.passages, writing.generator, writing.answer_tokens)
     shown = replace(context, passages=used)
+    began = time.monotonic()
     sentences = kept(sentences_in(shown, writing.store, writing.embedder.fingerprint), shown)
     checker = _Checker(Support.of(question, sentences), writing, on_claim)
     request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline, writing.temperature)
@@ -101,4 +104,14 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     if on_claim is None:
         checker.text = written.text
     checker.finish(whole=written.finish_reason == "stop")
+    _count(writing.prompt.id, checker, written.usage, time.monotonic() - began)
     return Draft(tuple(checker.claims), checker.dropped, checker.said_nothing, written.usage, written.finish_reason)
+
+
+def _count(prompt_id: str, checker: _Checker, usage: Usage, seconds: float) -> None:
+    """What tells one prompt from another."""
+    PROMPT_CLAIMS.labels(prompt_id, "supported").inc(len(checker.claims))
+    PROMPT_CLAIMS.labels(prompt_id, "dropped").inc(checker.dropped)
+    PROMPT_TOKENS.labels(prompt_id, "read").inc(usage.prompt_tokens)
+    PROMPT_TOKENS.labels(prompt_id, "written").inc(usage.completion_tokens)
+    PROMPT_SECONDS.labels(prompt_id).observe(seconds)

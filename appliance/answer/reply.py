@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -13,6 +13,7 @@ from appliance.answer.cite import Citer
 from appliance.answer.conflict import Compared, compared
 from appliance.answer.extract import extract
 from appliance.answer.generate import Draft, Writing, generate
+from appliance.answer.prompts import Prompt, read_bundled
 from appliance.errors import ApplianceError, ModelError, Overloaded
 from appliance.evidence.question import Question, parts, read_question
 from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_in
@@ -54,6 +55,7 @@ class Answering:
     abstain_below: float
     answer_tokens: int
     temperature: float = 0.0
+    prompt: Prompt = field(default_factory=read_bundled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,15 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
     if time.monotonic() >= until:
         return None, "There was no time to generate; these are the documents' own sentences."
     writing = Writing(
-        *(answering.store, answering.embedder, answering.generator, turn.citer),
-        *(answering.answer_tokens, answering.temperature, until, cancel),
+        store=answering.store,
+        embedder=answering.embedder,
+        generator=answering.generator,
+        citer=turn.citer,
+        prompt=answering.prompt,
+        answer_tokens=answering.answer_tokens,
+        temperature=answering.temperature,
+        deadline=until,
+        cancel=cancel,
     )
     try:
         with turn.stages.stage("generate"):

@@ -25,4 +25,8 @@ def show(invocation: Invocation) -> None:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):  # a rule: its name and mode, and the conditions that it has
+        return "(" + " ".join(f"{name}={_shown(part)}" for name, part in value.items() if part) + ")"
+    return str(value)

@@ -59,6 +59,7 @@ def _register() -> None:
     from appliance.cli.ingest import ingest
     from appliance.cli.keys import keys
     from appliance.cli.model_changes import models
+    from appliance.cli.prompts import prompts
     from appliance.cli.quickstart import quickstart
     from appliance.cli.search import search
     from appliance.cli.serve import serve
@@ -67,7 +68,7 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (bench, doctor, costs, config, version):
+    for made in (prompts, bench, doctor, costs, config, version):
         cli.add_command(made)
 
 

@@ -51,6 +51,28 @@ CONFLICTS = Counter(
 UNSUPPORTED_CLAIMS = Counter(
     "rag_unsupported_claims", "Generated sentences that the passages did not support.", registry=REGISTRY
 )
+PROMPT_QUESTIONS = Counter(
+    "rag_prompt_questions",
+    "Questions for the generator by prompt and outcome: generative, extractive where nothing stood, abstained.",
+    ("prompt", "outcome"),
+    registry=REGISTRY,
+)
+PROMPT_CLAIMS = Counter(
+    "rag_prompt_claims",
+    "Generated sentences by prompt, supported by the passages or dropped.",
+    ("prompt", "outcome"),
+    registry=REGISTRY,
+)
+PROMPT_TOKENS = Counter(
+    "rag_prompt_tokens", "Tokens read and written by prompt.", ("prompt", "direction"), registry=REGISTRY
+)
+PROMPT_SECONDS = Histogram(
+    "rag_prompt_seconds",
+    "Time to write and check an answer, by prompt.",
+    ("prompt",),
+    buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32),
+    registry=REGISTRY,
+)
 GENERATED_TOKENS = Counter("rag_generated_tokens", "Tokens written by the generator.", registry=REGISTRY)
 
 CACHE_REQUESTS = Counter(

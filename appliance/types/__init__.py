@@ -50,6 +50,7 @@ from appliance.types.questions import (
     Understood,
     UnderstoodPart,
 )
+from appliance.types.routes import Route
 
 __all__ = [
     "GAP",
@@ -100,6 +101,7 @@ __all__ = [
     "Reranker",
     "Rewrite",
     "Role",
+    "Route",
     "SearchResult",
     "SelfQuery",
     "SentenceVectors",

@@ -72,6 +72,8 @@ class Answer:
     degraded: bool = False
     condensed_question: str = ""  # what was answered, where the question alone left something unsaid
     understood: Understood | None = None  # where filters were to be read out of the question
+    route: str = ""  # the rule that chose the mode
+    prompt_id: str = ""  # of the prompt that it was to be written with
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.types.access import Role
 from appliance.types.arrays import Vector
 from appliance.types.context import Context
 from appliance.types.documents import Chunk
@@ -82,6 +83,9 @@ class Query:
     self_query: SelfQuery | None = None
     answer_tokens: int | None = None  # bound of a generated answer below the setting's
     temperature: float = 0.0
+    role: Role | None = None  # of who asks
+    route: str = ""  # the rule that chose the mode
+    prompt: str = ""  # the id of the prompt, where the generator is to be asked
 
 
 class QueryShape(StrEnum):

@@ -19,6 +19,7 @@ from appliance.web import (
     openapi,
     pages,
     problems,
+    prompts,
     query,
     tasks,
 )
@@ -59,6 +60,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *admin.ROUTES,
     *indexes.ROUTES,
     *models.ROUTES,
+    *prompts.ROUTES,
     *model_changes.ROUTES,
     pages.ask_page,
     pages.api_page,

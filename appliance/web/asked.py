@@ -13,6 +13,7 @@ from appliance.types import (
     Expand,
     Fusion,
     Mode,
+    Principal,
     Query,
     Rewrite,
     Turn,
@@ -69,10 +70,11 @@ class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
     stream: bool = False
 
 
-def to_query(asked: SearchRequest, principal: str) -> Query:
+def to_query(asked: SearchRequest, who: Principal) -> Query:
     """Raises InvalidFilter, InvalidRequest."""
     mode = asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO
-    return with_options(Query(asked.question, history=turns(asked.history), mode=mode, principal=principal), asked)
+    query = Query(asked.question, history=turns(asked.history), mode=mode, principal=who.id, role=who.role)
+    return with_options(query, asked)
 
 
 def with_options(query: Query, options: RetrievalOptions) -> Query:

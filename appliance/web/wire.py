@@ -131,6 +131,8 @@ class AnswerCore(msgspec.Struct, frozen=True):
     understood: UnderstoodBody | None
     nearest: list[HitBody]
     usage: UsageBody
+    route: str
+    prompt_id: str
 
 
 class AnswerBody(AnswerCore, frozen=True):
@@ -226,6 +228,8 @@ def answer_core(answer: Answer) -> AnswerCore:
         understood=understood_body(answer.understood),
         nearest=[hit_body(hit) for hit in answer.hits] if answer.abstained else [],
         usage=usage_body(answer.usage),
+        route=answer.route,
+        prompt_id=answer.prompt_id,
     )
 
 

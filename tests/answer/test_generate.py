@@ -6,7 +6,7 @@ import time
 import pytest
 
 from appliance.answer import Answering, answer
-from appliance.answer.prompts import PROMPT_VERSION, messages
+from appliance.answer.prompts import messages, read_bundled
 from appliance.answer.reply import parameters
 from appliance.errors import ModelError, Overloaded
 from appliance.inference import ScriptedGenerator
@@ -182,17 +182,18 @@ def test_the_prompt_fits_and_ends_with_the_question(corpus: Corpus) -> None:
     passages = Context.of_hits(found.hits).passages
     for context in (220, 260, 400, 4000):
         generator = ScriptedGenerator(context_tokens=context)
-        prompt, used = messages(QUESTION, passages, generator, 40)
+        prompt, used = messages(read_bundled(), QUESTION, passages, generator, 40)
         assert [message["role"] for message in prompt] == ["system", "user"]
         assert sum(generator.count_tokens(message["content"]) for message in prompt) <= context - 40
         assert prompt[1]["content"].endswith(f"Question: {QUESTION}")
     assert used == passages
-    assert PROMPT_VERSION == "answer-1"
 
 
 def test_braces_in_a_question_are_only_text(corpus: Corpus) -> None:
     found = search(Query(QUESTION, COLLECTION), corpus.retrieval)
-    prompt, _ = messages("what is {passages}?", Context.of_hits(found.hits).passages, ScriptedGenerator(), 40)
+    prompt, _ = messages(
+        read_bundled(), "what is {passages}?", Context.of_hits(found.hits).passages, ScriptedGenerator(), 40
+    )
     assert prompt[1]["content"].count("41 metres") == 1
     assert "what is {passages}?" in prompt[1]["content"]
 

@@ -15,7 +15,7 @@ from tests.web.conftest import QUESTION, Gate, Service, until
 
 ANSWER_FIELDS = {
     "answer", "sources", "claims", "abstained", "reason", "mode", "notice", "condensed_question", "nearest", "usage",
-    "understood", "timings", "cache_hit", "latency_ms", "query_id",
+    "understood", "route", "prompt_id", "timings", "cache_hit", "latency_ms", "query_id",
 }  # fmt: skip
 HIT_FIELDS = {
     "chunk_id", "document_id", "source", "title", "section", "page", "start", "end", "text", "score", "dense_rank",

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 from appliance.config import Settings
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
-from appliance.types import CancelToken, GenerationRequest, Mode, Query, Role, Turn
+from appliance.types import CancelToken, GenerationRequest, Mode, Principal, Query, Role, Turn
 from appliance.web.asked import TurnBody, turns, with_options
 from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, endpoint, read_json, reply
@@ -74,7 +74,7 @@ async def _answer(
     request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest, messages: Messages, mode: Mode
 ) -> ASGIApp:
     """The answer from the documents."""
-    wanted = _query(asked, messages, mode, principal_of(request.scope).id, web.appliance.settings)
+    wanted = _query(asked, messages, mode, principal_of(request.scope), web.appliance.settings)
     notice = SYSTEM_UNUSED if any(message["role"] == "system" for message in messages) else ""
     form = _form(request, asked, notice)
     content = Content(
@@ -125,13 +125,14 @@ def _form(request: Request[Any, Any, Any], asked: ChatRequest, notice: str) -> F
     return Form(f"chatcmpl-{query_id}", asked.model, asked.most_tokens, asked.usage_wanted, notice)
 
 
-def _query(asked: ChatRequest, messages: Messages, mode: Mode, principal: str, settings: Settings) -> Query:
+def _query(asked: ChatRequest, messages: Messages, mode: Mode, who: Principal, settings: Settings) -> Query:
     """The last message as a question, with what was said before it."""
     bound = asked.most_tokens
     query = Query(
         messages[-1]["content"],
         mode=mode,
-        principal=principal,
+        principal=who.id,
+        role=who.role,
         history=_recent(turns([TurnBody(**message) for message in messages[:-1]]), settings),  # type: ignore[arg-type]
         answer_tokens=bound if bound is not None and bound < settings.answer_tokens else None,
         temperature=asked.temperature or 0.0,

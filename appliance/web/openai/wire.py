@@ -50,6 +50,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     abstained: bool | UnsetType = UNSET
     reason: str | UnsetType | None = UNSET
     mode: str | UnsetType = UNSET
+    route: str | UnsetType = UNSET
+    prompt_id: str | UnsetType = UNSET
     notice: str | UnsetType = UNSET
     condensed_question: str | UnsetType = UNSET
     nearest: list[HitBody] | UnsetType = UNSET
@@ -119,6 +121,8 @@ def grounded(core: AnswerCore, cache_hit: bool, notice: str) -> Said:
         abstained=core.abstained,
         reason=core.reason,
         mode=core.mode,
+        route=core.route,
+        prompt_id=core.prompt_id,
         notice=" ".join(part for part in (core.notice, notice) if part),
         condensed_question=core.condensed_question,
         nearest=core.nearest,
