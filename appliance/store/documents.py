@@ -9,9 +9,10 @@ import numpy as np
 
 from appliance.errors import InvalidRequest, NotFound
 from appliance.faults import reached
-from appliance.store import collections, consistency, filters, rows, vectors
+from appliance.store import collections, consistency, rows, vectors
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, Database, carray, fetch, is_id
+from appliance.store.eligible import Eligible
 from appliance.store.vectors import CollectionVectors
 from appliance.types import (
     Chunk,
@@ -51,6 +52,7 @@ class Documents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._eligible = Eligible()
 
     # --- collections
 
@@ -195,13 +197,8 @@ class Documents:
 
     def eligible(self, collection: str, filters_: Filter) -> Ids:
         """The chunk ids, ascending, of documents that pass the filter (see `filters.where`). Raises InvalidFilter."""
-        condition, parameters = filters.where(filters_)
-        query = (
-            "SELECT min(k.id), count(*) FROM chunks k WHERE k.document_id IN (SELECT d.id FROM documents d "
-            f"JOIN collections c ON c.id = d.collection_id WHERE c.name = ? AND ({condition})) GROUP BY k.document_id"
-        )
-        with self._database.read() as connection:
-            return _runs(fetch(connection, query, (collection, *parameters)))
+        with self._database.read(snapshot=True) as connection:
+            return self._eligible.ids(connection, collection, filters_)
 
     def check(self) -> list[str]:
         """What is inconsistent in the database, one line each; nothing when all is well."""
@@ -222,13 +219,6 @@ class Documents:
 
 def _ids(ids: Iterable[int]) -> Ids:
     return np.fromiter(ids, dtype=np.int64)
-
-
-def _runs(runs: list[tuple[int, int]]) -> Ids:
-    """All ids of (first id, how many): the chunks of a document have ids that follow each other."""
-    first, counts = np.array(sorted(runs), dtype=np.int64).reshape(-1, 2).T
-    ends = np.cumsum(counts)
-    return np.repeat(first - ends + counts, counts) + np.arange(counts.sum(), dtype=np.int64)
 
 
 def _bounded(number: int) -> int:

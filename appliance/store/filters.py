@@ -10,6 +10,7 @@ from appliance.types import AllOf, AnyOf, Comparison, Filter, Metadata, Metadata
 
 MAX_CONDITIONS = 200
 MAX_DEPTH = 30
+MAX_UNION = 20  # selects of one comparison
 Sql = tuple[str, list[str | float]]  # a condition on a row `d` of documents, and its parameters
 MetadataRow = tuple[str, str, float | None, int]  # field, text (case-folded), number, listed
 
@@ -89,37 +90,37 @@ def _comparison(condition: Comparison) -> Sql:
 
 
 def _metadata(condition: Comparison) -> Sql:
-    test, parameters = _metadata_test(condition.op, condition.value)
-    found = f"d.id IN (SELECT document_id FROM metadata WHERE field = ? AND {test})"
+    tests = _metadata_tests(condition.op, condition.value)
+    groups = [
+        tests[first::MAX_UNION] for first in range(min(MAX_UNION, len(tests)))
+    ]  # SQLite bounds what a union joins
+    rows = [
+        f"SELECT document_id FROM metadata WHERE field = ? AND ({' OR '.join(f'({test})' for test, _ in group)})"
+        for group in groups
+    ]
+    found = f"d.id IN ({' UNION ALL '.join(rows)})" if rows else "0"
     if condition.op == "exists" and condition.value is False:
         found = f"NOT ({found})"
-    return found, [condition.field, *parameters]
+    return found, [each for group in groups for each in (condition.field, *(v for _, values in group for v in values))]
 
 
-def _metadata_test(operator: str, value: MetadataValue) -> Sql:
-    """A test of one metadata row, without its field."""
+def _metadata_tests(operator: str, value: MetadataValue) -> list[Sql]:
+    """Tests of one metadata row, without its field, of which one must hold: each is a range of an index by itself."""
     if isinstance(value, list):
-        tests = [_metadata_test("=", item) for item in value]
-        return (
-            f"({' OR '.join(test for test, _ in tests) or '0'})",
-            [parameter for _, parameters in tests for parameter in parameters],
-        )
+        return [test for item in value for test in _metadata_tests("=", item)]
     text, number, date = _text(value), _number(value), date_of(value)
     if operator == "exists":
-        return "1", []
+        return [("1", [])]
     if operator == "contains":
-        return "((listed AND text = ?) OR (NOT listed AND instr(text, ?) > 0))", [text, text]
+        return [("(listed AND text = ?) OR (NOT listed AND instr(text, ?) > 0)", [text, text])]
     if number is None and date is None:
-        return f"text {operator} ?", [text]
+        return [(f"text {operator} ?", [text])]
     forms: list[Sql] = [] if number is None else [(f"number {operator} ?", [number])]
     if date is not None:
         forms.append(_date_test(operator, date, beside_numbers=number is not None))
     if operator == "=":
         forms.append(("text = ?", [text]))
-    return (
-        f"({' OR '.join(test for test, _ in forms)})",
-        [parameter for _, parameters in forms for parameter in parameters],
-    )
+    return forms
 
 
 def _date_test(operator: str, date: str, *, beside_numbers: bool) -> Sql:

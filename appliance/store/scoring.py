@@ -139,6 +139,9 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
     if not len(ids):
         return np.empty(0, dtype=np.int64)
     within = some[np.searchsorted(some, ids[0]) : np.searchsorted(some, ids[-1], side="right")]
+    if ids[-1] - ids[0] == len(ids) - 1:  # without gaps
+        offsets: Rows = within - ids[0]
+        return offsets
     if len(within) * MANY > len(ids):
         return np.flatnonzero(np.isin(ids, within, assume_unique=True))
     places = np.searchsorted(ids, within)

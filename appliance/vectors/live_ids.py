@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from appliance.types import Ids
 
+MANY = 4  # one of so many ids is looked up together with the others
+
 
 @dataclass(frozen=True, slots=True)
 class LiveIds:
@@ -43,6 +45,8 @@ class LiveIds:
 
     def positions(self, ids: Ids) -> NDArray[np.intp]:
         """Rows of those of the ids that are held and live."""
+        if len(ids) * MANY > len(self.ids):
+            return np.flatnonzero(self.live & np.isin(self.ids, ids))
         places = np.searchsorted(self.ids, ids[self.known(ids)])
         return places[self.live[places]]
 

@@ -33,14 +33,11 @@ def search(state: State, source: VectorSource, vector: Vector, k: int, eligible:
 def _eligible(graph: Graph, source: VectorSource, vector: Vector, k: int, eligible: Ids) -> Hits:
     """The graph is asked for more neighbours the fewer are eligible; where that is not enough, each is compared."""
     held = graph.held
-    rows = held.positions(eligible)
-    if not len(rows):
-        return []
-    width = k + int(1.5 * k * held.count / len(rows))
-    if len(rows) > EXACT_ELIGIBLE and width <= min(WIDEST, len(rows)):
+    width = k + int(1.5 * k * held.count / max(1, len(eligible)))
+    if len(eligible) > EXACT_ELIGIBLE and width <= min(WIDEST, len(eligible)):
         ids, scores = graph.search(vector, width)
         places = np.minimum(np.searchsorted(eligible, ids), len(eligible) - 1)
         passing = eligible[places] == ids
-        if np.count_nonzero(passing) >= min(k, len(rows)):
+        if np.count_nonzero(passing) >= k:
             return best(ids[passing], scores[passing], k)
-    return compared(source, vector, k, held.ids[rows])
+    return compared(source, vector, k, held.ids[held.positions(eligible)])

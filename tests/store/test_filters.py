@@ -3,7 +3,8 @@
 import pytest
 
 from appliance.errors import InvalidFilter
-from appliance.store import Store
+from appliance.store import Store, eligible, filters
+from appliance.store.database import fetch
 from appliance.types import AllOf, AnyOf, Comparison, Filter, MetadataValue, Not
 from tests.store.samples import document
 
@@ -113,3 +114,41 @@ def test_a_deep_filter_is_refused_without_a_crash(filled: Store) -> None:
         filled.documents.eligible("default", deep)
     while isinstance(deep, Not):  # taken apart by hand: the interpreter would recurse
         deep = deep.part
+
+
+def test_a_filter_asked_again_is_not_looked_up_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    recent, old = Comparison("year", ">=", 2020), Comparison("year", "<", 2020)
+    before = {name: filled.documents.eligible("default", one) for name, one in (("recent", recent), ("old", old))}
+    with monkeypatch.context() as broken:
+        broken.setattr(eligible, "fetch", lambda *_: [])
+        assert filled.documents.eligible("default", recent) is before["recent"]
+        assert not before["recent"].flags.writeable
+    filled.documents.put("default", [document("eva", ["new"], metadata={"year": 2022})])
+    assert passing(filled, recent) == {"bob", "cem", "eva"}
+    assert passing(filled, old) == {"ada"}
+
+
+def test_ids_of_filters_are_kept_within_bounds(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eligible, "KEPT_BYTES", 3 * (eligible.OVERHEAD_BYTES + 16))
+    kept = eligible.Eligible()
+    with filled.database.read(snapshot=True) as connection:
+        for year in range(2000, 2010):
+            kept.ids(connection, "default", Comparison("year", "=", year))
+    assert len(kept._kept) == 3
+
+
+def test_every_alternative_is_a_range_of_an_index(filled: Store) -> None:
+    """A number may be stored as text; a walk through all values of a field costs 50 ms with 100,000 documents."""
+    for condition in (Comparison("year", "=", 2020), Comparison("year", "in", ["1", "2020-05", "x"])):
+        sql, parameters = filters.where(condition)
+        with filled.database.read() as connection:
+            plan = fetch(connection, f"EXPLAIN QUERY PLAN SELECT d.id FROM documents d WHERE {sql}", tuple(parameters))
+        steps = [str(step[3]) for step in plan if "metadata" in str(step[3])]
+        assert steps
+        assert all("number" in step or "text=" in step or "text>" in step for step in steps), steps
+
+
+def test_many_values_and_many_alternatives(filled: Store) -> None:
+    values: list[str | int | float] = [*range(3000, 3990), 2020, "2021"]
+    assert passing(filled, Comparison("year", "in", values)) == {"bob", "cem"}  # type: ignore[arg-type]
+    assert passing(filled, Not(Comparison("year", "in", values))) == {"ada", "die"}  # type: ignore[arg-type]
