@@ -2,7 +2,8 @@
 
 import re
 
-# Words that carry no topic. They tell keywords from sentences and do not count as overlap; no search ever drops them.
+# Words that carry no topic. They tell keywords from sentences, do not count as overlap, and are searched for only where
+# a question has no other.
 _FUNCTION_WORDS = """
     a about an and any are as at be been being but by can could did do does for from had has have having he her his
     how i if in into is it its itself may me might more most must my no nor not of on or our shall should so some such

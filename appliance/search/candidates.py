@@ -6,29 +6,37 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.search.ahead import Ahead
-from appliance.search.fuse import Ranking
+from appliance.search.fuse import NOTHING_KNOWN, Known, Ranking
 from appliance.store import LexicalResult
 from appliance.telemetry.stages import Stages
 from appliance.types import Ids, Query, Vector
 from appliance.vectors import CollectionIndex
 
 CANDIDATES = 100  # taken from each part, or k where that is more
+# Rows that BM25 is asked for: those behind the candidates tell the scores of candidates that only the dense part found.
+# nDCG@10 of the fusion for k = 10, with 100 | 300: SciFact train .7405 | .7423; every second question of CACM .522 |
+# .525, of Cranfield .482 | .482, of CISI .525 | .524.
+SCORED = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Both rankings; `cosines` are those of ids that only the lexical part found."""
+    """Both rankings, and what one part can say of ids that only the other found."""
 
     dense: Ranking = ()
     lexical: Ranking = ()
-    cosines: dict[int, float] | None = None
-    floor: float = 0.0  # BM25 assumed for ids that only the dense part found
+    known: Known = NOTHING_KNOWN
     exact: bool = True  # whether the lexical part is proved to be complete
 
 
 def wanted(query: Query) -> int:
     """How many of each part are looked for."""
     return max(CANDIDATES, query.k)
+
+
+def scored(query: Query) -> int:
+    """How many rows BM25 is asked for."""
+    return max(SCORED, query.k)
 
 
 def candidates(
@@ -46,9 +54,11 @@ def candidates(
     with stages.stage("dense"):
         dense = vectors.search(vector, wanted(query), eligible)
     lexical = words.result(stages, "lexical")
+    rows = lexical.rows[: wanted(query)]
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}
-        unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
+        unseen = np.array(sorted(chunk for chunk, _ in rows if chunk not in seen), dtype=np.int64)
         cosines = dict(vectors.search(vector, len(unseen), unseen)) if len(unseen) else {}
-    full = len(lexical.rows) >= wanted(query)
-    return Candidates(dense, lexical.rows, cosines, lexical.rows[-1][1] if full else 0.0, lexical.exact)
+    bm25 = {chunk: score for chunk, score in lexical.rows[len(rows) :] if chunk in seen}
+    floor = lexical.rows[-1][1] if len(lexical.rows) >= scored(query) else 0.0
+    return Candidates(dense, rows, Known(cosines, bm25, floor), lexical.exact)

@@ -1,6 +1,7 @@
 """One ranking from two: convex combination of normalised scores, and reciprocal rank fusion."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from appliance.types import Fusion
 
@@ -9,18 +10,30 @@ Ranking = Sequence[tuple[int, float]]  # (chunk id, score), best first; ids are 
 RRF_K = 20  # nDCG@10 on SciFact train .720, against .717 with the 60 of the paper
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Scores of ids that one part alone has among its best: the `cosines` of those that only the lexical part found,
+    the `bm25` of those that only the dense part found. A BM25 that is not known is at most `floor`, and taken as that.
+    """
+
+    cosines: Mapping[int, float] = field(default_factory=dict)
+    bm25: Mapping[int, float] = field(default_factory=dict)
+    floor: float = 0.0
+
+
+NOTHING_KNOWN = Known()
+
+
 def fuse(
-    dense: Ranking, lexical: Ranking, alpha: float, fusion: Fusion, *, cosines: Mapping[int, float] | None, floor: float
+    dense: Ranking, lexical: Ranking, alpha: float, fusion: Fusion, known: Known = NOTHING_KNOWN
 ) -> list[tuple[int, float]]:
     """Both rankings as one, by the method named; see `convex` and `reciprocal_rank`."""
     if fusion is Fusion.RRF:
         return reciprocal_rank(dense, lexical, alpha)
-    return convex(dense, lexical, alpha, cosines=cosines, floor=floor)
+    return convex(dense, lexical, alpha, known)
 
 
-def convex(
-    dense: Ranking, lexical: Ranking, alpha: float, *, cosines: Mapping[int, float] | None = None, floor: float = 0.0
-) -> list[tuple[int, float]]:
+def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHING_KNOWN) -> list[tuple[int, float]]:
     """`alpha` x cosine + (1 - alpha) x BM25 / best BM25, best first.
 
     Bruch, Gai, Ingber 2022, "An Analysis of Fusion Functions for Hybrid Retrieval" (arXiv:2210.11934): theoretical
@@ -28,22 +41,21 @@ def convex(
     for the cosine; BM25 has 0 alone and is divided by its best. So where nothing is near in meaning the words decide:
     dividing the cosine by its best as well loses .002 on SciFact train, .010 on CACM and .004 on CISI.
 
-    `cosines` holds the cosine of ids that only the lexical part found (without it: the lowest dense score); `floor` is
-    the BM25 of ids that only the dense part found. At `alpha` 1 and 0 the result has exactly the order and the members
-    of one part; between them also where the other part found nothing.
+    A cosine that is not known is taken as the lowest of the dense part. At `alpha` 1 and 0 the result has exactly the
+    order and the members of one part; between them also where the other part found nothing.
     """
     if alpha >= 1 or (alpha > 0 and not lexical):
         return _over_best(dense)
     if alpha <= 0 or not dense:
         return _over_best(lexical)
     best_bm25 = _positive(lexical[0][1])
-    meaning = {**(cosines or {}), **dict(dense)}
-    words = dict(lexical)
+    meaning = {**known.cosines, **dict(dense)}
+    words = {**known.bm25, **dict(lexical)}
     fused = [
         (
             item,
             alpha * min(1.0, max(0.0, meaning.get(item, dense[-1][1])))
-            + (1 - alpha) * words.get(item, floor) / best_bm25,
+            + (1 - alpha) * words.get(item, known.floor) / best_bm25,
         )
         for item in dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking])
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from appliance.search.ahead import Ahead
 from appliance.search.analyse import shape
-from appliance.search.candidates import Candidates, candidates, wanted
+from appliance.search.candidates import Candidates, candidates, scored
 from appliance.search.diversify import diversified
 from appliance.search.duplicates import collapsed
 from appliance.search.exact import exact_bonus
@@ -63,7 +63,7 @@ def search(
         vector = retrieval.embedder.embed_query(query.text)
     found = candidates(query, vector, eligible, words, retrieval.index, stages)
     with stages.stage("fuse"):
-        fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, cosines=found.cosines, floor=found.floor)
+        fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
     if rewording.texts:
         fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
     bonus = exact.result(stages, "fuse") if exact else {}
@@ -95,12 +95,12 @@ def _reworded(
         with stages.stage("embed"):
             vector = retrieval.embedder.embed_query(text)
         found = candidates(reworded, vector, eligible, words, retrieval.index, stages)
-        rankings.append(fuse(found.dense, found.lexical, alpha, plan.fusion, cosines=found.cosines, floor=found.floor))
+        rankings.append(fuse(found.dense, found.lexical, alpha, plan.fusion, found.known))
     return rankings
 
 
 def _words(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[LexicalResult]:
-    lexical, most = retrieval.store.lexical, wanted(query)
+    lexical, most = retrieval.store.lexical, scored(query)
     return Ahead(lambda: lexical.search(query.collection, query.text, most, eligible, sure=query.k), retrieval.pool)
 
 
@@ -143,7 +143,7 @@ def _select(hits: Sequence[Hit], plan: Plan, query: Query, store: Store) -> Sequ
 
 def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int, store: Store) -> list[Hit]:
     """The first `most` that are still stored: a document may have been deleted since its vector was found."""
-    dense, lexical, cosines = _ranks(found.dense), _ranks(found.lexical), found.cosines or {}
+    dense, lexical, cosines = _ranks(found.dense), _ranks(found.lexical), found.known.cosines
     hits: list[Hit] = []
     for start in range(0, len(ranked), most):
         part = ranked[start : start + most]
@@ -151,7 +151,7 @@ def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int
         for item, score in part:
             if item in chunks and len(hits) < most:
                 dense_rank, cosine = dense.get(item, (None, cosines.get(item)))
-                lexical_rank, bm25 = lexical.get(item, (None, None))
+                lexical_rank, bm25 = lexical.get(item, (None, found.known.bm25.get(item)))
                 exact = bonus.get(item, 0.0)
                 hits.append(Hit(chunks[item], score, dense_rank, lexical_rank, cosine, bm25, exact, score))
         if len(hits) == most:

@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
-from appliance.words import place
+from appliance.words import FUNCTION_WORDS, place
 
 # remove_diacritics 2 also folds characters with several marks; porter: SciFact nDCG@10 .672 -> .688.
 _TOKENIZER = ("porter", ["unicode61", "remove_diacritics", "2"])
@@ -101,10 +101,15 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
     """The distinct terms of a plain question, in its order. No character of it acts as FTS5 syntax.
 
     A word is a term; an identifier (`SKU-A1234`, `stripe.checkout.Session.create()`) is a phrase; a run of an unspaced
-    script becomes overlapping phrases of two characters (three for Thai and its neighbours).
+    script becomes overlapping phrases of two characters (three for Thai and its neighbours). Function words count only
+    where a question has nothing else (van Rijsbergen 1979, "Information Retrieval", chapter 2). Without them BM25 alone
+    has nDCG@10 .689 on SciFact train (.684 with) and, on every second question, CACM .453 (.435), Cranfield .430
+    (.428), CISI .424 (.394); and most rows of a large collection need not be scored.
     """
+    text = text[:MAX_TEXT]
+    groups = list(_word_groups(tokenizer(connection), text))
     found: dict[tuple[str, ...], Term] = {}
-    for words in _word_groups(tokenizer(connection), text[:MAX_TEXT]):
+    for words in _topical(groups, shouted=text.isupper()) or groups:
         tokens = tuple(token for _, token in words)
         expression, count = f'"{" ".join(word for word, _ in words)}"', 1
         if tokens in found:
@@ -114,6 +119,19 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
 
 
 Words = list[tuple[str, str]]  # (the word as written, its token)
+
+
+def _topical(groups: Sequence[Words], *, shouted: bool) -> list[Words]:
+    """Without function words. In capitals one is a name ("WHO", "IT"), a letter only behind a name ("vitamin A")."""
+    kept: list[Words] = []
+    before = None
+    for words in groups:
+        written = words[0][0]
+        named = written.isupper() and not shouted and (len(written) > 1 or (bool(kept) and kept[-1] is before))
+        if len(words) > 1 or named or written.lower() not in FUNCTION_WORDS:
+            kept.append(words)
+        before = words
+    return kept
 
 
 def _word_groups(tokenizer: apsw.FTS5Tokenizer, text: str) -> Iterable[Words]:

@@ -1,9 +1,10 @@
 """Fusion: the ends of alpha, monotony, members."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.search.fuse import Ranking, convex, reciprocal_rank
+from appliance.search.fuse import Known, Ranking, convex, reciprocal_rank
 
 ALPHAS = st.floats(0, 1)
 
@@ -53,12 +54,17 @@ def test_better_in_both_parts_is_better(dense: Ranking, lexical: Ranking, alpha:
 
 
 def test_known_values() -> None:
-    dense, lexical = [(1, 0.8), (2, 0.4)], [(2, 10.0), (3, 5.0)]
-    assert dict(convex(dense, lexical, 0.6, cosines={3: 0.2}, floor=1.0)) == {
-        1: 0.6 * 0.8 + 0.4 * 0.1,
-        2: 0.6 * 0.4 + 0.4,
-        3: 0.6 * 0.2 + 0.4 * 0.5,
-    }
+    dense, lexical = [(1, 0.8), (2, 0.4), (4, 0.1)], [(2, 10.0), (3, 5.0)]
+    known = Known(cosines={3: 0.2}, bm25={1: 2.0}, floor=1.0)
+    assert dict(convex(dense, lexical, 0.6, known)) == pytest.approx(
+        {
+            1: 0.6 * 0.8 + 0.4 * 0.2,
+            2: 0.6 * 0.4 + 0.4,
+            3: 0.6 * 0.2 + 0.4 * 0.5,
+            4: 0.6 * 0.1 + 0.4 * 0.1,
+        }
+    )
+    dense = dense[:2]
     assert dict(reciprocal_rank(dense, lexical, k=20)) == {1: 0.5 / 21, 2: 0.5 / 22 + 0.5 / 21, 3: 0.5 / 22}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.config import Settings
 from appliance.inference import HashEmbedder
+from appliance.search import candidates as stage_one
 from appliance.search import search
 from appliance.types import Comparison, Query, QueryShape, SearchResult
 from bench.corpus import COLLECTION, Corpus, ingested
@@ -56,6 +57,17 @@ def test_hits_tell_ranks_and_scores_of_both_parts(corpus: Corpus) -> None:
         assert hit.dense_score == pytest.approx(cosines[hit.chunk.id])
         assert (hit.lexical_rank is None) == (hit.lexical_score is None)
     assert {"embed", "dense", "lexical", "fuse", "fetch"} <= found.timings.keys()
+
+
+def test_bm25_counts_for_candidates_that_only_meaning_found(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if more than the best had been fetched: every score is the passage's own."""
+    question = "order the new index in the shop and add salt"
+    whole = {hit.chunk.id: hit for hit in ask(corpus, question, k=8).hits}
+    monkeypatch.setattr(stage_one, "wanted", lambda query: 2)
+    found = ask(corpus, question, k=8).hits
+    assert any(hit.lexical_rank is None and hit.lexical_score for hit in found)
+    for hit in found:
+        assert hit.fused_score == pytest.approx(whole[hit.chunk.id].fused_score)
 
 
 @pytest.mark.parametrize(

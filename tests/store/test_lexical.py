@@ -127,6 +127,29 @@ def test_titles_and_sections_count(store: Store) -> None:
     assert set(found(store, "warranty")) == {"text", "title", "section"}
 
 
+@pytest.mark.parametrize(
+    ("question", "tokens"),
+    [
+        ("what is the connection of it?", "connect"),
+        ("WHAT IS THE CONNECTION?", "connect"),
+        ("to be or not to be", "to be or not"),
+        ("WHO guidelines, and who wrote them", "who guidelin wrote"),
+        ("Can I open a port for IT?", "open port it"),
+        ("A deficiency of vitamin A", "defici vitamin a"),
+        ("what is an A-12?", "a 12"),
+    ],
+)
+def test_function_words_are_searched_for_where_there_is_nothing_else(store: Store, question: str, tokens: str) -> None:
+    with store.database.read() as connection:
+        terms = fulltext.query_terms(connection, question)
+    assert " ".join(token for term in terms for token in term.tokens) == tokens
+
+
+def test_a_question_of_function_words_finds_them(filled: Store) -> None:
+    assert found(filled, "because of an") == ["refused"]
+    assert found(filled, "is the session of a pump") == found(filled, "session pump")
+
+
 def test_only_the_rarest_terms_of_a_long_question_are_used(filled: Store) -> None:
     store = filled
     store.documents.put(
