@@ -38,4 +38,4 @@ def test_bm25_on_scifact(store: Store, eval_data: Path) -> None:
         found = [corpus[number - 1]["_id"] in documents for number, _ in rows]
         gain = sum(hit / math.log2(place + 2) for place, hit in enumerate(found))
         total += gain / sum(1 / math.log2(place + 2) for place in range(min(10, len(documents))))
-    assert total / len(relevant) >= 0.685
+    assert total / len(relevant) >= 0.679, "what BEIR publishes for BM25"
