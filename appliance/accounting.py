@@ -1,6 +1,6 @@
 """What requests take: summed up in memory, written to the database every few seconds, and as an estimate of energy.
 
-core-seconds = CPU time of the question's own thread
+core-seconds = CPU time of the request's own thread; time x threads for a batch that is embedded
              + share of the generator's time (of each second, every one of m requests at once pays 1/m) x threads
 watt-hours   = core-seconds x watts_per_core / 3600
 """
@@ -44,12 +44,13 @@ class Spending:
     def __init__(self, generator: Generator | None, shared: SharedTime, settings: Settings, principal: str) -> None:
         self.generator = Metered(generator, shared, principal) if generator is not None else None
         self.counts: Counter[str] = Counter()
+        self.beside_s = 0.0  # core-seconds of other threads that worked for it
         self._settings = settings
         self._began = time.thread_time()
 
     def usage(self, compression_saved_tokens: int = 0) -> Usage:
         """What was taken until now, by the thread that began."""
-        compute_s = time.thread_time() - self._began
+        compute_s = time.thread_time() - self._began + self.beside_s
         tokens = (0, 0)
         if self.generator is not None:
             tokens = (self.generator.prompt_tokens, self.generator.completion_tokens)

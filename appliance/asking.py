@@ -169,7 +169,8 @@ class Asking:
         """
         query = self._routed(query)
         if not wants_generation(query.mode, self._generator):
-            query = replace(query, answer_tokens=None, temperature=0.0)
+            if query.answer_tokens or query.temperature:
+                query = replace(query, answer_tokens=None, temperature=0.0)
             return self._settled(query)
         prompt = self._prompts.for_question(query.text, query.principal).id
         if query.compress is None and not self._settings.compress:

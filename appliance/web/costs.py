@@ -19,8 +19,9 @@ from appliance.web.rooms import rooms
 from appliance.web.wire import UsageBody
 
 FORMULA = (
-    "compute_s = CPU seconds of the request's own thread + threads x its share of the generator's time (of each "
-    "second, every one of m requests at once pays 1/m); watt_hours = compute_s x watts_per_core / 3600"
+    "compute_s = CPU seconds of the request's own thread (time x threads for a batch to embed) + threads x its share "
+    "of the generator's time (of each second, every one of m requests at once pays 1/m); "
+    "watt_hours = compute_s x watts_per_core / 3600"
 )
 
 

@@ -1,5 +1,6 @@
 """Embeddings with the official openai client: the vectors that search uses, in both encodings, with clear refusals."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_unknown_model_and_body_too_large(service: Service) -> None:
     assert "hash" in missing.value.message
     with service.client("reader") as client:
         assert refused(client.post("/v1/embeddings", json={"model": "hash", "input": "a" * 5 * 2**20}), 413)
+
+
+def test_a_batch_costs_what_its_threads_take(open_service: Callable[..., Service]) -> None:
+    def cost(service: Service, texts: list[str]) -> float:
+        began = time.monotonic()
+        with connected(service) as client:
+            client.embeddings.create(model="hash", input=texts)
+        took = time.monotonic() - began
+        with service.client("reader") as client:
+            spent: float = client.get("/costs").json()["total"]["compute_s"]
+        assert spent < 8 * took
+        return spent
+
+    texts = [f"word {number} " * 60 for number in range(400)]
+    assert cost(open_service(threads=8), texts) > 2 * cost(open_service(threads=1), texts)
 
 
 @pytest.mark.slow
