@@ -12,6 +12,7 @@ from appliance.accounting import Accounts
 from appliance.answer import Prompts
 from appliance.asking import Asking
 from appliance.cache import AnswerCache
+from appliance.calibration import Calibrator
 from appliance.collections import DEFAULT_COLLECTION, Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
@@ -96,6 +97,8 @@ class Appliance:
         own = (self.accounts, self.prompts)
         self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker, *own)
         parts.callback(self.asking.close)
+        self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
+        parts.callback(self.calibrator.stop)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),

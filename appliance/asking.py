@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from appliance import __version__
 from appliance.accounting import Accounts, Spending
-from appliance.answer import Answering, Prompts, is_strong, wants_generation, why_no_hits
+from appliance.answer import Answering, Prompts, evidence_rules, is_strong, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
@@ -142,9 +142,15 @@ class Asking:
         settings = self._settings
         tokens = min(settings.answer_tokens, query.answer_tokens or settings.answer_tokens)
         return Answering(
-            *(self._store, serving.embedder, spending.generator, settings.abstain_below, tokens),
+            *(self._store, serving.embedder, spending.generator, self._abstain_below(query, serving), tokens),
             *(query.temperature, self._prompts.with_id(query.prompt)),
         )
+
+    def _abstain_below(self, query: Query, serving: Serving) -> float:
+        """As it was fitted for the collection, else as it is set. A new fit gives the collection a new version."""
+        rules = evidence_rules(serving.embedder.fingerprint)
+        fitted = self._store.calibrations.threshold(query.collection, rules)
+        return self._settings.abstain_below if fitted is None else fitted
 
     def _settled(self, query: Query) -> Query:
         """The question with the settings' choices where it makes none."""

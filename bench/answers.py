@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.answer import Answering, answer
-from appliance.answer.abstain import weigh
+from appliance.answer import Answering, answer, strength
+from appliance.calibration import CalibrationSpec
+from appliance.calibration.measure import Strengths, report
+from appliance.calibration.measure import strengths as probe_strengths
+from appliance.calibration.probes import made_probes
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.evidence.question import read_question
@@ -26,6 +29,9 @@ from appliance.types import Answer, Embedder, Query, SearchResult
 from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
 
 HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form)."
+STATED_RATE = 0.05  # of wrong answers that thresholds are fitted to here
+Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
 PAST = 3600.0  # seconds until the deadline of a question here
 
 
@@ -58,7 +64,11 @@ def _run(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder, sett
         runs[1] |= latency(reported, corpus, settings)
     with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
         answerable = [question for question in asked if question.answers]
-        runs.append({"name": "refusal, half not stored", **refusal(answerable, corpus, settings)})
+        strengths = np.array([_strength(question, corpus) for question in answerable])
+        covered = np.array([question.article % 2 == 0 for question in answerable])
+        runs.append({"name": "refusal, half not stored", **refusal(strengths, covered, settings)})
+        held_out = np.array([question.article % 4 < 2 for question in answerable])
+        runs += calibrated(strengths, covered, held_out, corpus)
     return {"runs": runs, "documents": len(texts), "queries": len(reported)}
 
 
@@ -83,16 +93,35 @@ def extraction(asked: Sequence[Asked], corpus: Corpus, *, given: bool) -> dict[s
     }
 
 
-def refusal(asked: Sequence[Asked], corpus: Corpus, settings: Settings) -> dict[str, float]:
+def refusal(strengths: Floats, covered: Flags, settings: Settings) -> dict[str, float]:
     """Questions of the stored half against those of the other: area under ROC, and both shares at `abstain_below`."""
-    strengths = np.array([_strength(question, corpus) for question in asked])
-    covered = np.array([question.article % 2 == 0 for question in asked])
     kept = strengths >= settings.abstain_below
     return {
         "auc": round(area_under_roc(strengths[covered], strengths[~covered]), 4),
         "answerable_kept": round(float(kept[covered].mean()), 4),
         "others_refused": round(float(1 - kept[~covered].mean()), 4),
     }
+
+
+def calibrated(strengths: Floats, covered: Flags, held_out: Flags, corpus: Corpus) -> list[dict[str, Any]]:
+    """Thresholds fitted to STATED_RATE of wrong answers, by the questions not held out and by questions made from the
+    stored documents alone; what they do is told of the questions held out, whose articles the fit has not seen.
+    """
+    spec = CalibrationSpec(max_wrong=STATED_RATE)
+    probes = made_probes(corpus.store, COLLECTION, spec.made)
+    made = probe_strengths(probes, COLLECTION, lambda query: _measured(query, corpus), lambda done, total: None)
+    asked = Strengths(strengths[covered & ~held_out].tolist(), strengths[~covered & ~held_out].tolist())
+    runs = []
+    for name, fitted_on in (("half of the questions", asked), ("questions made", made)):
+        threshold = report(fitted_on, spec, 0.0, made=fitted_on is made)["abstain_below"]
+        kept = strengths >= threshold
+        told = {
+            "abstain_below": threshold,
+            "answerable_kept": round(float(kept[covered & held_out].mean()), 4),
+            "others_refused": round(float(1 - kept[~covered & held_out].mean()), 4),
+        }
+        runs.append({"name": f"calibrated to {STATED_RATE:.0%} by {name}", **told})
+    return runs
 
 
 def latency(asked: Sequence[Asked], corpus: Corpus, settings: Settings, *, most: int = 300) -> dict[str, float]:
@@ -122,9 +151,12 @@ def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64])
 
 
 def _strength(question: Asked, corpus: Corpus) -> float:
-    query = Query(question.text, COLLECTION)
+    return _measured(Query(question.text, COLLECTION), corpus)[1]
+
+
+def _measured(query: Query, corpus: Corpus) -> tuple[SearchResult, float]:
     found = search(query, corpus.served)
-    return weigh(read_question(query, corpus.store), found, ranked_sentences(query, found, corpus)).strength
+    return found, strength(query, found, corpus.store, corpus.embedder.fingerprint)
 
 
 def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:

@@ -1,11 +1,13 @@
 """Whether the documents hold an answer at all: one number from 0 to 1, and the reasons for saying no."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.evidence.question import Question
-from appliance.evidence.rank import FEATURES, Scored
+from appliance.evidence import rank
+from appliance.evidence.question import Question, read_question
+from appliance.evidence.rank import FEATURES, PASSAGES, Scored, rank_sentences, sentences_of
 from appliance.store import Store
 from appliance.types import AbstainReason, Query, SearchResult
 from appliance.words import holds
@@ -45,6 +47,19 @@ def weigh(question: Question, found: SearchResult, ranked: Sequence[Scored]) -> 
     sum_ = BIAS + sum(weight * signal for weight, signal in zip(WEIGHTS.values(), signals, strict=True))
     strength = 1 / (1 + math.exp(-sum_)) * min(1.0, _letters(ranked[0].sentence.text) / LETTERS)
     return Evidence(_with_exact_terms(strength, question, ranked), signals)
+
+
+def strength(query: Query, found: SearchResult, store: Store, embedder: str) -> float:
+    """The strength of the evidence that `answer` would weigh; `embedder` is a fingerprint. Raises StorageError."""
+    question = read_question(query, store)
+    sentences = sentences_of(found.hits[:PASSAGES], store, embedder)
+    return weigh(question, found, rank_sentences(question, found.query_vector, sentences)).strength
+
+
+def evidence_rules(embedder: str) -> str:
+    """What a strength depends on, as a short text: thresholds fitted under other rules say nothing."""
+    parts = (embedder, WEIGHTS, BIAS, NAMED, UNNAMED, LETTERS, PASSAGES, rank.WEIGHTS)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def why_nothing(query: Query, store: Store) -> AbstainReason:

@@ -1,6 +1,5 @@
 """`models use`, `changes`, `cancel`, `rollback`, `discard`: the embedding model of a collection."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,9 @@ import rich_click as click
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.models import models
 from appliance.cli.output import duration, moment, print_json, print_pairs, print_table
-from appliance.cli.problem import DONE, FAILED, Problem
+from appliance.cli.problem import DONE, FAILED
 from appliance.cli.progress import follow
+from appliance.cli.questions import read_questions
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
@@ -53,7 +53,7 @@ def use(
     """
     body = {
         "collection": collection,
-        "questions": _questions(questions) if questions else [],
+        "questions": read_questions(questions) if questions else [],
         "tolerance": tolerance,
         "min_overlap": min_overlap,
         "force": force,
@@ -180,23 +180,3 @@ def _setting(name: str, setting: str, *, as_json: bool) -> int:
     else:
         click.echo(f"Put `{setting}: {name}` in the configuration file, or set {told['variable']}, and start again.")
     return DONE
-
-
-def _questions(path: Path) -> list[dict[str, Any]]:
-    """Raises Problem for a line that cannot be read."""
-    found: list[dict[str, Any]] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{path} cannot be read: {error}", code="invalid_request", status=400) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            asked = json.loads(line) if line.lstrip().startswith("{") else {"question": line.strip()}
-        except ValueError as error:
-            hint = 'Write lines like {"question": "…", "source": "report.pdf"}, or one plain question a line.'
-            message = f"{path}, line {number} is not JSON: {error}"
-            raise Problem(message, code="invalid_request", status=400, hint=hint) from error
-        found.append(asked)
-    return found

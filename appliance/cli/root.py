@@ -50,6 +50,7 @@ def _register() -> None:
     from appliance.cli.ask import ask
     from appliance.cli.bench import bench
     from appliance.cli.cache import cache
+    from appliance.cli.calibrate import calibrate
     from appliance.cli.collections import collections
     from appliance.cli.config import config
     from appliance.cli.costs import costs
@@ -68,7 +69,7 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, bench, doctor, costs, config, version):
+    for made in (prompts, calibrate, bench, doctor, costs, config, version):
         cli.add_command(made)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.store.calibrations import Calibrations, StoredCalibration
 from appliance.store.change_rows import ChangeRow, ModelChanges, NewChange
 from appliance.store.collections import Collection
 from appliance.store.costs import Costs, DayCosts, Sums
@@ -19,6 +20,7 @@ from appliance.store.spaces import Space
 from appliance.store.vectors import CollectionVectors
 
 __all__ = [
+    "Calibrations",
     "ChangeRow",
     "ChunkText",
     "Collection",
@@ -41,6 +43,7 @@ __all__ = [
     "Shadow",
     "Space",
     "Store",
+    "StoredCalibration",
     "Sums",
 ]
 
@@ -60,6 +63,7 @@ class Store:
     changes: ModelChanges
     erasures: Erasures
     costs: Costs
+    calibrations: Calibrations
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -67,10 +71,8 @@ class Store:
         database = Database.open(path)
         try:
             views = (Documents(database), Fields(database), Lexical(database), Segments(database))
-            rest = (Keys(database), Jobs(database))
-            return cls(
-                database, *views, *rest, Shadow(database), ModelChanges(database), Erasures(database), Costs(database)
-            )
+            work = (Keys(database), Jobs(database), Shadow(database), ModelChanges(database))
+            return cls(database, *views, *work, Erasures(database), Costs(database), Calibrations(database))
         except BaseException:
             database.close()
             raise

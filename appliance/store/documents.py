@@ -130,6 +130,23 @@ class Documents:
 
     # --- reading documents
 
+    def with_source(self, collection: str, source: str) -> int:
+        """The id of the document of this source, or of one that ends with `/source`. Raises NotFound."""
+        with self._database.read() as connection:
+            found = fetch(
+                connection,
+                "SELECT d.id FROM documents d JOIN collections c ON c.id = d.collection_id WHERE c.name = ?1 "
+                "AND (d.source = ?2 OR substr(d.source, -length(?2) - 1) = '/' || ?2) ORDER BY d.source != ?2 LIMIT 1",
+                (collection, source),
+            )
+        if not found:
+            raise NotFound(
+                f"Collection {collection!r} has no document {source!r}.",
+                code="unknown_document",
+                hint="`documents list` shows their sources.",
+            )
+        return int(found[0][0])
+
     def get(self, document_id: int) -> Document:
         """Raises NotFound."""
         with self._database.read() as connection:

@@ -8,6 +8,7 @@ from appliance.app import Appliance
 from appliance.web import (
     admin,
     cache,
+    calibrations,
     costs,
     documents,
     erasures,
@@ -57,6 +58,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     cache.cache_stats,
     cache.purge_cache,
     costs.show_costs,
+    *calibrations.ROUTES,
     *admin.ROUTES,
     *indexes.ROUTES,
     *models.ROUTES,

@@ -1,0 +1,62 @@
+"""What is asked of a calibration, and what it tells."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from appliance.errors import InvalidRequest
+
+MOST_QUESTIONS = 2_000
+
+
+class CalibrationQuestion(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A question of the operator's own.
+
+    Not `answerable`: the documents do not cover it. With `source` (or the end of it) or `document` (its id) it also
+    serves as one that they do not cover, by leaving that document out.
+    """
+
+    question: Annotated[str, Meta(min_length=1, max_length=4000)]
+    answerable: bool = True
+    source: str | None = None
+    document: int | None = None
+
+
+class CalibrationSpec(msgspec.Struct, frozen=True):
+    """`max_wrong`: share of the questions that the documents do not cover which may be answered all the same.
+
+    `confidence`: how sure that is, given how many questions there were. `made`: questions made from the documents,
+    where the operator gives none.
+    """
+
+    questions: tuple[CalibrationQuestion, ...] = ()
+    max_wrong: float = 0.05
+    confidence: float = 0.9
+    made: int = 300
+    apply: bool = True
+
+
+def check_spec(spec: CalibrationSpec) -> None:
+    """Raises InvalidRequest."""
+    if not 0 < spec.max_wrong < 1 or not 0 < spec.confidence < 1:
+        raise InvalidRequest("max_wrong and confidence are shares between 0 and 1, such as 0.05 and 0.9.")
+    if len(spec.questions) > MOST_QUESTIONS or not 1 <= spec.made <= MOST_QUESTIONS:
+        raise InvalidRequest(f"A calibration takes 1 to {MOST_QUESTIONS} questions.", hint="A few hundred are enough.")
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationStatus:
+    """A calibration as seen from outside: `state` PENDING, PROGRESS, SUCCESS or FAILURE; `report` at the end."""
+
+    id: str
+    collection: str
+    state: str
+    step: str
+    done: int
+    total: int
+    report: dict[str, Any] | None = None
+    code: str | None = None
+    error: str | None = None
+    hint: str | None = None
