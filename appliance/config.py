@@ -169,6 +169,13 @@ class Settings(BaseModel):
                 raise ValueError(f"{name!r} is not a host name; write it as rag.example.org, without scheme and port")
         return [name.lower().rstrip(".") for name in value]
 
+    @field_validator("routes", mode="after")
+    @classmethod
+    def _named_once(cls, value: list[Route]) -> list[Route]:
+        if len({route.name for route in value}) < len(value):
+            raise ValueError("two routes have the same name; answers tell them apart by it")
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:

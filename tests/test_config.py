@@ -94,3 +94,8 @@ def test_routes_from_a_file_and_from_the_environment(config: Path, monkeypatch: 
 def test_a_route_that_cannot_be(change: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         load_settings({"routes": [ROUTE | change]})
+
+
+def test_routes_have_names_of_their_own() -> None:
+    with pytest.raises(ConfigError, match="same name"):
+        load_settings({"routes": [ROUTE, ROUTE | {"mode": "auto"}]})

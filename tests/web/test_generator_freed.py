@@ -50,3 +50,17 @@ def test_a_client_that_leaves_frees_the_model(open_service: Callable[..., Servic
     assert found["cache_hit"] is False
     assert len(watch.ended) == 2
     assert watch.ended[1].finish_reason in {"stop", "length"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_chat_with_the_model_alone_is_broken_off_as_well(open_service: Callable[..., Service], stream: bool) -> None:
+    name = Settings.model_fields["generator"].default
+    service = open_service(generator=name)
+    watch = Watch(service.appliance.generator)
+    messages = [{"role": "user", "content": "Tell me a very long story about a fox."}]
+    body = {"model": name, "messages": messages, "stream": stream, "max_tokens": 500}
+    leave_in_the_middle(service, body, lambda: watch.pieces >= 2, path="/v1/chat/completions")
+    assert until(lambda: bool(watch.ended))
+    assert watch.ended[0].finish_reason == "cancelled"
+    assert watch.ended[0].usage.completion_tokens < 500

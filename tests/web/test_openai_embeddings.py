@@ -94,6 +94,7 @@ def test_with_the_real_models(open_service: Callable[..., Service]) -> None:
             message = client.chat.completions.create(model=model, messages=messages).choices[0].message
             assert "twelve months" in str(message.content)
         bare = names["generator"].removesuffix(".q8_0")
+        assert client.models.retrieve(bare).id == names["generator"]
         whole = client.chat.completions.create(model=bare, messages=messages, max_tokens=12)
         chunks = list(client.chat.completions.create(model=bare, messages=messages, max_tokens=12, stream=True))
     assert whole.choices[0].message.content

@@ -23,9 +23,7 @@ def chat_mode(name: str, appliance: Appliance) -> Mode | None:
 
     Raises NotFound.
     """
-    known = _chat_models(appliance)
-    if appliance.generator is not None and name == _QUANTISATION.sub("", appliance.generator.name):
-        return None
+    known, name = _chat_models(appliance), _whole(name, appliance)
     if name not in known:
         raise unknown_model(name, list(known))
     return known[name]
@@ -45,6 +43,13 @@ def unknown_model(name: str, known: list[str]) -> NotFound:
     return NotFound(
         f"There is no model {name[:100]!r} here.", code="model_not_found", hint=f"There is {', '.join(known)}."
     )
+
+
+def _whole(name: str, appliance: Appliance) -> str:
+    """The generator may be named without its quantisation."""
+    generator = appliance.generator
+    short = generator is not None and name == _QUANTISATION.sub("", generator.name)
+    return generator.name if generator is not None and short else name
 
 
 def _chat_models(appliance: Appliance) -> dict[str, Mode | None]:
@@ -71,7 +76,8 @@ async def show_v1_model(request: Request[Any, Any, Any], model: FromPath[str]) -
     """One of these models."""
     web = rooms(request)
     cards = await web.desk.run(lambda: _cards(web))
-    found = next((card for card in cards if card.id == model), None)
+    wanted = _whole(model, web.appliance)
+    found = next((card for card in cards if card.id == wanted), None)
     if found is None:
         raise unknown_model(model, [card.id for card in cards])
     return reply(found)
