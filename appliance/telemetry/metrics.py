@@ -35,7 +35,7 @@ HTTP_IN_FLIGHT = Gauge("rag_http_requests_in_flight", "Requests being worked on 
 QUERIES = Counter("rag_queries", "Questions by endpoint and outcome.", ("endpoint", "status"), registry=REGISTRY)
 STAGE_SECONDS = Histogram(
     "rag_stage_seconds",
-    "Time spent in one stage of a question or a document.",
+    "Time spent in one stage of a question or a document; `lexical` runs beside `embed` and `dense`.",
     ("stage",),
     buckets=_FAST,
     registry=REGISTRY,

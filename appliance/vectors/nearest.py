@@ -9,7 +9,9 @@ from appliance.vectors.graph import Graph
 from appliance.vectors.source import VectorSource
 from appliance.vectors.stored import StoredScan, compared, nearer
 
-EXACT_ELIGIBLE = 1_000  # so few eligible vectors are read from the database and compared one by one
+# So few eligible vectors are read from the database and compared one by one, which loses none: 6 us each where they
+# follow each other, as those of a document do, 18 us where each stands alone.
+EXACT_ELIGIBLE = 4_000
 WIDEST = 10_000  # most neighbours a filtered search asks the graph for; no more than it would compare otherwise
 
 State = ExactScan | StoredScan | Graph | Behind  # what an index can be made of

@@ -235,6 +235,18 @@ def test_eligible_ones_are_never_lost(
     assert [i for i, _ in built.search(VECTORS[5], 5, cluster)] == source.nearest(VECTORS[5], 5, cluster)
 
 
+def test_few_eligible_ones_are_compared_one_by_one(
+    built: CollectionIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object) -> None:
+        raise AssertionError("the graph may miss some")
+
+    monkeypatch.setattr(Graph, "search", search)
+    eligible = IDS[:2_900]
+    for question in VECTORS[3_000:3_010]:
+        assert [i for i, _ in built.search(question, 100, eligible)] == source.nearest(question, 100, eligible)
+
+
 def test_more_neighbours_than_there_are(built: CollectionIndex) -> None:
     assert len(built.search(VECTORS[0], 5_000)) == 3_000
 
