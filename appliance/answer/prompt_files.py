@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import structlog
 
@@ -163,16 +163,24 @@ def _read_choices(path: Path, known: set[str]) -> list[Choice]:
     """The choices that can still be made; none where the file is missing or torn."""
     try:
         told: Any = json.loads(path.read_text("utf-8"))
-        choices = [Choice(dict(one["shares"]), one["by"], float(one["since"])) for one in told["choices"]]
+        choices = [_choice(one) for one in told["choices"]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.error("prompt_choice_unusable", error=str(error), hint="The bundled prompt is used; choose again.")
         return []
     usable = [choice for choice in choices if choice.shares and known.issuperset(choice.shares)]
     if len(usable) < len(choices):
         log.error("prompt_missing", hint="A chosen prompt is gone; an earlier choice is used.")
     return usable
+
+
+def _choice(told: Any) -> Choice:
+    """Raises ValueError, KeyError, TypeError or AttributeError for what is none."""
+    shares = {str(name): float(share) for name, share in told["shares"].items()}
+    if told["by"] not in get_args(By) or not all(0 < share <= 1 for share in shares.values()):
+        raise ValueError("a share or what decides it is not what it should be")
+    return Choice(shares, told["by"], float(told["since"]))
 
 
 def _write(path: Path, text: str) -> None:

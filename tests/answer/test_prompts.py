@@ -116,8 +116,21 @@ def test_shares_hold_and_are_the_same_every_time(tmp_path: Path) -> None:
     assert prompts.for_question("Who?", "key7").name == by_caller[7]
 
 
-@pytest.mark.parametrize("told", ["", "{", "[]", '{"choices": 1}', '{"choices": [{"shares": {"gone": 1}}]}',
-                                  '{"choices": [{"shares": {"gone": 1}, "by": "question", "since": 1}]}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "{",
+        "[]",
+        '{"choices": 1}',
+        '{"choices": [{"shares": {"gone": 1}}]}',
+        '{"choices": [{"shares": {"gone": 1}, "by": "question", "since": 1}]}',
+        '{"choices": [{"shares": {"answer-1": "most"}, "by": "question", "since": 1}]}',
+        '{"choices": [{"shares": {"answer-1": NaN}, "by": "question", "since": 1}]}',
+        '{"choices": [{"shares": ["answer-1"], "by": "question", "since": 1}]}',
+        '{"choices": [{"shares": {"answer-1": 1}, "by": ["x"], "since": 1}]}',
+    ],
+)
 def test_a_torn_choice_falls_back_to_the_bundled_prompt(tmp_path: Path, told: str) -> None:
     (tmp_path / CHOICES).write_text(told)
     (tmp_path / "broken.txt").write_text("no prompt")
