@@ -26,13 +26,7 @@ class PostingLists:
 
     def of(self, connection: apsw.Connection, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, Lists]:
         """For each token its lists in the segments that hold it."""
-        found: dict[str, Lists] = {}
-        with self._lock:
-            for token in set(tokens):
-                known = self._known.get(token)
-                if known is not None and known[0] == segments:
-                    self._known.move_to_end(token)
-                    found[token] = known[1]
+        found = self._known_of(segments, tokens)
         missing = sorted(set(tokens) - found.keys())
         found |= {token: {} for token in missing}
         query = "SELECT segment, token, postings FROM posting_lists WHERE segment IN "
@@ -45,15 +39,28 @@ class PostingLists:
         return found
 
     def counts(self, connection: apsw.Connection, segments: tuple[int, ...], tokens: Sequence[str]) -> dict[str, int]:
-        """In how many rows each token occurs, without reading the lists."""
+        """In how many rows each token occurs; lists that are not in memory are not read."""
+        known = self._known_of(segments, tokens)
+        counts = {token: sum(len(rows) for rows, _ in lists.values()) for token, lists in known.items()}
+        missing = sorted(set(tokens) - known.keys())
         query = "SELECT token, sum(length(postings)) / 4 FROM posting_lists WHERE segment IN "
-        query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(tokens)}) GROUP BY token"
-        return dict(fetch(connection, query, (_array(segments), *tokens)))
+        query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)}) GROUP BY token"
+        return counts | dict(fetch(connection, query, (_array(segments), *missing)) if missing else ())
 
     def forget(self) -> None:
         with self._lock:
             self._known.clear()
             self._bytes = 0
+
+    def _known_of(self, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, Lists]:
+        found: dict[str, Lists] = {}
+        with self._lock:
+            for token in set(tokens):
+                known = self._known.get(token)
+                if known is not None and known[0] == segments:
+                    self._known.move_to_end(token)
+                    found[token] = known[1]
+        return found
 
     def _keep(self, token: str, segments: tuple[int, ...], lists: Lists) -> None:
         size = sum(OVERHEAD_BYTES + rows.nbytes + counts.nbytes for rows, counts in lists.values()) + OVERHEAD_BYTES

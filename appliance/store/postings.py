@@ -18,8 +18,9 @@ from appliance.store.scoring import Asked, Floats, Part, Row, best, rows_of
 from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
-MAX_PHRASE_ROWS = 100_000  # in which the rarest word of a phrase may occur
-KEPT_PHRASES = 16  # of a version, for the search for an exact term that follows the one for all words
+MAX_PHRASE_ROWS = 400_000  # in which the rarest word of a phrase may occur
+KEPT_PHRASES = 16  # of a version, for the search for an exact term that follows the one for all words; and their rows:
+KEPT_PHRASE_ROWS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,9 @@ class PostingSearch:
         with self._lock:
             state.phrases[term.expression] = found
             state.phrases.move_to_end(term.expression)
-            while len(state.phrases) > KEPT_PHRASES:
-                state.phrases.popitem(last=False)
+            rows = sum(len(ids) for ids, _ in state.phrases.values())
+            while len(state.phrases) > KEPT_PHRASES or rows > KEPT_PHRASE_ROWS:
+                rows -= len(state.phrases.popitem(last=False)[1][0])
         return found[0], term.count * found[1]
 
     def _lists(
