@@ -7,7 +7,7 @@ import pytest
 from appliance.config import Settings
 from appliance.inference import HashEmbedder
 from appliance.search import candidates as stage_one
-from appliance.search import search
+from appliance.search import fuse, search
 from appliance.types import Comparison, Query, QueryShape, SearchResult
 from bench.corpus import COLLECTION, Corpus, ingested
 from tests.search.conftest import TEXTS
@@ -62,6 +62,7 @@ def test_hits_tell_ranks_and_scores_of_both_parts(corpus: Corpus) -> None:
 def test_bm25_counts_for_candidates_that_only_meaning_found(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if more than the best had been fetched: every score is the passage's own."""
     question = "order the new index in the shop and add salt"
+    monkeypatch.setattr(fuse, "BEST", 1)
     whole = {hit.chunk.id: hit for hit in ask(corpus, question, k=8).hits}
     monkeypatch.setattr(stage_one, "wanted", lambda query: 2)
     found = ask(corpus, question, k=8).hits
