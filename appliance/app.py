@@ -19,14 +19,14 @@ from appliance.datalock import DataLock
 from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
 from appliance.faults import reached
-from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reranker
+from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reader, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
 from appliance.search import TermReranker
 from appliance.store import Store
-from appliance.types import FieldInfo, Generator, Principal, Reranker, Role
+from appliance.types import FieldInfo, Generator, PassageReader, Principal, Reranker, Role
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +94,8 @@ class Appliance:
         self.accounts.start()
         parts.callback(self.accounts.close)
         self.prompts = Prompts(self.paths.prompts)
-        own = (self.accounts, self.prompts)
-        self.asking = Asking(settings, self.store, self.collections, self.generator, self.reranker, *own)
+        models = (self.generator, self.reranker, self._open_reader())
+        self.asking = Asking(settings, self.store, self.collections, *models, self.accounts, self.prompts)
         parts.callback(self.asking.close)
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
         parts.callback(self.calibrator.stop)
@@ -159,6 +159,16 @@ class Appliance:
             self._reranker_detail = reranker.name
             self._parts.callback(reranker.close)
         return reranker
+
+    def _open_reader(self) -> PassageReader | None:
+        """The reader, or None with a line in the log: answers are then made from what was stored."""
+        try:
+            reader = open_reader(self.registry, threads=self.settings.threads)
+        except ModelError as error:
+            log.error("reader_unusable", error=str(error), hint=error.hint)
+            return None
+        self._parts.callback(reader.close)
+        return reader
 
     def _first_start(self) -> None:
         if self.settings.auth == "keys" and self.store.keys.empty():

@@ -26,10 +26,12 @@ from appliance.types import (
     Answer,
     CancelToken,
     Claim,
+    EvidenceEffort,
     Expand,
     GenerationRequest,
     Generator,
     Mode,
+    PassageReader,
     Query,
     Reranker,
     Rewrite,
@@ -40,7 +42,7 @@ from appliance.types import (
     Waiting,
 )
 
-RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks them
+RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks or reads their passages
 
 
 class Asking:
@@ -53,11 +55,13 @@ class Asking:
         collections: Collections,
         generator: Generator | None,
         reranker: Reranker | None,
+        reader: PassageReader | None,
         accounts: Accounts,
         prompts: Prompts,
     ) -> None:
         self._settings, self._store, self._collections = settings, store, collections
-        self._generator, self._reranker, self._accounts, self._prompts = generator, reranker, accounts, prompts
+        self._generator, self._reranker, self._reader = generator, reranker, reader
+        self._accounts, self._prompts = accounts, prompts
         self._lexicons = Lexicons(store)
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
@@ -66,7 +70,7 @@ class Asking:
         self._condenses = is_strong(generator) if settings.condense == "auto" else settings.condense == "generator"
         self._rules = (  # what an answer depends on besides the question and the collection
             *(__version__, settings.abstain_below, settings.answer_tokens, self._defaults),
-            *(model.fingerprint if model else "" for model in (generator, reranker)),
+            *(model.fingerprint if model else "" for model in (generator, reranker, reader)),
             *(REWRITE_VERSION, self._condenses),
         )
 
@@ -144,6 +148,8 @@ class Asking:
         return Answering(
             *(self._store, serving.embedder, spending.generator, self._abstain_below(query, serving), tokens),
             *(query.temperature, self._prompts.with_id(query.prompt)),
+            reader=self._reader,
+            busy=self._crowded,
         )
 
     def _abstain_below(self, query: Query, serving: Serving) -> float:
@@ -160,6 +166,7 @@ class Asking:
             compress=self._settings.compress if query.compress is None else query.compress,
             rewrite=Rewrite(self._settings.rewrite) if query.rewrite is None else query.rewrite,
             self_query=SelfQuery(self._settings.self_query) if query.self_query is None else query.self_query,
+            evidence=EvidenceEffort(self._settings.evidence) if query.evidence is None else query.evidence,
         )
 
     def as_served(self, query: Query, serving: Serving) -> SearchResult:
@@ -207,11 +214,15 @@ class Asking:
             check_filter(query.filters, query.collection, self._store)
         retrieval = Retrieval(
             *(self._store, serving.embedder, lambda _: serving.index, self._reranker, self._defaults),
-            busy=lambda: self.asked > RERANKED_AT_ONCE * self._settings.threads,
+            busy=self._crowded,
             pool=self._pool,
         )
         writer = Writer(spending.generator, deadline, cancel, self._condenses)
         return find(query, retrieval, writer, self._lexicons, most=most)
+
+    def _crowded(self) -> bool:
+        """Whether so many questions are under way that no model reads their passages."""
+        return self.asked > RERANKED_AT_ONCE * self._settings.threads
 
     @contextlib.contextmanager
     def _asking(self, query: Query) -> Iterator[Spending]:

@@ -109,9 +109,9 @@ class Settings(BaseModel):
         Field(description="How follow-ups are completed; `auto` asks generators of a billion parameters and more."),
     ] = "auto"
     routes: Annotated[
-        list[Route],
-        Field(description="Rules that choose the mode of questions in mode auto; the first that fits counts."),
+        list[Route], Field(description="Rules that choose the mode of questions in mode auto; the first counts.")
     ] = []
+    evidence: Annotated[Literal["fast", "full"], Field(description="full: a model reads the passages, too.")] = "fast"
     abstain_below: Annotated[
         float, Field(ge=-1, le=1, description="Evidence below which the appliance says that it does not know.")
     ] = 0.35

@@ -39,7 +39,9 @@ _BEGINNERS = words(
 _STARTER = re.compile(r"[\s\"'“‘«(\[]*(\w)")
 _NEXT_WORD = re.compile(r"[\s\"'“‘«(\[]*([^\W_]+)(.?)", re.S)
 _ENUMERATOR = re.compile(r"(?:^|\n)[^\S\n]*(?:\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})(?:\.\d{1,3})*)$")
-_NEW_LINE_STARTS = re.compile(r"[^\S\n]*(?:[-*+•‣▪◦–—○●■]\s|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s|[A-Z][\w -]{0,30}:\s|#|\|)")
+_NEW_LINE_STARTS = re.compile(
+    r"[^\S\n]*(?:[-*+•‣▪◦–—○●■]\s|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s|[A-Z][\w -]{0,30}:\s|#{1,6}\s|\|)"
+)
 _WINDOW = 80
 
 

@@ -1,9 +1,10 @@
 """`bench answers`: extraction and refusal on SQuAD 2.0, through the real path from text to answer.
 
 Every article is one document. The questions of the articles with an even number are reported; the weights in
-`appliance.answer` were fitted on the others.
+`appliance.evidence` were fitted, and the reader was trained, on the others. "Read again" is `evidence: full`.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -24,8 +25,11 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.evidence.question import read_question
 from appliance.evidence.rank import PASSAGES, Scored, rank_sentences, sentences_of
+from appliance.evidence.reading import read_again
+from appliance.inference import ModelRegistry, open_reader
+from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
-from appliance.types import Answer, Embedder, Query, SearchResult
+from appliance.types import Answer, Embedder, EvidenceEffort, PassageReader, Query, SearchResult
 from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
 
 HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form)."
@@ -49,19 +53,31 @@ def run(data: Path, settings: Settings, *, embedder: Embedder | None = None) -> 
     """{"runs": [{"name", ...}], "documents", "queries"}: shares from 0 to 1, latency in ms. Raises InvalidRequest."""
     texts, asked = read_squad(data)
     if embedder is not None:
-        return _run(texts, asked, embedder, settings)
-    with open_models(settings) as opened:
-        return _run(texts, asked, opened, settings)
+        return _run(texts, asked, embedder, None, settings)
+    with open_models(settings) as opened, contextlib.closing(_reader(settings)) as reader:
+        return _run(texts, asked, opened, reader, settings)
 
 
-def _run(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder, settings: Settings) -> dict[str, Any]:
+def _reader(settings: Settings) -> PassageReader:
+    return open_reader(ModelRegistry(BUNDLED_MODELS, DataPaths(settings.data_dir).models), threads=settings.threads)
+
+
+def _run(
+    texts: Sequence[Text],
+    asked: Sequence[Asked],
+    embedder: Embedder,
+    reader: PassageReader | None,
+    settings: Settings,
+) -> dict[str, Any]:
     reported = [question for question in asked if question.article % 2 == 0 and question.answers]
+    runs: list[dict[str, Any]] = []
     with ingested(texts, embedder, settings, label="all articles") as corpus:
-        runs = [
-            {"name": "right paragraph given", **extraction(reported, corpus, given=True)},
-            {"name": "retrieved from all articles", **extraction(reported, corpus, given=False)},
-        ]
-        runs[1] |= latency(reported, corpus, settings)
+        for effort, then in ((None, ""), *([(reader, ", read again")] if reader else [])):
+            given = extraction(reported, corpus, effort, given=True)
+            runs.append({"name": f"right paragraph given{then}", **given})
+            retrieved = extraction(reported, corpus, effort, given=False)
+            retrieved |= latency(reported, corpus, effort, settings)
+            runs.append({"name": f"retrieved from all articles{then}", **retrieved})
     with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
         answerable = [question for question in asked if question.answers]
         strengths = np.array([_strength(question, corpus) for question in answerable])
@@ -72,17 +88,21 @@ def _run(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder, sett
     return {"runs": runs, "documents": len(texts), "queries": len(reported)}
 
 
-def extraction(asked: Sequence[Asked], corpus: Corpus, *, given: bool) -> dict[str, float]:
+def extraction(
+    asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, *, given: bool
+) -> dict[str, float]:
     """How often the best sentence, and the answer as shown, hold an accepted answer; length of what is shown."""
     first, shown, lengths = [], [], []
     for question in asked:
         query, found = found_for(question, corpus, given=given)
         ranked = ranked_sentences(query, found, corpus)
+        if reader is not None and ranked:
+            ranked = read_again(ranked, query.text, reader, deadline=time.monotonic() + PAST)
         best = ranked[0].sentence if ranked else None
         span = (best.hit.chunk.start + best.start, best.hit.chunk.start + best.end) if best else (0, 0)
         source = best.hit.chunk.source if best else ""
         first.append(_holds(question, source, *span))
-        given_answer = _answer(query, found, corpus, abstain_below=-1.0)
+        given_answer = _answer(query, found, corpus, reader, abstain_below=-1.0)
         places = [place for claim in given_answer.claims for place in claim.citations]
         shown.append(any(_holds(question, place.source, place.start, place.end) for place in places))
         lengths.append(len(given_answer.text))
@@ -124,13 +144,15 @@ def calibrated(strengths: Floats, covered: Flags, held_out: Flags, corpus: Corpu
     return runs
 
 
-def latency(asked: Sequence[Asked], corpus: Corpus, settings: Settings, *, most: int = 300) -> dict[str, float]:
+def latency(
+    asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, settings: Settings, *, most: int = 300
+) -> dict[str, float]:
     """Question to extractive answer, one after the other, in ms."""
     seconds = []
     for question in asked[:: max(1, len(asked) // most)]:
         start = time.perf_counter()
         query = Query(question.text, COLLECTION)
-        _answer(query, search(query, corpus.served), corpus, abstain_below=settings.abstain_below)
+        _answer(query, search(query, corpus.served), corpus, reader, abstain_below=settings.abstain_below)
         seconds.append(time.perf_counter() - start)
     p50, p95 = np.percentile(seconds[5:], [50, 95]) * 1000
     return {"p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2)}
@@ -174,8 +196,12 @@ def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, S
     return query, found
 
 
-def _answer(query: Query, found: SearchResult, corpus: Corpus, *, abstain_below: float) -> Answer:
-    answering = Answering(corpus.store, corpus.embedder, None, abstain_below, 1)
+def _answer(
+    query: Query, found: SearchResult, corpus: Corpus, reader: PassageReader | None, *, abstain_below: float
+) -> Answer:
+    """Read again where there is a reader."""
+    answering = Answering(corpus.store, corpus.embedder, None, abstain_below, 1, reader=reader)
+    query = replace(query, evidence=EvidenceEffort.FULL if reader else EvidenceEffort.FAST)
     return answer(query, found, answering, deadline=time.monotonic() + PAST, cancel=threading.Event())
 
 

@@ -21,7 +21,7 @@ from sources import Source, SourceError, SourceFile, extract, fetch, file_sha256
 HERE = Path(__file__).resolve().parent
 LOCK = "models.lock.json"
 LIBRARIES = ("onnx", "numpy", "safetensors", "llama_cpp_python")
-MODULES = ("make.py", "sources.py", "minilm_graph.py", "quantise.py", "gguf.py", "manifest.json")
+MODULES = ("make.py", "sources.py", "minilm_graph.py", "reader_graph.py", "quantise.py", "gguf.py", "manifest.json")
 
 Product = Mapping[str, Any]
 
@@ -49,6 +49,14 @@ def bert_onnx_int8(product: Product, files: Mapping[str, Path], target: Path) ->
     target.write_bytes(quantise(build_graph(weights, config)).SerializeToString(deterministic=True))
 
 
+def reader_onnx_int8(product: Product, files: Mapping[str, Path], target: Path) -> None:
+    from quantise import quantise
+    from reader_graph import build_reader
+
+    weights, config, adapter = (files[name] for name in product["from"])
+    target.write_bytes(quantise(build_reader(weights, config, adapter)).SerializeToString(deterministic=True))
+
+
 def gguf_requantise(product: Product, files: Mapping[str, Path], target: Path) -> None:
     from gguf import requantise
 
@@ -59,6 +67,7 @@ RECIPES: Mapping[str, Callable[[Product, Mapping[str, Path], Path], None]] = {
     "copy": copy,
     "bert-onnx": bert_onnx,
     "bert-onnx-int8": bert_onnx_int8,
+    "reader-onnx-int8": reader_onnx_int8,
     "gguf-requantise": gguf_requantise,
 }
 
@@ -73,6 +82,15 @@ def read_sources(manifest: Mapping[str, Any]) -> list[Source]:
         )
         for raw in manifest["sources"]
     ]
+
+
+def own_files(manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """What lies in this folder itself, every byte checked. Raises SourceError that names a wrong file."""
+    files = {one["file"]: HERE / one["file"] for one in manifest["own"]}
+    for one in manifest["own"]:
+        if not files[one["file"]].is_file() or file_sha256(files[one["file"]]) != one["sha256"]:
+            raise SourceError(f"{one['file']}: missing, or not the file that the manifest names")
+    return files
 
 
 def recipe_versions() -> dict[str, str]:
@@ -154,7 +172,7 @@ def make(out: Path) -> None:
         return
     needed = {name for product in wanted for name in product["from"]}
     with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as folder:
-        files: dict[str, Path] = {}
+        files = own_files(manifest)
         for source in read_sources(manifest):
             if needed & source.files.keys():
                 print(f"models: fetching {source.name} {source.version}", flush=True)

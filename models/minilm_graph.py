@@ -9,6 +9,7 @@ Outputs  token_embeddings (b, s, hidden) float32; sentence_embedding (b, hidden)
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from safetensors.numpy import load_file
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
 LOWEST = float(np.finfo(np.float32).min)  # added to the score of a padded key: softmax makes it exactly 0
+
+ENCODER_INPUTS = ("input_ids", "attention_mask")
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -78,18 +81,14 @@ def build_graph(weights: Path, config: Path) -> onnx.ModelProto:
     shape = BertShape.read(config)
     tensors: Tensors = load_file(weights)
     writer = GraphWriter()
-    mask = _additive_mask(writer)
-    x = _embed(writer, tensors, shape)
-    for layer in range(shape.layers):
-        prefix = f"encoder.layer.{layer}"
-        attended = _attention(writer, tensors, shape, x, mask, f"{prefix}.attention")
-        last = layer == shape.layers - 1
-        x = _feed_forward(writer, tensors, shape, attended, prefix, "token_embeddings" if last else f"{prefix}.out")
+    first_type = tensors["embeddings.token_type_embeddings.weight"][0]
+    mask = additive_mask(writer)
+    encode(writer, tensors, shape, embed(writer, tensors, first_type), mask, "token_embeddings")
     _pool(writer)
-    return _model(writer, shape)
+    return finished(writer, "minilm-l6-v2", ENCODER_INPUTS, _encoder_outputs(shape))
 
 
-def _additive_mask(writer: GraphWriter) -> str:
+def additive_mask(writer: GraphWriter) -> str:
     """(b, s) of 1 and 0 -> (b, 1, 1, s) of 0 and the lowest float."""
     keys = writer.node("Unsqueeze", ["attention_mask", writer.integers(1, 2)], "mask.keys")
     present = writer.node("Cast", [keys], "mask.float", to=TensorProto.FLOAT)
@@ -98,15 +97,24 @@ def _additive_mask(writer: GraphWriter) -> str:
     return writer.node("Mul", [absent, writer.constant("lowest", np.array(LOWEST, dtype=np.float32))], "mask.additive")
 
 
-def _embed(writer: GraphWriter, tensors: Tensors, shape: BertShape) -> str:
+def encode(writer: GraphWriter, tensors: Tensors, shape: BertShape, summed: str, mask: str, output: str) -> None:
+    """All layers over the sum of the embeddings; `output` (b, s, hidden) is the last one's."""
+    x = writer.layer_norm(summed, tensors, "embeddings.LayerNorm", shape.norm_epsilon)
+    for layer in range(shape.layers):
+        prefix = f"encoder.layer.{layer}"
+        attended = _attention(writer, tensors, shape, x, mask, f"{prefix}.attention")
+        last = layer == shape.layers - 1
+        x = _feed_forward(writer, tensors, shape, attended, prefix, output if last else f"{prefix}.out", last=last)
+
+
+def embed(writer: GraphWriter, tensors: Tensors, first_type: NDArray[np.float32]) -> str:
+    """Words + positions + the first token type, which every token has, (b, s, hidden)."""
     words = writer.constant("embeddings.word", tensors["embeddings.word_embeddings.weight"])
-    first_type = tensors["embeddings.token_type_embeddings.weight"][0]
     table = writer.constant("embeddings.position", tensors["embeddings.position_embeddings.weight"] + first_type)
     length = writer.node("Shape", ["input_ids"], "sequence.length", start=1, end=2)
     positions = writer.node("Slice", [table, writer.integers(0), length, writer.integers(0)], "embeddings.positions")
     word = writer.node("Gather", [words, "input_ids"], "embeddings.words")
-    summed = writer.node("Add", [word, positions], "embeddings.sum")
-    return writer.layer_norm(summed, tensors, "embeddings.LayerNorm", shape.norm_epsilon)
+    return writer.node("Add", [word, positions], "embeddings.sum")
 
 
 def _attention(writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, mask: str, name: str) -> str:
@@ -132,14 +140,16 @@ def _attention(writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, 
     return writer.layer_norm(residual, tensors, f"{output}.LayerNorm", shape.norm_epsilon)
 
 
-def _feed_forward(writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, prefix: str, output: str) -> str:
+def _feed_forward(
+    writer: GraphWriter, tensors: Tensors, shape: BertShape, x: str, prefix: str, output: str, *, last: bool
+) -> str:
     inner, outer = f"{prefix}.intermediate.dense", f"{prefix}.output.dense"
     wide = writer.dense(x, tensors[f"{inner}.weight"], tensors[f"{inner}.bias"], inner)
     active = writer.node("Gelu", [wide], f"{prefix}.gelu")
     narrow = writer.dense(active, tensors[f"{outer}.weight"], tensors[f"{outer}.bias"], outer)
     residual = writer.node("Add", [narrow, x], f"{prefix}.residual")
     normed = writer.layer_norm(residual, tensors, f"{prefix}.output.LayerNorm", shape.norm_epsilon)
-    writer.nodes[-1].output[0] = output if output == "token_embeddings" else normed
+    writer.nodes[-1].output[0] = output if last else normed
     return str(writer.nodes[-1].output[0])
 
 
@@ -157,16 +167,20 @@ def _pool(writer: GraphWriter) -> None:
     writer.node("Div", [mean, writer.node("Max", [norm, tiny], "pool.norm.safe")], "sentence_embedding")
 
 
-def _model(writer: GraphWriter, shape: BertShape) -> onnx.ModelProto:
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    outputs = [
-        helper.make_tensor_value_info("token_embeddings", TensorProto.FLOAT, ["batch", "sequence", shape.hidden]),
-        helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", shape.hidden]),
-    ]
-    graph = helper.make_graph(writer.nodes, "minilm-l6-v2", inputs, outputs, list(writer.constants.values()))
+def _encoder_outputs(shape: BertShape) -> dict[str, list[str | int]]:
+    return {
+        "token_embeddings": ["batch", "sequence", shape.hidden],
+        "sentence_embedding": ["batch", shape.hidden],
+    }
+
+
+def finished(
+    writer: GraphWriter, name: str, inputs: Sequence[str], outputs: Mapping[str, list[str | int]]
+) -> onnx.ModelProto:
+    """The graph as a model, checked: inputs (batch, sequence) int64, outputs float32 of the shapes given."""
+    given = [helper.make_tensor_value_info(one, TensorProto.INT64, ["batch", "sequence"]) for one in inputs]
+    made = [helper.make_tensor_value_info(one, TensorProto.FLOAT, dims) for one, dims in outputs.items()]
+    graph = helper.make_graph(writer.nodes, name, given, made, list(writer.constants.values()))
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rag-appliance")
     onnx.checker.check_model(model, full_check=True)

@@ -57,3 +57,10 @@ def test_spans_are_ordered_trimmed_and_cover_everything(text: str) -> None:
         assert text[start:end] == text[start:end].strip()
         last = end
     assert not text[last:].strip()
+
+
+def test_a_comment_goes_on_in_the_next_line_and_a_heading_does_not() -> None:
+    comment = "#Whenever you want to see the table of the\n#keeper, do it again."
+    assert split_sentences(comment) == [(0, len(comment))]
+    text = "The keeper was paid in oil and flour\n# The lamp\nIt is red."
+    assert "# The lamp" in [text[start:end] for start, end in split_sentences(text)]

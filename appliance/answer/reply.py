@@ -14,6 +14,7 @@ from appliance.answer.conflict import Compared, compared
 from appliance.answer.extract import extract
 from appliance.answer.generate import Draft, Writing, generate
 from appliance.answer.prompts import Prompt, read_bundled
+from appliance.answer.read import Rankings, read
 from appliance.errors import ApplianceError, ModelError, Overloaded
 from appliance.evidence.question import Question, parts, read_question
 from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, sentences_in
@@ -27,9 +28,11 @@ from appliance.types import (
     Claim,
     Context,
     Embedder,
+    EvidenceEffort,
     Generator,
     Hit,
     Mode,
+    PassageReader,
     Query,
     SearchResult,
     Usage,
@@ -56,6 +59,8 @@ class Answering:
     answer_tokens: int
     temperature: float = 0.0
     prompt: Prompt = field(default_factory=read_bundled)
+    reader: PassageReader | None = None
+    busy: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,13 @@ def answer(
         if draft is not None and draft.claims:
             return _answer(turn, _compared(turn, question, draft.claims, ranked), Mode.GENERATIVE, said, draft.usage)
         usage = draft.usage if draft is not None else usage
+    rankings: Rankings = _by_part(turn, question, sentences) or [ranked]
+    if query.evidence is EvidenceEffort.FULL:
+        with turn.stages.stage("read"):
+            texts = parts(query.text) if len(rankings) > 1 else [query.text]
+            rankings, unread = read(rankings, texts, answering.reader, deadline=deadline, busy=answering.busy())
+        said = _joined(said, unread)
     with turn.stages.stage("extract"):
-        rankings = _by_part(turn, question, sentences) or [ranked]
         claims = extract(question, rankings, sentences, turn.citer)
     if not claims:
         return _abstain(turn, AbstainReason.NO_PASSAGE, "The documents changed while this was answered; ask again.")

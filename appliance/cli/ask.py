@@ -46,6 +46,11 @@ REASONS = {
 @click.option("--collection", help="Collection to ask (default: default).")
 @click.option("-k", "k", type=int, help="How many passages to consider (default 10).")
 @click.option("--filter", "filters", help='Condition on metadata, such as: year >= 2020 and author = "Ada".')
+@click.option(
+    "--evidence",
+    type=click.Choice(["fast", "full"]),
+    help="full lets a small model read the best passages, for some 20 ms more.",
+)
 @ranking_options
 @context_options
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")

@@ -5,10 +5,11 @@ from appliance.inference.embedders import Embedders, open_embedder
 from appliance.inference.hash_embed import HashEmbedder
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.metered import Metered, SharedTime
+from appliance.inference.passage_reader import OnnxReader
 from appliance.inference.registry import ModelFile, ModelRegistry
 from appliance.inference.rerank import CrossEncoder
 from appliance.inference.scripted import ScriptedGenerator
-from appliance.types import Generator, Reranker
+from appliance.types import Generator, PassageReader, Reranker
 
 __all__ = [
     "CrossEncoder",
@@ -19,13 +20,27 @@ __all__ = [
     "ModelFile",
     "ModelRegistry",
     "OnnxEmbedder",
+    "OnnxReader",
     "ScriptedGenerator",
     "SharedTime",
     "describe",
     "open_embedder",
     "open_generator",
+    "open_reader",
     "open_reranker",
 ]
+
+READER = "minilm-l6-v2-reader.int8"
+
+
+def open_reader(registry: ModelRegistry, *, threads: int) -> PassageReader:
+    """The bundled reader, its files checked but not loaded.
+
+    Raises ModelError naming the file that is missing, torn or foreign.
+    """
+    model = registry.resolve(READER, "reranker")
+    assert model.tokenizer is not None
+    return OnnxReader(model.path, model.tokenizer, threads=threads)
 
 
 def open_reranker(registry: ModelRegistry, name: str) -> Reranker | None:

@@ -30,6 +30,7 @@ from appliance.types.models import (
     GenerationRequest,
     Generator,
     Passage,
+    PassageReader,
     PassageVectors,
     Reranker,
     RerankRequest,
@@ -37,6 +38,7 @@ from appliance.types.models import (
     Waiting,
 )
 from appliance.types.questions import (
+    EvidenceEffort,
     Expand,
     Fusion,
     Hit,
@@ -73,6 +75,7 @@ __all__ = [
     "DocumentInfo",
     "EmbeddedChunk",
     "Embedder",
+    "EvidenceEffort",
     "Expand",
     "FieldInfo",
     "FieldType",
@@ -91,6 +94,7 @@ __all__ = [
     "Not",
     "Page",
     "Passage",
+    "PassageReader",
     "PassageVectors",
     "Piece",
     "Principal",

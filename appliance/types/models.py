@@ -160,3 +160,21 @@ class Reranker(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class PassageReader(Protocol):
+    """Reads question and passage together and says of every sentence how likely it holds the answer. Thread-safe."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def read(self, question: str, passages: Sequence[Passage], deadline: float) -> list[Vector]:
+        """For each passage the logits of its sentences, (s,): against "nothing" with 0, and against each other.
+
+        `deadline` is a `time.monotonic()` value. Raises DeadlineExceeded when it would be passed, ModelError.
+        """
+        ...
+
+    def close(self) -> None: ...

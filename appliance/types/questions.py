@@ -33,6 +33,13 @@ class Fusion(StrEnum):
     RRF = "rrf"
 
 
+class EvidenceEffort(StrEnum):
+    """How the sentences of an answer are chosen: from what was stored, or by reading the best passages as well."""
+
+    FAST = "fast"
+    FULL = "full"
+
+
 class SelfQuery(StrEnum):
     """Whether filters are read out of the question: not at all, shown but not applied, or applied."""
 
@@ -81,6 +88,7 @@ class Query:
     rewrite: Rewrite | None = None
     history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
     self_query: SelfQuery | None = None
+    evidence: EvidenceEffort | None = None
     answer_tokens: int | None = None  # bound of a generated answer below the setting's
     temperature: float = 0.0
     role: Role | None = None  # of who asks

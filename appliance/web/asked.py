@@ -10,6 +10,7 @@ from msgspec import Meta
 from appliance.errors import InvalidFilter, InvalidRequest
 from appliance.search import filter_from_json
 from appliance.types import (
+    EvidenceEffort,
     Expand,
     Fusion,
     Mode,
@@ -67,13 +68,17 @@ class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
     """A question for an answer. Mode generative lets the model write and checks each sentence; `stream` gives SSE."""
 
     mode: Mode = Mode.AUTO
+    evidence: Annotated[
+        EvidenceEffort | None, Meta(description="full lets a model read the best passages; null is the setting.")
+    ] = None
     stream: bool = False
 
 
 def to_query(asked: SearchRequest, who: Principal) -> Query:
     """Raises InvalidFilter, InvalidRequest."""
-    mode = asked.mode if isinstance(asked, QueryRequest) else Mode.AUTO
-    query = Query(asked.question, history=turns(asked.history), mode=mode, principal=who.id, role=who.role)
+    query = Query(asked.question, history=turns(asked.history), principal=who.id, role=who.role)
+    if isinstance(asked, QueryRequest):
+        query = replace(query, mode=asked.mode, evidence=asked.evidence)
     return with_options(query, asked)
 
 
