@@ -1,6 +1,6 @@
 """Which chunk ids an index holds, and which of them still count: an immutable value, safe to read from any thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,19 @@ MANY = 4  # one of so many ids is looked up together with the others
 
 @dataclass(frozen=True, slots=True)
 class LiveIds:
-    """`ids` (n,) ascending, in the order of the index's rows; `live` (n,) is False for removed ones."""
+    """`ids` (n,) ascending, in the order of the index's rows; `count` of them are `live` (n,), not removed."""
 
     ids: Ids
     live: NDArray[np.bool_]
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", int(np.count_nonzero(self.live)))
 
     @classmethod
     def of(cls, ids: Ids) -> "LiveIds":
         """All of them live."""
         return cls(ids, np.ones(len(ids), dtype=np.bool_))
-
-    @property
-    def count(self) -> int:
-        return int(np.count_nonzero(self.live))
 
     @property
     def dead(self) -> int:
