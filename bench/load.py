@@ -33,6 +33,10 @@ START_S = 60.0
 INGEST_S = 1800.0
 CACHED_QUESTIONS = 20
 WORDS = 9  # of an uncached question
+TAKEN_OVER = (  # settings of the server that is started
+    *("embedder", "generator", "generator_slots", "generator_queue", "context_tokens", "threads", "abstain_below"),
+    *("exact_scan_below", "chunk_tokens", "query_timeout_s"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ def bench_load(settings: Settings, folder: Path | None = None, *, seconds: float
 def server(data: Path, settings: Settings) -> Iterator[tuple[str, str]]:
     """A server process on `data` and a free port; gives its url and a key, and stops it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAG_APPLIANCE_")}
-    for name in ("embedder", "generator", "threads", "abstain_below", "exact_scan_below", "chunk_tokens"):
+    for name in TAKEN_OVER:
         environment[f"RAG_APPLIANCE_{name.upper()}"] = str(getattr(settings, name))
     environment["RAG_APPLIANCE_LOG_FORMAT"] = "json"
     command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data-dir", str(data)]

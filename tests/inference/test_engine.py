@@ -99,7 +99,7 @@ def test_a_caller_that_leaves_frees_the_slot(opened: Open, after_pieces: int) ->
     words = " ".join(random.Random(2).choices(["pump", "valve", "boiler", "gauge", "pipe", "meter", "crane"], k=1500))
     result = leaves(generator, words if after_pieces == 0 else "Tell a long story.", after_pieces=after_pieces)
     assert result.finish_reason == "cancelled"
-    assert result.usage.completion_tokens <= 3 * after_pieces
+    assert result.usage.completion_tokens <= 30 * after_pieces
     assert after_pieces or result.usage.prompt_tokens < 1500  # tokens that were read, not all
     assert all_free(generator)
 

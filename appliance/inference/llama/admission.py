@@ -30,10 +30,6 @@ class FairQueue:
         self._append(job)
         return left
 
-    def first(self) -> Job | None:
-        """The one whose turn it is."""
-        return next(iter(self._waiting.values()))[0] if self._waiting else None
-
     def take(self) -> Job:
         """Remove the first; its principal comes last then. Raises StopIteration when nobody waits."""
         principal, jobs = next(iter(self._waiting.items()))

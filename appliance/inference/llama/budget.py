@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 GRAIN = 64  # tokens of a prompt that are computed and shared together: llama.cpp's flash attention works in such tiles
 BATCH = 2 * GRAIN  # tokens of prompts a step; more hardly gains on a processor, and holds up who is already writing
+CELL_STEP = 256  # llama.cpp rounds up to a multiple of it
 MOST_SLOTS = 16
 SLOTS_A_THREAD = 4
 MEMORY_SHARE = 8  # by default an eighth of the host's memory may hold keys and values
 F16_BYTES = 2.0
 Q8_0_BYTES = 34 / 32  # 32 numbers and their scale
 MOST_STATE_BYTES = 512 * 1024**2
-ANSWER_PROMPTS = 2  # whole contexts that two answers at once are given for each pair of slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What was chosen. `context_tokens` of one request, prompt and answer; `cells` of all requests at work together."""
+    """What was chosen. `context_tokens` are those of one request, prompt and answer; a slot has `cells` for them."""
 
     threads: int
     slots: int
@@ -44,27 +44,22 @@ class Budget:
         kv, states = self.kv_bytes / 1024**2, self.state_bytes / 1024**2
         return (
             f"{self.slots} answers at once, {self.threads} thread(s), context {self.context_tokens} tokens, "
-            f"{self.cells} cells {self.kv_type} ({kv:.0f} MiB), up to {states:.0f} MiB of prefixes"
+            f"keys and values {self.kv_type} ({kv:.0f} MiB), up to {states:.0f} MiB of prefixes"
         )
 
 
 def choose(shape: Shape, *, threads: int, context_tokens: int, slots: int, memory_bytes: int) -> Budget:
     """The plan for a model; with `slots` 0 by threads. `memory_bytes` are for keys, values and kept prefixes together.
 
-    Half of the memory is for answers at work. They are given cells for whole contexts, half as many as there are slots,
-    since passages are shared; where that is too much, keys and values are kept as q8_0, then there are fewer. One
-    context there is always.
+    Half of the memory is for answers at work, each with cells for a whole context. Where that is too much, keys and
+    values are kept as q8_0; then there are fewer slots. One there is always.
     """
     slots = slots or min(MOST_SLOTS, SLOTS_A_THREAD * threads)
     context = min(context_tokens, shape.trained_context)
-    wanted = context * max(1, (slots + 1) // ANSWER_PROMPTS)
-    half = memory_bytes // 2
-    size, kv_type = F16_BYTES, "f16"
-    if wanted * shape.token_numbers * size > half:
-        size, kv_type = Q8_0_BYTES, "q8_0"
-    of_token = max(1.0, shape.token_numbers * size)
-    cells = max(context, min(wanted, int(half / of_token)))
-    cells = -(-cells // 256) * 256  # llama.cpp rounds up to this
-    kv_bytes = int(cells * of_token)
+    cells = -(-context // CELL_STEP) * CELL_STEP
+    half, numbers = memory_bytes // 2, max(1, cells * shape.token_numbers)
+    size, kv_type = (F16_BYTES, "f16") if slots * numbers * F16_BYTES <= half else (Q8_0_BYTES, "q8_0")
+    slots = max(1, min(slots, int(half / (numbers * size))))
+    kv_bytes = int(slots * numbers * size)
     states = max(0, min(MOST_STATE_BYTES, memory_bytes - kv_bytes))
     return Budget(threads, slots, context, cells, kv_type, kv_bytes, states)

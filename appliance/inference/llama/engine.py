@@ -1,13 +1,14 @@
-"""Continuous batching: all requests at work advance together, one batch after another, on one thread.
+"""Continuous batching: all requests at work advance together, step by step, on one thread.
 
-A step has two batches at most. The first holds the next token of every sequence that is writing and the last tokens of
-prompts, fewer than GRAIN in all; the second whole grains of prompts. They are apart because llama.cpp's flash attention
-has two ways of adding up, one for batches below 64 tokens and one above, whose logits differ in the first decimals.
+A step computes the next token of every sequence that is writing, in one batch; then the last tokens of prompts and, of
+one prompt, whole grains. They are apart because llama.cpp's flash attention has two ways of adding up, one for batches
+below 64 tokens and one above, whose logits differ in the first decimals: apart, neighbours do not change the way.
 
 What is common is computed once: a prompt that begins like one that is being computed waits for it and copies its
 sequence; else it begins with the state of a finished one. Exact tokens only, in whole grains.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -26,17 +27,22 @@ from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
 from appliance.types import Generated, Usage
 
-LOOKS = 4  # at the host's load before a chunk of a prompt, which takes much longer than a token
+LOOKS = 4  # at the host's load before the first batch after a pause
+PAUSE_S = 0.3  # what was seen longer ago says nothing about now
 
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A request in a slot: `computed` tokens of its prompt, or all of them and `written` more; `token` comes next."""
+    """A request in a slot: `computed` tokens of its prompt, or all of them and `written` more; `token` comes next.
+
+    It has `begun` when it has taken what others have computed of its prompt, and computes the rest itself.
+    """
 
     job: Job
     slot: int
     stream: TextStream
     sampler: Any
+    begun: bool = False
     computed: int = 0
     written: int = 0
     token: int | None = None
@@ -65,6 +71,7 @@ class Engine:
         self.states = PrefixStates(budget.state_bytes if self._copies else 0)
         self._running: list[Running] = []
         self._free = list(range(budget.slots))
+        self._threads, self._looked = 1, -math.inf  # to compute with, and when that was seen
         self.prefilled = 0
 
     @property
@@ -72,22 +79,17 @@ class Engine:
         """At work, in the order in which they began."""
         return [running.job for running in self._running]
 
-    def room_for(self, job: Job) -> bool:
-        """Whether there is a slot, and cells even if nothing of it were shared."""
-        taken = sum(running.job.cells for running in self._running)
-        return bool(self._free) and taken + job.cells <= self._budget.cells
+    def has_room(self) -> bool:
+        """Whether there is a slot."""
+        return bool(self._free)
 
     def start(self, job: Job) -> None:
-        """Give a job a slot and what is kept of its prompt."""
+        """Give a job a slot."""
         job.began = monotonic()
-        stream = TextStream(job.request.stop, job.pieces.put)
-        running = Running(job, self._free.pop(0), stream, self.context.sampler(job.request.temperature))
-        self._running.append(running)
-        known, data = self.states.best(job.tokens)
-        being_computed = max((shared(one.tokens, job.tokens) for one in self.jobs[:-1]), default=0)
-        if data is not None and known > being_computed and self.context.restore(running.slot, data):
-            self.context.forget(running.slot, known)
-            running.computed = known
+        stream = TextStream(job.request.stop, job.tell)
+        slot = min(self._free)
+        self._free.remove(slot)
+        self._running.append(Running(job, slot, stream, self.context.sampler(job.request.temperature)))
 
     def interrupt(self) -> None:
         """End the batch under way without its results, so that what must stop can stop. From any thread."""
@@ -101,21 +103,15 @@ class Engine:
             reason = "cancelled" if closing else running.job.stop_reason()
             if reason:
                 self._finish(running, reason)
-        waiting = [running for running in self._running if running.token is None and not self._held_back(running)]
-        short = [(running, 1) for running in self._running if running.token is not None]
-        room = GRAIN - 1 - len(short)
-        for running in waiting:
-            if running.left < GRAIN and running.left <= room:
-                short.append((running, running.left))
-                room -= running.left
-        long, room = [], BATCH
-        for running in waiting:
-            if running.left >= GRAIN and room:
-                size = min(room, running.left // GRAIN * GRAIN)
-                long.append((running, size))
-                room -= size
-        self._compute(short, looks=1)
-        self._compute(long, looks=LOOKS)
+        self._close_gaps()
+        self._write_all()
+        reading = [running for running in self._running if running.token is None and not self._held_back(running)]
+        for running in reading:
+            if running.left < GRAIN:
+                self._compute([running], running.left)
+        long = next((running for running in reading if running.left >= GRAIN), None)
+        if long is not None:
+            self._compute([long], min(BATCH, long.left // GRAIN * GRAIN))
 
     def fail(self, error: Exception) -> None:
         """End all jobs with an error."""
@@ -128,42 +124,69 @@ class Engine:
         """Free the context."""
         self.context.close()
 
+    def _close_gaps(self) -> None:
+        """Move sequences to the first slots: those that write are computed together when their slots are in a row."""
+        for slot in range(len(self._running) if self._copies else 0):
+            if slot in self._free:
+                last = max(self._running, key=lambda running: running.slot)
+                if last.computed:
+                    self.context.copy(last.slot, slot, len(last.job.tokens) + last.written)
+                    self.context.forget(last.slot)
+                self._free.remove(slot)
+                self._free.append(last.slot)
+                last.slot = slot
+
     def _held_back(self, running: Running) -> bool:
-        """Take what an earlier sequence has computed of the same prompt; True to wait for more of it."""
-        if not self._copies:
+        """Take what is known of a prompt; True to wait, because an earlier request is computing more of it."""
+        if running.begun or not self._copies:
             return False
-        for other in self._running:
-            if other is running:
-                return False
-            same = shared(other.job.tokens, running.job.tokens)
-            ready = min(same, other.computed // GRAIN * GRAIN)
-            if ready > running.computed:
-                self.context.forget(running.slot)
-                self.context.copy(other.slot, running.slot, ready)
-                running.computed = ready
-            if same > max(ready, running.computed):
-                return True
+        tokens = running.job.tokens
+        earlier = self._running[: self._running.index(running)]
+        source = max(earlier, key=lambda other: shared(other.job.tokens, tokens), default=running)
+        same = 0 if source is running else shared(source.job.tokens, tokens)
+        known, data = self.states.best(tokens)
+        if same > known and source.computed < same:
+            return True
+        running.begun = True
+        if same > known:
+            self.context.copy(source.slot, running.slot, same)
+            running.computed = same
+        elif data is not None and self.context.restore(running.slot, data):
+            self.context.forget(running.slot, known)
+            running.computed = known
         return False
 
-    def _compute(self, batch: Sequence[tuple[Running, int]], *, looks: int) -> None:
-        batch = [(running, size) for running, size in batch if running in self._running]
+    def _write_all(self) -> None:
+        """The next token of all that write: a batch for each row of slots."""
+        writing = sorted((one for one in self._running if one.token is not None), key=lambda one: one.slot)
+        row: list[Running] = []
+        for running in writing:
+            if row and running.slot != row[-1].slot + 1:
+                self._compute(row, 1)
+                row = []
+            row.append(running)
+        self._compute(row, 1)
+
+    def _compute(self, batch: Sequence[Running], size: int) -> None:
+        """`size` tokens of each. A batch that was broken off is made anew in the next step."""
         if not batch:
             return
-        pieces = [running.piece(size) for running, size in batch]
-        status = self.context.decode(pieces, self._spare.threads(looks=looks))
-        if status == NO_ROOM:  # the cells of each were counted before, so this is not to be expected
-            newest = batch[-1][0]
-            self._finish(newest, "cancelled", Overloaded("no room for the answer", code="generator_busy"))
+        pieces = [running.piece(size) for running in batch]
+        if monotonic() - self._looked >= PAUSE_S:
+            self._threads = self._spare.threads(looks=LOOKS)
+        status = self.context.decode(pieces, self._threads)
+        self._threads = self._spare.threads()  # now, before callers are woken: they are done before the next batch is
+        self._looked = monotonic()
+        if status == NO_ROOM:  # each slot has cells for a whole context, so this is not to be expected
+            self._finish(batch[-1], "cancelled", Overloaded("no room for the answer", code="generator_busy"))
         if status != DONE:
             return
-        end = 0
-        for (running, size), piece in zip(batch, pieces, strict=True):
-            end += len(piece.tokens)
+        for index, running in enumerate(batch):
             if running.token is None:
                 running.computed += size
                 self.prefilled += size
-            if piece.asks:
-                self._write(running, self.context.choose(end - 1, running.sampler))
+            if pieces[index].asks:
+                self._write(running, self.context.choose((index + 1) * size - 1, running.sampler))
 
     def _write(self, running: Running, token: int) -> None:
         if self._model.ends(token) or running.stream.add(self._model.piece(token)):

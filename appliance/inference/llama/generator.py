@@ -29,10 +29,10 @@ RECENT = 0.2  # weight of the last answer in the mean time of an answer
 class LlamaGenerator:
     """A GGUF model behind one owner thread. Nothing is loaded before the first use; safe for concurrent callers.
 
-    At temperature 0 the most likely token is taken. With one thread the same prompt, asked alone again, gives the same
-    logits to the last bit, whether its prefix was kept or not. Beside others it does while all together take fewer than
-    256 cells and have less than a grain each behind what they share; beyond that, and with more threads, flash
-    attention adds up in another order, so where two words are about equally likely either may come.
+    At temperature 0 the most likely token is taken, and with one thread the same prompt gives the same logits to the
+    last bit: alone, beside others, and behind a prefix that was kept. With more threads this holds for answers beside
+    others; for one that writes alone behind 512 tokens, flash attention adds up in another order for every number of
+    threads, so where two words are about equally likely either may come.
     """
 
     def __init__(
@@ -243,11 +243,10 @@ class LlamaGenerator:
     def _step(self, closing: bool) -> None:
         if self._engine is None:
             self._engine = Engine(self._model.native(), self._model.budget, SpareCores(self._model.threads))
-        engine, started = self._engine, []
+        engine = self._engine
         with self._condition:
-            while (job := self._queue.first()) is not None and engine.room_for(job) and not closing:
-                started.append(self._queue.take())
-                engine.start(started[-1])
+            while len(self._queue) and engine.has_room() and not closing:
+                engine.start(self._queue.take())
         jobs = engine.jobs
         engine.step(closing)
         for job in jobs:

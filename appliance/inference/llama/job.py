@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from appliance.inference.llama.context import Tokens
 from appliance.types import CancelToken, Generated, GenerationRequest
 
+TELL_EVERY_S = 0.05  # each telling wakes the caller's thread, and what stands behind it
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -23,11 +25,8 @@ class Job:
     error: Exception | None = None
     began: float = 0.0  # when it got a slot, in time.monotonic() seconds
     given_up: bool = False
-
-    @property
-    def cells(self) -> int:
-        """What it may need of the context at most."""
-        return len(self.tokens) + self.limit
+    untold: str = ""
+    told_at: float = 0.0
 
     def stop_reason(self) -> str | None:
         """Why to stop now, if at all."""
@@ -39,9 +38,20 @@ class Job:
         """Let it stop: its caller is no longer there."""
         self.given_up = True
 
+    def tell(self, text: str) -> None:
+        """Pass on text: the first at once, then not more often than every TELL_EVERY_S."""
+        self.untold += text
+        now = time.monotonic()
+        if now - self.told_at >= TELL_EVERY_S:
+            self.told_at = now
+            self.pieces.put(self.untold)
+            self.untold = ""
+
     def end(self, result: Generated | None, error: Exception | None = None) -> None:
         """Hand over the outcome; the first one counts."""
         if not self.ended.is_set():
             self.result, self.error = result, error
             self.ended.set()
+            if self.untold:
+                self.pieces.put(self.untold)
             self.pieces.put(None)
