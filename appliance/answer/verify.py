@@ -1,6 +1,7 @@
 """Holds a generated sentence against the passages: it stands on one of their sentences, or it is not shown."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,11 @@ from appliance.evidence.rank import Sentence
 from appliance.types import Claim, Embedder
 from appliance.words import FUNCTION_WORDS, stem, words
 
-LEAST_OVERLAP = 0.6  # share of the claim's content words in the sentence it stands on and that sentence's neighbours
-LEAST_OWN = 0.5  # of them in that sentence itself
+# Shares of the claim's content words, each occurrence counted. Small models put the question's words around whatever
+# they have read, so words of the question count only where the passage has them too.
+MOST_NEW = 0.1  # in neither the sentence it stands on, nor beside it, nor in its title and section
+LEAST_OWN = 0.5  # in that sentence itself
+IN_ORDER = 0.5  # of those, more than this in the sentence's order: "A beat B" does not hold up "B beat A"
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
@@ -26,6 +30,7 @@ _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\w+://\S*\w|[\w-]+(?:\.[\w-]+)*\.[a
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
 _DIGIT = re.compile(r"\d")
+_HEDGE = re.compile(r"\b(?:may|might|could|possibly|perhaps|probably|allegedly|reportedly)\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t)\b", re.IGNORECASE)
 
 
@@ -35,39 +40,41 @@ class Support:
 
     question: str
     sentences: Sequence[Sentence]
-    own: Sequence[frozenset[str]]  # stems of each sentence
-    stems: Sequence[frozenset[str]]  # and with those of its neighbours in the same passage
+    own: Sequence[Sequence[str]]  # the content words of each sentence, as stems
+    around: Sequence[frozenset[str]]  # those of its neighbours in the same passage, of its title and section
     vectors: NDArray[np.float32]  # (n, dimensions)
 
     @classmethod
     def of(cls, question: str, sentences: Sequence[Sentence]) -> "Support":
-        own = [frozenset(map(stem, words(item.text))) for item in sentences]
-        wide = [
-            frozenset().union(*(own[near] for near in _neighbours(sentences, index))) for index in range(len(sentences))
+        own = [_content(item.text) for item in sentences]
+        around = [
+            frozenset(_content(f"{item.hit.chunk.title} {item.hit.chunk.section}")).union(
+                *(own[near] for near in _neighbours(sentences, index))
+            )
+            for index, item in enumerate(sentences)
         ]
         vectors = np.stack([item.vector for item in sentences]) if sentences else np.zeros((0, 0), dtype=np.float32)
-        return cls(question, sentences, own, wide, vectors)
+        return cls(question, sentences, own, around, vectors)
 
 
 def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Claim | None:
     """The claim with the exact span of the sentence that holds it up; None when nothing does.
 
-    Its numbers and quotations must stand in that sentence, its names in the passage, most of its content words in the
-    sentence or beside it, its meaning must be near the sentence's, it must not deny what the sentence says, and it must
-    not be a mere heading.
+    Its numbers, quotations and addresses must stand in that sentence, its names in the passage, nearly all of its
+    content words in the sentence or beside it and in no other order, its meaning must be near the sentence's, it must
+    not deny what the sentence says nor say for certain what that leaves open, and it must not be a mere heading.
     """
     text = _REFERENCE.sub("", claim).strip()
     content = _content(text)
     if not content or len(text) > LONGEST_CLAIM or _is_heading(text, support):
         return None
     cosines = _cosines(text, support, embedder)
-    overlaps = np.array([len(content & stemmed) / len(content) for stemmed in support.stems])
-    for index in np.argsort(-(cosines + overlaps), kind="stable")[:TRIED]:
-        shared = len(content & support.own[int(index)]) / len(content)
-        if cosines[index] < LEAST_COSINE or overlaps[index] < LEAST_OVERLAP or shared < LEAST_OWN:
+    shared = np.array([(Counter(content) & Counter(own)).total() / len(content) for own in support.own])
+    for index in map(int, np.argsort(-(cosines + shared), kind="stable")[:TRIED]):
+        sentence = support.sentences[index]
+        if cosines[index] < LEAST_COSINE or not _words_stand(content, support.own[index], support.around[index]):
             continue
-        sentence = support.sentences[int(index)]
-        if not _facts_stand(text, sentence) or _denies(text, support, int(index)):
+        if not _facts_stand(text, sentence) or _denies(text, support, index) or _overstates(text, sentence):
             continue
         start, end = trimmed(sentence.hit.chunk.text, sentence.start, sentence.end, dict.fromkeys(content, 1.0))
         citation = citer.cite(sentence.hit, start, end)
@@ -101,8 +108,33 @@ def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:
     ]
 
 
-def _content(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words(text) if word.lower() not in FUNCTION_WORDS)
+def _content(text: str) -> list[str]:
+    return [stem(word) for word in words(text) if word.lower() not in FUNCTION_WORDS]
+
+
+def _words_stand(content: Sequence[str], own: Sequence[str], around: frozenset[str]) -> bool:
+    """Whether the sentence says what the claim says, as far as words and their order tell."""
+    matched = Counter(content) & Counter(own)
+    new = [word for word in (Counter(content) - matched).elements() if word not in around or word in matched]
+    if len(new) > MOST_NEW * len(content) or matched.total() < LEAST_OWN * len(content):
+        return False
+    mine, theirs = ([word for word in text if word in matched] for text in (content, own))
+    return _common_order(mine, theirs) > IN_ORDER * matched.total()
+
+
+def _common_order(one: Sequence[str], other: Sequence[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(other) + 1)
+    for word in one:
+        before = 0
+        for at, mate in enumerate(other, start=1):
+            before, row[at] = row[at], before + 1 if word == mate else max(row[at], row[at - 1])
+    return row[-1]
+
+
+def _overstates(text: str, sentence: Sentence) -> bool:
+    """Whether the sentence only says that something may be so, and the claim that it is."""
+    return _HEDGE.search(sentence.text) is not None and _HEDGE.search(text) is None
 
 
 def _cosines(text: str, support: Support, embedder: Embedder) -> NDArray[np.float32]:
