@@ -17,7 +17,7 @@ from appliance.words import FUNCTION_WORDS, stem, words
 # they have read, so words of the question count only where the passage has them too.
 MOST_NEW = 0.1  # in neither the sentence it stands on, nor beside it, nor in its title and section
 LEAST_OWN = 0.5  # in that sentence itself
-IN_ORDER = 0.5  # of those, more than this in the sentence's order: "A beat B" does not hold up "B beat A"
+LEAST_ORDER = 0.5  # of those, in the sentence's order: "A beat B" does not hold up "B beat A", but "B was beaten by A"
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
@@ -119,7 +119,7 @@ def _words_stand(content: Sequence[str], own: Sequence[str], around: frozenset[s
     if len(new) > MOST_NEW * len(content) or matched.total() < LEAST_OWN * len(content):
         return False
     mine, theirs = ([word for word in text if word in matched] for text in (content, own))
-    return _common_order(mine, theirs) > IN_ORDER * matched.total()
+    return _common_order(mine, theirs) >= LEAST_ORDER * matched.total()
 
 
 def _common_order(one: Sequence[str], other: Sequence[str]) -> int:
