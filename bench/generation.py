@@ -211,11 +211,12 @@ def crowd(url: str, key: str, chat: Chat, data: Path) -> list[Row]:
     for thread in threads:
         thread.join()
     count = Counter(how for how, _ in ended)
-    known = ("generative", "extractive", "503")
+    known = ("generative", "extractive", "503", "504")
     return [
         Row(f"of {CLIENTS} at once: generated", "answers", count["generative"]),
         Row(f"of {CLIENTS} at once: extractive", "answers", count["extractive"]),
-        Row(f"of {CLIENTS} at once: 503", "answers", count["503"]),
+        Row(f"of {CLIENTS} at once: refused at once (503)", "answers", count["503"]),
+        Row(f"of {CLIENTS} at once: refused at the deadline (504)", "answers", count["504"]),
         Row(f"of {CLIENTS} at once: anything else or nothing", "answers", CLIENTS - sum(count[how] for how in known)),
         Row(f"of {CLIENTS} at once: the slowest", "s", round(max(seconds for _, seconds in ended), 1)),
         Row("memory before", "MiB", round(before / 2**20)),
