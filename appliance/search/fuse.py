@@ -9,7 +9,7 @@ from appliance.types import Fusion
 Ranking = Sequence[tuple[int, float]]  # (chunk id, score), best first; ids are unique
 
 BEST, GOOD = 3, 0.85  # a BM25 as high as the mean of the three best counts 0.85
-RRF_K = 20  # nDCG@10 on SciFact train .720, against .717 with the 60 of the paper
+RRF_K = 60  # as in the paper; 20 gives the same on SciFact train and .000 to .015 less on three other sets
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def sources(found: SearchResult) -> list[str]:
 def test_the_question_chooses_the_fusion(corpus: Corpus) -> None:
     plain, rrf = ask(corpus, "tomatoes and beans"), ask(corpus, "tomatoes and beans", fusion=Fusion.RRF)
     assert (plain.fusion, rrf.fusion) == (Fusion.CONVEX, Fusion.RRF)
-    assert rrf.hits[0].score < 0.1 < plain.hits[0].score, "sums of 1 / (20 + rank)"
+    assert rrf.hits[0].score < 0.1 < plain.hits[0].score, "sums of 1 / (60 + rank)"
     assert ask(corpus, "tomatoes", defaults=Defaults(fusion=Fusion.RRF)).fusion is Fusion.RRF
     assert ask(corpus, "tomatoes", fusion=Fusion.CONVEX, defaults=Defaults(fusion=Fusion.RRF)).fusion is Fusion.CONVEX
 
