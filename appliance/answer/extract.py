@@ -19,7 +19,7 @@ FRAGMENT = 4  # a sentence of fewer words says little without the one before ("C
 _BESIDE = (Wanted.WHEN, Wanted.WHO, Wanted.VERSION)
 
 ITEMS = 4  # sentences at most that follow one which announces them
-_ANNOUNCES = (":", "\uff1a")  # the fullwidth colon of Chinese and Japanese
+_ANNOUNCES = (":", "?", "\uff1a", "\uff1f")  # a question is followed by its answer; the last two are fullwidth
 _ITEM = re.compile(r"(?:[-*+•‣▪◦–—○●■]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s")
 _LEANS = re.compile(r"(?:it|its|he|she|his|her|they|their|this|that|these|those|such|here|there)\b", re.IGNORECASE)
 
@@ -111,7 +111,7 @@ def _until_heading(sentences: Sequence[Sentence]) -> Iterator[Sentence]:
 
 def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Span]:
     """The chosen sentences as spans: neighbours become one, one that leans on the sentence before it ("It was …")
-    brings that one along, and one that ends with a colon what it announces.
+    brings that one along, and one that ends with a colon or asks something what follows it.
     """
     spans: list[Span] = []
     for sentence in chosen:
@@ -120,7 +120,7 @@ def joined(chosen: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[Sp
 
 
 def _announced(span: Span, sentences: Sequence[Sentence]) -> Span:
-    """The span and, where it ends with a colon, the sentence or the items of the list that follow, within a quote."""
+    """The span and, where it announces or asks something, the sentence or list items that follow, within a quote."""
     if not span.hit.chunk.text[: span.end].endswith(_ANNOUNCES):
         return span
     own = {item.position: item for item in sentences if item.hit is span.hit}

@@ -192,6 +192,13 @@ def test_a_heading_is_never_the_answer_alone(tmp_path: Path, embedder: Embedder)
             ("the hook", "the rope", "the brake"),
             "ten years",
         ),
+        (
+            "When does the canteen open?\nAt half past seven, on Fridays at eight.\n\n"
+            "Who may bring guests?\nEverybody.",
+            "When does the canteen open?",
+            ("At half past seven, on Fridays at eight.",),
+            "Everybody",
+        ),
     ],
 )
 def test_a_sentence_that_announces_brings_what_follows(
