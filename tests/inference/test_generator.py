@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import InvalidRequest, ModelError, Overloaded
+from appliance.inference import describe
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.llama.model import NativeModel
 from appliance.inference.llama.spare_cores import SpareCores
@@ -141,6 +142,16 @@ def test_an_error_of_the_sink_reaches_the_caller_and_nobody_else(generator: Llam
     with pytest.raises(ConnectionResetError):
         generator.generate(ask("Say yes."), NEVER, broken)
     assert generator.generate(ask("Say yes.", max_tokens=2), NEVER).text
+
+
+def test_what_it_takes_of_the_host_is_told_before_it_is_loaded(gguf: Path) -> None:
+    generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=2, context_tokens=1024, queue_limit=2, slots=3)
+    told = describe(generator)
+    assert not generator.loaded
+    assert told.startswith(
+        f"{generator.name}: 3 answers at once, 2 thread(s), context 1024 tokens, keys and values f16"
+    )
+    generator.close()
 
 
 def test_control_tokens_in_documents_stay_text(gguf: Path) -> None:
