@@ -13,7 +13,7 @@ SLOTS_A_THREAD = 4
 MEMORY_SHARE = 8  # by default an eighth of the host's memory may hold keys and values
 F16_BYTES = 2.0
 Q8_0_BYTES = 34 / 32  # 32 numbers and their scale
-MOST_STATE_BYTES = 512 * 1024**2
+MOST_STATE_BYTES = 256 * 1024**2  # twenty prompts of 500 tokens with the bundled model
 
 
 @dataclass(frozen=True, slots=True)
