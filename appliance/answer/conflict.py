@@ -78,7 +78,7 @@ def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Score
     documents that give one thing two values, not ones that disagree in substance.
     """
     against = [item.sentence for item in ranked if _answers(question, item, ranked[0].score)]
-    for claim in claims:
+    for claim in [claim for claim in claims if claim.supported]:
         own = _stance(question, claim.text)
         documents = {citation.document_id for citation in claim.citations}
         for sentence in against:

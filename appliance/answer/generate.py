@@ -11,7 +11,7 @@ from appliance.evidence.rank import kept, sentences_in
 from appliance.sentences import split_sentences
 from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_CLAIMS, PROMPT_SECONDS, PROMPT_TOKENS, UNSUPPORTED_CLAIMS
-from appliance.types import CancelToken, Claim, Context, Embedder, GenerationRequest, Generator, Usage
+from appliance.types import CancelToken, Checking, Claim, Context, Embedder, GenerationRequest, Generator, Usage
 
 MOST_CLAIMS = 12
 
@@ -20,10 +20,14 @@ OnClaim = Callable[[Claim], None]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What was generated and stood: `claims` in the order written; `dropped` sentences did not."""
+    """What was generated and stood: `claims` in the order written; `dropped` sentences did not.
+
+    With lenient checking those that did not stand are `marked` among the claims instead, without a citation.
+    """
 
     claims: tuple[Claim, ...]
     dropped: int
+    marked: int
     said_nothing: bool  # the model wrote that the passages do not say
     usage: Usage
     finish_reason: str
@@ -40,6 +44,7 @@ class Writing:
     answer_tokens: int
     temperature: float
     prompt: Prompt
+    checking: Checking
     deadline: float
     cancel: CancelToken
 
@@ -54,7 +59,9 @@ class _Checker:
     text: str = ""
     done: int = 0  # characters of `text` that have been checked
     claims: list[Claim] = field(default_factory=list)
+    doubtful: list[Claim] = field(default_factory=list)  # to be marked, once one that stands has come
     dropped: int = 0
+    marked: int = 0
     said_nothing: bool = False
 
     def add(self, piece: str) -> None:
@@ -81,12 +88,31 @@ class _Checker:
     def _check_one(self, sentence: str) -> None:
         claim = check(sentence, self.support, self.writing.embedder, self.writing.citer)
         if claim is None:
-            self.dropped += 1
             UNSUPPORTED_CLAIMS.inc()
+            self._doubt(sentence)
         elif claim.text not in {known.text for known in self.claims}:  # small models repeat themselves
-            self.claims.append(claim)
-            if self.on_claim is not None:
-                self.on_claim(claim)
+            for item in (*self.doubtful, claim):
+                self._show(item)
+            self.doubtful.clear()
+
+    def _doubt(self, sentence: str) -> None:
+        """What does not stand is left out; with lenient checking it is marked, in an answer that has what stands."""
+        text = " ".join(sentence.split())
+        if self.writing.checking is Checking.STRICT or len(self.claims) + len(self.doubtful) >= MOST_CLAIMS:
+            self.dropped += 1
+        elif text not in {known.text for known in (*self.claims, *self.doubtful)}:
+            self.marked += 1
+            self.doubtful.append(Claim(text, (), supported=False))
+
+    def close(self) -> None:
+        """Show what still waits behind a claim that stands."""
+        for item in self.doubtful if self.claims else ():
+            self._show(item)
+
+    def _show(self, claim: Claim) -> None:
+        self.claims.append(claim)
+        if self.on_claim is not None:
+            self.on_claim(claim)
 
 
 def generate(context: Context, question: str, writing: Writing, on_claim: OnClaim | None) -> Draft:
@@ -104,14 +130,18 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     if on_claim is None:
         checker.text = written.text
     checker.finish(whole=written.finish_reason == "stop")
+    checker.close()
     _count(writing.prompt.id, checker, written.usage, time.monotonic() - began)
-    return Draft(tuple(checker.claims), checker.dropped, checker.said_nothing, written.usage, written.finish_reason)
+    return Draft(
+        *(tuple(checker.claims), checker.dropped, checker.marked),
+        *(checker.said_nothing, written.usage, written.finish_reason),
+    )
 
 
 def _count(prompt_id: str, checker: _Checker, usage: Usage, seconds: float) -> None:
     """What tells one prompt from another."""
-    PROMPT_CLAIMS.labels(prompt_id, "supported").inc(len(checker.claims))
-    PROMPT_CLAIMS.labels(prompt_id, "dropped").inc(checker.dropped)
+    PROMPT_CLAIMS.labels(prompt_id, "supported").inc(sum(claim.supported for claim in checker.claims))
+    PROMPT_CLAIMS.labels(prompt_id, "dropped").inc(checker.dropped + checker.marked)
     PROMPT_TOKENS.labels(prompt_id, "read").inc(usage.prompt_tokens)
     PROMPT_TOKENS.labels(prompt_id, "written").inc(usage.completion_tokens)
     PROMPT_SECONDS.labels(prompt_id).observe(seconds)

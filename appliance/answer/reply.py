@@ -171,6 +171,7 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
         prompt=answering.prompt,
         answer_tokens=answering.answer_tokens,
         temperature=answering.temperature,
+        checking=turn.query.checking,
         deadline=until,
         cancel=cancel,
     )
@@ -196,6 +197,8 @@ def _told(draft: Draft) -> str:
         parts = []
         if draft.dropped:
             parts.append(f"{_sentences(draft.dropped)} that the passages do not support left out.")
+        if draft.marked:
+            parts.append(f"{_sentences(draft.marked)} without support marked.")
         if draft.finish_reason == "deadline":
             parts.append("Time ran out while writing.")
         return " ".join(parts)

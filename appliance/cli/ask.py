@@ -51,6 +51,11 @@ REASONS = {
     type=click.Choice(["fast", "full"]),
     help="full lets a small model read the best passages, for some 20 ms more.",
 )
+@click.option(
+    "--checking",
+    type=click.Choice(["strict", "lenient"]),
+    help="lenient shows generated sentences without support as well, marked.",
+)
 @ranking_options
 @context_options
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")

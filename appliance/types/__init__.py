@@ -38,6 +38,7 @@ from appliance.types.models import (
     Waiting,
 )
 from appliance.types.questions import (
+    Checking,
     EvidenceEffort,
     Expand,
     Fusion,
@@ -64,6 +65,7 @@ __all__ = [
     "BlockKind",
     "CancelToken",
     "Candidate",
+    "Checking",
     "Chunk",
     "ChunkSpan",
     "Citation",

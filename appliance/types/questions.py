@@ -40,6 +40,13 @@ class EvidenceEffort(StrEnum):
     FULL = "full"
 
 
+class Checking(StrEnum):
+    """What becomes of generated sentences that the passages do not hold up: left out, or shown and marked."""
+
+    STRICT = "strict"
+    LENIENT = "lenient"
+
+
 class SelfQuery(StrEnum):
     """Whether filters are read out of the question: not at all, shown but not applied, or applied."""
 
@@ -89,6 +96,7 @@ class Query:
     history: tuple[Turn, ...] = ()  # the conversation so far, oldest first
     self_query: SelfQuery | None = None
     evidence: EvidenceEffort | None = None
+    checking: Checking = Checking.STRICT
     answer_tokens: int | None = None  # bound of a generated answer below the setting's
     temperature: float = 0.0
     role: Role | None = None  # of who asks

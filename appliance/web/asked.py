@@ -10,6 +10,7 @@ from msgspec import Meta
 from appliance.errors import InvalidFilter, InvalidRequest
 from appliance.search import filter_from_json
 from appliance.types import (
+    Checking,
     EvidenceEffort,
     Expand,
     Fusion,
@@ -71,6 +72,9 @@ class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
     evidence: Annotated[
         EvidenceEffort | None, Meta(description="full lets a model read the best passages; null is the setting.")
     ] = None
+    checking: Annotated[
+        Checking, Meta(description="lenient shows generated sentences without support as well, marked.")
+    ] = Checking.STRICT
     stream: bool = False
 
 
@@ -78,7 +82,7 @@ def to_query(asked: SearchRequest, who: Principal) -> Query:
     """Raises InvalidFilter, InvalidRequest."""
     query = Query(asked.question, history=turns(asked.history), principal=who.id, role=who.role)
     if isinstance(asked, QueryRequest):
-        query = replace(query, mode=asked.mode, evidence=asked.evidence)
+        query = replace(query, mode=asked.mode, evidence=asked.evidence, checking=asked.checking)
     return with_options(query, asked)
 
 

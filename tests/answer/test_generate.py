@@ -11,7 +11,18 @@ from appliance.answer.reply import parameters
 from appliance.errors import ModelError, Overloaded
 from appliance.inference import ScriptedGenerator
 from appliance.search import search, with_context
-from appliance.types import Answer, CancelToken, Claim, Context, Generated, GenerationRequest, Mode, Query, TokenSink
+from appliance.types import (
+    Answer,
+    CancelToken,
+    Checking,
+    Claim,
+    Context,
+    Generated,
+    GenerationRequest,
+    Mode,
+    Query,
+    TokenSink,
+)
 from bench.corpus import COLLECTION, Corpus
 from tests.answer.conftest import Ask
 from tests.answer.test_extract import assert_places
@@ -76,6 +87,27 @@ def test_only_the_unsupported_sentence_is_dropped(ask: Ask) -> None:
     answered = generated(ask, f"{shown[0]} It was opened by Queen Victoria in 1875. {shown[1]}")
     assert [claim.text for claim in answered.claims] == shown
     assert "One generated sentence" in answered.notice
+
+
+def test_lenient_checking_marks_what_is_not_supported(ask: Ask) -> None:
+    told: list[Claim] = []
+    text = "Queen Victoria opened it in 1875. The lighthouse was built by Margaret Sloane. Elvis lived there."
+    answered = generated(ask, text, checking=Checking.LENIENT, on_claim=told.append)
+    assert [(claim.text, claim.supported, len(claim.citations)) for claim in answered.claims] == [
+        ("Queen Victoria opened it in 1875.", False, 0),
+        ("The lighthouse was built by Margaret Sloane.", True, 1),
+        ("Elvis lived there.", False, 0),
+    ]
+    assert told == list(answered.claims)
+    assert "2 generated sentences without support marked." in answered.notice
+
+
+def test_lenient_checking_shows_no_answer_without_support(ask: Ask) -> None:
+    told: list[Claim] = []
+    answered = generated(ask, "Elvis lived there.", checking=Checking.LENIENT, on_claim=told.append)
+    assert answered.mode is Mode.EXTRACTIVE
+    assert all(claim.supported for claim in told)
+    assert told == list(answered.claims)
 
 
 def test_claims_are_told_in_order_while_it_writes(ask: Ask) -> None:
