@@ -142,10 +142,11 @@ class Calibrator:
             found = strengths(probes, name, measure, progress)
         before = self._store.calibrations.threshold(name, rules)
         made = report(found, spec, self._settings.abstain_below if before is None else before, made=not spec.questions)
-        if spec.apply:
+        applied = spec.apply and made["fitted"]["answered"] >= spec.min_answered
+        if applied:
             self._store.calibrations.put(name, made["abstain_below"], rules, msgspec.json.encode(made))
             self._collections.publish(name)
-        return made | {"applied": spec.apply}
+        return made | {"applied": applied}
 
     def _note(self, status: CalibrationStatus, **changes: Any) -> None:
         with self._lock:

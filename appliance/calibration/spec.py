@@ -28,13 +28,15 @@ class CalibrationSpec(msgspec.Struct, frozen=True):
     """`max_wrong`: share of the questions that the documents do not cover which may be answered all the same.
 
     `confidence`: how sure that is, given how many questions there were. `made`: questions made from the documents,
-    where the operator gives none.
+    where the operator gives none. `min_answered`: share of the covered questions that must still be answered; a
+    threshold that declines more is told and not put to use.
     """
 
     questions: tuple[CalibrationQuestion, ...] = ()
     max_wrong: float = 0.05
     confidence: float = 0.9
     made: int = 300
+    min_answered: float = 0.75
     apply: bool = True
 
 
@@ -42,6 +44,8 @@ def check_spec(spec: CalibrationSpec) -> None:
     """Raises InvalidRequest."""
     if not 0 < spec.max_wrong < 1 or not 0 < spec.confidence < 1:
         raise InvalidRequest("max_wrong and confidence are shares between 0 and 1, such as 0.05 and 0.9.")
+    if not 0 <= spec.min_answered <= 1:
+        raise InvalidRequest("min_answered is a share from 0 to 1, such as 0.75.")
     if len(spec.questions) > MOST_QUESTIONS or not 1 <= spec.made <= MOST_QUESTIONS:
         raise InvalidRequest(f"A calibration takes 1 to {MOST_QUESTIONS} questions.", hint="A few hundred are enough.")
 

@@ -11,6 +11,11 @@ from appliance.cli.problem import DONE, FAILED
 from appliance.cli.progress import follow
 from appliance.cli.questions import read_questions
 
+OVERLAP = (
+    "Documents that speak of the same things cover each other, so that leaving one out proves little: give questions "
+    'of your own with "answerable": false, allow more wrong answers, or accept it with --min-answered 0.'
+)
+
 
 @command("calibrate", examples=[
     "calibrate",
@@ -26,6 +31,8 @@ from appliance.cli.questions import read_questions
               show_default=True, help="That the share is really not greater, given so many questions.")  # fmt: skip
 @click.option("--made", type=click.IntRange(1, 2_000), default=300, show_default=True,
               help="Questions made from the documents, where you give none.")  # fmt: skip
+@click.option("--min-answered", type=click.FloatRange(0, 1), default=0.75, show_default=True,
+              help="Share of the covered questions; a threshold that answers fewer is not put to use.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the figures and change nothing.")
 @click.option("--show", is_flag=True, help="Show what is in force.")
 @click.option("--remove", is_flag=True, help="Go back to the setting abstain_below.")
@@ -36,6 +43,7 @@ def calibrate(
     max_wrong: float,
     confidence: float,
     made: int,
+    min_answered: float,
     dry_run: bool,
     show: bool,
     remove: bool,
@@ -55,6 +63,7 @@ def calibrate(
         "max_wrong": max_wrong,
         "confidence": confidence,
         "made": made,
+        "min_answered": min_answered,
         "apply": not dry_run,
     }
     with invocation.connect() as client:
@@ -63,7 +72,7 @@ def calibrate(
     if invocation.as_json:
         print_json(status)
     else:
-        _print(status)
+        _print(status, dry_run=dry_run)
     return FAILED if status["state"] == "FAILURE" else DONE
 
 
@@ -71,7 +80,7 @@ def _told(status: dict[str, Any]) -> str:
     return f"{status['done']}/{status['total']} questions" if status["total"] else ""
 
 
-def _print(status: dict[str, Any]) -> None:
+def _print(status: dict[str, Any], *, dry_run: bool) -> None:
     if status["error"]:
         click.secho(status["error"], fg="red", err=True)
         click.echo(f"hint: {status['hint']}", err=True)
@@ -90,8 +99,11 @@ def _print(status: dict[str, Any]) -> None:
         click.echo(
             f"{status['collection']} now declines below {report['abstain_below']:.4g}; `calibrate --remove` undoes it."
         )
-    else:
+    elif dry_run:
         click.echo("Nothing was changed (--dry-run).")
+    else:
+        click.secho("Not put to use: too many covered questions would be declined.", fg="yellow")
+        click.echo(OVERLAP)
 
 
 def _figures(row: dict[str, float]) -> tuple[str, ...]:

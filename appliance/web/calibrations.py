@@ -26,6 +26,9 @@ class CalibrateRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_wrong: Annotated[float, Meta(gt=0, lt=1, description="Of uncovered questions, the share answered.")] = 0.05
     confidence: Annotated[float, Meta(gt=0, lt=1, description="That the share is not greater.")] = 0.9
     made: Annotated[int, Meta(ge=1, le=2_000)] = 300
+    min_answered: Annotated[
+        float, Meta(ge=0, le=1, description="Share of covered questions; what answers fewer is not put to use.")
+    ] = 0.75
     apply: bool = True
 
 
@@ -84,7 +87,9 @@ async def calibrate(request: Request[Any, Any, Any]) -> ASGIApp:
     """Fit `abstain_below` of a collection, so that at most a stated share of what it does not cover is answered."""
     web = rooms(request)
     asked = await read_json(request, CalibrateRequest, QUESTIONS_BODY)
-    spec = CalibrationSpec(tuple(asked.questions), asked.max_wrong, asked.confidence, asked.made, asked.apply)
+    spec = CalibrationSpec(
+        *(tuple(asked.questions), asked.max_wrong, asked.confidence, asked.made, asked.min_answered, asked.apply)
+    )
     return reply(_body(await web.desk.run(lambda: web.appliance.calibrator.begin(asked.collection, spec))), 202)
 
 

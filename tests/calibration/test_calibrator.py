@@ -83,6 +83,20 @@ def test_questions_are_declined_by_the_fitted_threshold(appliance: Appliance) ->
     appliance.calibrator.remove("default")
 
 
+def test_a_threshold_that_costs_too_much_is_not_put_to_use(appliance: Appliance) -> None:
+    nearly = [" ".join(probe.text.split()[:2]) for probe in made_probes(appliance.store, "default", 50)]
+    questions = [CalibrationQuestion(text, answerable=False) for text in nearly] + [CalibrationQuestion(FOREIGN)]
+    status = calibrated(appliance, questions=tuple(questions))
+    assert status.report is not None, status
+    assert status.report["fitted"]["answered"] == 0
+    assert status.report["applied"] is False
+    assert not appliance.calibrator.in_force()[0]["calibrated"]
+    status = calibrated(appliance, questions=tuple(questions), min_answered=0)
+    assert status.report is not None, status
+    assert status.report["applied"] is True
+    assert appliance.calibrator.remove("default")
+
+
 def test_a_dry_run_changes_nothing(appliance: Appliance) -> None:
     version = appliance.store.documents.version("default")
     status = calibrated(appliance, made=50, apply=False)

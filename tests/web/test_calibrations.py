@@ -14,10 +14,7 @@ PATH = "/admin/calibrations"
 
 @pytest.fixture
 def service(open_service: Callable[..., Service]) -> Service:
-    opened = open_service()
-    for number in range(50):
-        opened.add(f"{number}.txt", unique_text(str(number), sentences=5))
-    return opened
+    return open_service()
 
 
 def ended(service: Service, begun: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +27,8 @@ def ended(service: Service, begun: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_from_beginning_to_end(service: Service) -> None:
+    for number in range(20):  # three passages each, enough for 50 questions
+        service.add(f"{number}.txt", unique_text(str(number), sentences=60))
     with service.client() as client:
         begun = client.post(PATH, json={"made": 60, "max_wrong": 0.1})
         assert begun.status_code == 202, begun.text
