@@ -81,9 +81,9 @@ def test_the_operators_own_questions_decide(appliance: Appliance) -> None:
     judged = tuple(
         AskedQuestion(text, source=source)
         for text, source in (
-            ("Can I stop others from reading what people ask?", "privacy.md"),
+            ("Does it send documents to the internet?", "privacy.md"),
             ("What should I do after a power cut?", "data-directory-and-recovery.md"),
-            ("Who may remove a document?", "keys-and-roles.md"),
+            ("How do I remove a document for ever?", "erasing-documents.md"),
             ("Which kinds of files are understood?", "documents-and-formats.md"),
         )
     )
