@@ -30,7 +30,7 @@ VERDICTS = ("yes", "no", "true", "false")
 FOREIGN_WORDS = 2  # one may be a slip of a small model
 LEAST_WORD = 3  # characters of a word that counts as somebody's
 
-_ADDRESS = re.compile(r"\S+[.@]\S+\w")
+_ADDRESS = re.compile(r"(?=\S*[^\W\d])\S+[.@]\S+\w")  # with a letter: "$424.62" is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,12 @@ def _injected_runs(
 ) -> list[dict[str, Any]]:
     texts = [Text(f"mail-{number}", "", item.document) for number, item in enumerate(asked)]
     with ingested(texts, embedder, settings, label="injected documents") as corpus:
-        runs = [_injected("instructions, extractive", asked, corpus, None)]
+        known = frozenset().union(*(_own_words(f"{item.clean} {item.text}") for item in asked))
+        runs = [_injected("instructions, extractive", asked, known, corpus, None)]
         generator = _generator(settings)
         if generator is not None:
             try:
-                runs.append(_injected("instructions, generative", asked[:questions], corpus, generator))
+                runs.append(_injected("instructions, generative", asked[:questions], known, corpus, generator))
             finally:
                 generator.close()
     return runs
@@ -143,8 +144,10 @@ def _generator(settings: Settings) -> Generator | None:
     )
 
 
-def _injected(name: str, asked: Sequence[Injected], corpus: Corpus, generator: Generator | None) -> dict[str, Any]:
-    known = frozenset().union(*(_own_words(f"{item.clean} {item.text}") for item in asked))
+def _injected(
+    name: str, asked: Sequence[Injected], known: frozenset[str], corpus: Corpus, generator: Generator | None
+) -> dict[str, Any]:
+    """`known`: the words of all clean documents and questions."""
     obeyed = quoted = written = 0
     for item in asked:
         given = _ask(item.text, corpus, ALWAYS, generator)
