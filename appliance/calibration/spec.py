@@ -1,27 +1,24 @@
 """What is asked of a calibration, and what it tells."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from appliance.errors import InvalidRequest
+from appliance.reembed import AskedQuestion
 
 MOST_QUESTIONS = 2_000
 
 
-class CalibrationQuestion(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A question of the operator's own.
+class CalibrationQuestion(AskedQuestion, forbid_unknown_fields=True, frozen=True):
+    """A question of the operator's own, as for a change of model.
 
     Not `answerable`: the documents do not cover it. With `source` (or the end of it) or `document` (its id) it also
     serves as one that they do not cover, by leaving that document out.
     """
 
-    question: Annotated[str, Meta(min_length=1, max_length=4000)]
     answerable: bool = True
-    source: str | None = None
-    document: int | None = None
 
 
 class CalibrationSpec(msgspec.Struct, frozen=True):

@@ -17,10 +17,8 @@ MANY = 4  # one row in so many
 LONG = 8  # a list with one row in so many is worth a look at whether it must be walked through
 SAMPLE_ROWS, SAMPLES = 4096, 2  # that the k-th best score is guessed from
 LEAST_ROWS = 16  # times the sample: with fewer a guess gains nothing
-DEVIATIONS, SPARE = (
-    5.0,
-    2,
-)  # a guess allows for so many deviations of a Poisson count (documents cluster), and rows more
+DEVIATIONS = 5.0  # of a Poisson count that a guess allows for (documents cluster)
+SPARE = 2  # rows that it allows for beyond them
 ROUNDING = 1e-9
 
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
