@@ -5,6 +5,7 @@
     │   └── InvalidFilter
     ├── Unauthenticated         401
     ├── Forbidden               403
+    │   └── Untrusted               no trusted signature vouches for a file
     ├── NotFound                404
     ├── Conflict                409
     ├── TooLarge                413
@@ -54,6 +55,10 @@ class Unauthenticated(ApplianceError):
 class Forbidden(ApplianceError):
     status = 403
     default_code = "forbidden"
+
+
+class Untrusted(Forbidden):
+    default_code = "untrusted"
 
 
 class NotFound(ApplianceError):

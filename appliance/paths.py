@@ -53,6 +53,11 @@ class DataPaths:
         """The operator's prompts, and which are in use."""
         return self.root / "prompts"
 
+    @property
+    def trust(self) -> Path:
+        """Public keys that vouch for corpus packs, made when the first is added."""
+        return self.root / "trust"
+
     def create(self) -> None:
         """Make the folders, private to this user.
 

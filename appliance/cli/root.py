@@ -65,11 +65,12 @@ def _register() -> None:
     from appliance.cli.search import search
     from appliance.cli.serve import serve
     from appliance.cli.tasks import tasks
+    from appliance.cli.trust import trust
     from appliance.cli.version import version
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, calibrate, bench, doctor, costs, config, version):
+    for made in (prompts, calibrate, bench, doctor, costs, config, trust, version):
         cli.add_command(made)
 
 
