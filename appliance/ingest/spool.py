@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -143,6 +143,13 @@ class Spool:
                 keep.add(name)
                 left -= size
         return keep
+
+    def tidy(self, upload: str, needed: Sequence[tuple[str, bool, float]]) -> bool:
+        """Remove `upload` unless it is needed, and those of `needed` that there is no room for; whether any went."""
+        gone = {upload, *(name for name, *_ in needed)} - self.within_bounds(needed)
+        for name in gone:
+            self.remove(name)
+        return bool(gone)
 
     def _folders(self) -> Iterator[Path]:
         with contextlib.suppress(OSError):

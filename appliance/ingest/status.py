@@ -7,15 +7,17 @@ from appliance.ingest.task import TaskRun
 from appliance.store.job_rows import FailedRow, NewTask, TaskRow
 
 
-def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], live: TaskRun | None) -> TaskStatus:
-    """`live` is the task's run while it is being worked on."""
+def status_of(
+    task: TaskRow, failed_count: int, failed: Sequence[FailedRow], live: TaskRun | None, waiting: str
+) -> TaskStatus:
+    """`live` is the task's run while it is being worked on; `waiting` is what the worker waits for, or ""."""
     partial = live.progress.partial if live else 0.0
     progress = min(0.999, (task.done + partial) / task.total) if task.total else 0.0
     rate = live.progress.rate_per_s if live else None
     return TaskStatus(
         id=task.id,
         state=TaskState(task.state),
-        step=_step(task, live),
+        step=_step((live and live.progress.step) or task.step, waiting),
         progress=1.0 if task.state == TaskState.SUCCESS else progress,
         collection=task.collection,
         created_at=task.created_at,
@@ -35,12 +37,12 @@ def status_of(task: TaskRow, failed_count: int, failed: Sequence[FailedRow], liv
     )
 
 
-def status_of_accepted(task: NewTask) -> TaskStatus:
+def status_of_accepted(task: NewTask, waiting: str) -> TaskStatus:
     """Of a task that waits in the inbox: nothing of it has begun."""
     return TaskStatus(
         id=task.id,
         state=TaskState.PENDING,
-        step="queued",
+        step=_step("queued", waiting),
         progress=0.0,
         collection=task.collection,
         created_at=task.created_at,
@@ -72,7 +74,7 @@ def dead_document(row: FailedRow) -> DeadDocument:
     )
 
 
-def _step(task: TaskRow, live: TaskRun | None) -> str:
-    if live is None:
-        return task.step
-    return f"waiting: {live.waiting}" if live.waiting else live.progress.step or task.step
+def _step(step: str, waiting: str) -> str:
+    if not waiting:
+        return step
+    return f"queued; the queue waits: {waiting}" if step == "queued" else f"waiting: {waiting}"

@@ -72,6 +72,8 @@ class Ingestion:
             scratch=spool / "copies",
             breaker_s=breaker_s,
         )
+        first, longest, give_up = breaker_s
+        self._ledger = Breaker("ledger", first_s=first, longest_s=longest, give_up_s=give_up)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._resumed = threading.Event()  # cleared while the worker is paused
@@ -86,8 +88,8 @@ class Ingestion:
 
     def start(self) -> None:
         """Go on with what is unfinished, in a thread of its own. Call it once."""
-        self.inbox.hand_over()
-        self._spool.keep_only(self._jobs.uploads())
+        accepted = [(task.upload, True, task.created_at) for task in self.inbox.tasks() if task.upload]
+        self._spool.keep_only([*self._jobs.uploads(), *accepted])
         self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
         self._thread.start()
 
@@ -108,10 +110,7 @@ class Ingestion:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """No task is worked on within the block; the one under way stops within a batch and goes on after it.
-
-        For one caller at a time.
-        """
+        """No task is worked on within the block; the one under way goes on after it. For one caller at a time."""
         self._resumed.clear()
         with self._lock:
             if self._run is not None:
@@ -128,10 +127,14 @@ class Ingestion:
         if self._thread is None or not self._thread.is_alive():
             hint = "Start the appliance again; the log says why it ended."
             raise ApplianceError("The ingestion worker does not run.", code="ingestion_stopped", hint=hint)
-        run = self._run
-        if run is None:
-            return "idle"
-        return f"waiting: {run.waiting}" if run.waiting else f"working on task {run.task.id}"
+        if waiting := self._waiting:
+            return f"waiting: {waiting}"
+        return f"working on task {run.task.id}" if (run := self._run) else "idle"
+
+    @property
+    def _waiting(self) -> str:
+        """What the worker waits for, and so every task; "" while it goes on."""
+        return self._ledger.waiting or (run.waiting if (run := self._run) else "")
 
     # --- tasks -------------------------------------------------------------------------------------------------------
 
@@ -163,12 +166,14 @@ class Ingestion:
     def status(self, task_id: str) -> TaskStatus:
         """Raises NotFound."""
         accepted = self.inbox.find(task_id)
-        return status_of_accepted(accepted) if accepted else self._status(self._jobs.task(task_id))
+        if accepted:
+            return status_of_accepted(accepted, self._waiting)
+        return self._status(self._jobs.task(task_id))
 
     def tasks(self, limit: int = 50) -> list[TaskStatus]:
         """The newest first."""
         limit = max(1, min(limit, 1000))
-        accepted = [status_of_accepted(task) for task in reversed(self.inbox.tasks())]
+        accepted = [status_of_accepted(task, self._waiting) for task in reversed(self.inbox.tasks())]
         begun = [self._status(task) for task in self._jobs.tasks(limit)]
         return list({status.id: status for status in (*accepted, *begun)}.values())[:limit]
 
@@ -202,18 +207,15 @@ class Ingestion:
         """The status once the task is finished, or after `timeout_s` seconds. Raises NotFound."""
         until = time.monotonic() + timeout_s
         with self._finished:
-            while True:
-                status = self.status(task_id)
-                left = until - time.monotonic()
-                if status.finished_at is not None or left <= 0:
-                    return status
+            while (status := self.status(task_id)).finished_at is None and (left := until - time.monotonic()) > 0:
                 self._finished.wait(min(left, 1.0))
+        return status
 
     def _status(self, task: TaskRow) -> TaskStatus:
         count, failed = self._jobs.failures(task.seq, FAILED_SHOWN)
         run = self._run
         live = run if run is not None and run.task.id == task.id and task.finished_at is None else None
-        return status_of(task, count, failed, live)
+        return status_of(task, count, failed, live, self._waiting if task.finished_at is None else "")
 
     # --- work --------------------------------------------------------------------------------------------------------
 
@@ -223,8 +225,7 @@ class Ingestion:
             self._wake.clear()
             self._resumed.wait()
             try:
-                self.inbox.hand_over()
-                task = self._jobs.next()
+                task = self._ledger.run(self._next, self._stopping)
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:
                     give_back()
@@ -232,12 +233,18 @@ class Ingestion:
                 else:
                     with self._turn:
                         self._work_on(task)
+            except Stopped:
+                return
             except Exception:
                 log.exception("ingestion_worker_failed")
                 self._stopping.wait(self._around.breaker_s[1])
 
+    def _next(self) -> TaskRow | None:
+        """The task to work on now, once all that were accepted are in the ledger."""
+        self.inbox.hand_over()
+        return self._jobs.next()
+
     def _work_on(self, task: TaskRow) -> None:
-        ledger = Breaker("ledger", give_up_s=self._around.breaker_s[2])
         try:
             run = TaskRun(task, self._around)
         except msgspec.MsgspecError as error:
@@ -248,9 +255,9 @@ class Ingestion:
         if not self._resumed.is_set():
             run.stop()
         try:
-            ledger.run(lambda: self._jobs.begin(task.seq), self._stopping)
+            self._ledger.run(lambda: self._jobs.begin(task.seq), self._stopping)
             failure = self._outcome(run)
-            ledger.run(lambda: self._jobs.finish(task.seq, failure, time.time()), self._stopping)
+            self._ledger.run(lambda: self._jobs.finish(task.seq, failure, time.time()), self._stopping)
             reached("ingest.task_finished")
             log.info("ingestion_task_finished", task=task.id, error=failure)
         except Stopped:
@@ -284,16 +291,9 @@ class Ingestion:
 
     def _tidy_spool(self, task: TaskRow) -> None:
         """Uploads of finished tasks go, but for those that a retry would need, as far as there is room."""
-        if task.upload is None:
-            return
-        try:
-            needed = self._jobs.uploads()
-        except ApplianceError:
-            return  # the next task, or the next start, tidies
-        keep = self._spool.within_bounds(needed)
-        for name in {task.upload, *(name for name, *_ in needed)} - keep:
-            self._spool.remove(name)
-            reached("ingest.upload_removed")
+        with contextlib.suppress(ApplianceError):  # the next task, or the next start, tidies
+            if task.upload is not None and self._spool.tidy(task.upload, self._jobs.uploads()):
+                reached("ingest.upload_removed")
 
     def _notify(self) -> None:
         with self._finished:

@@ -1,7 +1,9 @@
 """A workshop for the tests of ingestion jobs: a real store, a real reader process, the hash embedder, exact vectors."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,30 @@ class Workshop:
             for batch, stored in self.store.documents.vector_source(name).vectors(0):
                 for number, vector in zip(batch.tolist(), stored, strict=True):
                     assert float(np.dot(vector, vectors.rows[number])) > 0.999
+
+
+@contextmanager
+def writer_held(workshop: Workshop) -> Iterator[None]:
+    """Another thread is in the middle of a long transaction."""
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with workshop.store.database.write():
+            holding.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holding.wait(20)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,8 +1,5 @@
 """Tasks are accepted, durably and in order, also while another thread holds the one writer of the database."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,27 +10,7 @@ from appliance.ingest.inbox import Inbox
 from appliance.ingest.spec import IngestSpec
 from appliance.store.database import WriterBusyError
 from appliance.store.job_rows import NewTask
-from tests.ingest.jobs import Workshop
-
-
-@contextmanager
-def writer_held(workshop: Workshop) -> Iterator[None]:
-    """Another thread is in the middle of a long transaction."""
-    holding, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with workshop.store.database.write():
-            holding.set()
-            done.wait(60)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert holding.wait(20)
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+from tests.ingest.jobs import Workshop, writer_held
 
 
 def submit_text(workshop: Workshop, text: str) -> str:
