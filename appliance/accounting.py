@@ -6,6 +6,7 @@ watt-hours   = core-seconds x watts_per_core / 3600
 """
 
 import contextlib
+import math
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ import structlog
 from appliance.config import Settings
 from appliance.errors import ApplianceError
 from appliance.inference import Metered, SharedTime
+from appliance.pulse import Pulse
 from appliance.store import Costs
 from appliance.store.database import WriterBusyError
 from appliance.types import Generator, Usage
@@ -62,8 +64,9 @@ class Spending:
 class Accounts:
     """Sums by principal and day. Adding costs a microsecond and never waits for the disk. Thread-safe."""
 
-    def __init__(self, costs: Costs, settings: Settings) -> None:
+    def __init__(self, costs: Costs, settings: Settings, pulse: Pulse | None = None) -> None:
         self._costs = costs
+        self._pulse = pulse or Pulse("accounts", math.inf)
         self._settings = settings
         self._shared = SharedTime()
         self._lock = threading.Lock()
@@ -80,6 +83,7 @@ class Accounts:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._pulse.end()
         self.write()
 
     @contextlib.contextmanager
@@ -126,4 +130,5 @@ class Accounts:
 
     def _keep_writing(self) -> None:
         while not self._stopped.wait(WRITE_EVERY_S):
+            self._pulse.beat()
             self.write()

@@ -22,6 +22,7 @@ from appliance.faults import reached
 from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reader, open_reranker
 from appliance.ingest.worker import Ingestion
 from appliance.paths import BUNDLED_MODELS, DataPaths
+from appliance.pulse import Pulses
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
 from appliance.search import TermReranker
@@ -30,6 +31,7 @@ from appliance.types import FieldInfo, Generator, PassageReader, Principal, Rera
 
 log = structlog.get_logger(__name__)
 
+INGESTION_S, GENERATOR_S, UPKEEP_S = 600.0, 300.0, 900.0  # what a step of these loops may take on a slow host
 LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
 
 
@@ -45,7 +47,14 @@ class Component:
 class Appliance:
     """All parts of one data directory. Thread-safe; made by `open`, ended by `close`."""
 
-    def __init__(self, loaded: LoadedSettings, lock: DataLock, paths: DataPaths, parts: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        loaded: LoadedSettings,
+        lock: DataLock,
+        paths: DataPaths,
+        parts: contextlib.ExitStack,
+        tell: Callable[[str], None],
+    ) -> None:
         self.loaded = loaded
         self._lock = lock
         self.settings: Settings = loaded.settings
@@ -53,12 +62,14 @@ class Appliance:
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
         self.first_key: str | None = None
         self._parts = parts
-        self._open_parts()
+        self.pulses = Pulses()
+        self._open_parts(tell)
 
     @classmethod
-    def open(cls, loaded: LoadedSettings, *, purpose: str) -> Self:
+    def open(cls, loaded: LoadedSettings, *, purpose: str, tell: Callable[[str], None] = lambda _: None) -> Self:
         """Lock the data directory and open everything in it; the ingestion worker goes on with unfinished tasks.
 
+        `tell` learns the step that the start has got to, and again and again that a long one goes on.
         Raises DataDirectoryInUse, StorageError, ModelError; whatever was opened is closed again.
         """
         paths = DataPaths(loaded.settings.data_dir)
@@ -67,30 +78,33 @@ class Appliance:
             lock = DataLock.acquire(paths.lock, purpose)
             parts.callback(lock.close)
             reached("start.locked")
-            appliance = cls(loaded, lock, paths, parts)
+            appliance = cls(loaded, lock, paths, parts, tell)
             appliance._parts = parts.pop_all()
         return appliance
 
-    def _open_parts(self) -> None:
+    def _open_parts(self, tell: Callable[[str], None]) -> None:
         settings, parts = self.settings, self._parts
+        tell("loading models")
         self.registry = ModelRegistry(BUNDLED_MODELS, self.paths.models)
         self.embedders = Embedders(self.registry, threads=settings.threads)
         parts.callback(self.embedders.close)
         self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
         self.generator = self._open_generator()
-        self.store = Store.open(self.paths.database)
+        tell("opening the database")
+        self.store = Store.open(self.paths.database, tell)
         parts.callback(self.store.close)
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
         self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
         parts.callback(self.cache.close)
-        self.collections = Collections(self.store, self.embedders, self.paths.index, settings)
+        keywords = self.pulses.new("keywords", UPKEEP_S)
+        self.collections = Collections(self.store, self.embedders, self.paths.index, settings, keywords)
         parts.callback(self.collections.close)
-        self._first_start()
+        self._first_start(tell)
         reached("start.collections_open")
         self.reranker = self._open_reranker()
-        self.accounts = Accounts(self.store.costs, settings)
+        self.accounts = Accounts(self.store.costs, settings, self.pulses.new("accounts", UPKEEP_S))
         self.accounts.start()
         parts.callback(self.accounts.close)
         self.prompts = Prompts(self.paths.prompts)
@@ -104,6 +118,7 @@ class Appliance:
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
             changed=self.collections.publish,
             busy=self.asking.busy,
+            pulse=self.pulses.new("ingestion", INGESTION_S + 1.5 * settings.reader_timeout_s),
         )
         self.ingestion.start()
         parts.callback(self.ingestion.stop)
@@ -133,6 +148,7 @@ class Appliance:
                 queue_limit=settings.generator_queue,
                 slots=settings.generator_slots,
                 memory_bytes=settings.generator_memory_bytes,
+                pulse=self.pulses.new("generator", GENERATOR_S),
             )
         except ModelError as error:
             log.error("generator_unusable", error=str(error), hint=error.hint)
@@ -170,10 +186,12 @@ class Appliance:
         self._parts.callback(reader.close)
         return reader
 
-    def _first_start(self) -> None:
+    def _first_start(self, tell: Callable[[str], None]) -> None:
         if self.settings.auth == "keys" and self.store.keys.empty():
-            _, self.first_key = self.store.keys.create("first admin", Role.ADMIN)
-        self.collections.open_all()
+            given = self.settings.first_admin_key
+            _, key = self.store.keys.create("first admin", Role.ADMIN, key=given.get_secret_value() if given else None)
+            self.first_key = None if given else key
+        self.collections.open_all(tell)
 
     def close(self) -> None:
         """Stop the work and close every part, the last opened first."""
@@ -244,6 +262,12 @@ class Appliance:
     def _optional(part: object, wanted: str, detail: str) -> Component:
         """A part that answers can do without; not ready when it was wanted and cannot be used."""
         return Component(part is not None or wanted == "none", detail, needed=False)
+
+    def doing(self) -> str:
+        """What goes on in the background, in one line. Waits for nothing."""
+        work = self.collections.working()
+        ingestion = self._component(self.ingestion.health)
+        return "; ".join(("Ready", *work, f"ingestion {ingestion.detail}"))
 
     def _embedder_detail(self) -> str:
         embedder = self.collections.embedder(DEFAULT_COLLECTION)

@@ -1,6 +1,7 @@
 """The open collections: what answers for each, and the version that rows and index had both reached."""
 
 import contextlib
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from appliance.errors import ApplianceError, InvalidRequest, NotFound
 from appliance.faults import reached
 from appliance.inference import Embedders
 from appliance.keywords import KeywordUpkeep
+from appliance.pulse import Pulse
 from appliance.store import Collection, Space, Store
 from appliance.types import Embedder, Ids
 from appliance.vectors import CollectionIndex
@@ -45,7 +47,9 @@ class Serving:
 class Collections:
     """Thread-safe. An index is opened when it is first asked for and stays open."""
 
-    def __init__(self, store: Store, embedders: Embedders, folder: Path, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, embedders: Embedders, folder: Path, settings: Settings, pulse: Pulse | None = None
+    ) -> None:
         self._store = store
         self._embedders = embedders
         self._folder = folder
@@ -54,9 +58,10 @@ class Collections:
         self._published: dict[str, tuple[int, str]] = {}
         self._opening = threading.Lock()
         self._reading = threading.Lock()
-        self._keywords = KeywordUpkeep(store.segments, lambda: [found.name for found in self.all()])
+        names = lambda: [found.name for found in self.all()]  # noqa: E731
+        self._keywords = KeywordUpkeep(store.segments, names, pulse or Pulse("keywords", math.inf))
 
-    def open_all(self) -> None:
+    def open_all(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Make the default collection if need be, and open the index of each.
 
         A collection whose model is not on this host is opened as well: only questions to it are refused.
@@ -67,6 +72,7 @@ class Collections:
         collections = self.all()
         self._remove_strays({str(collection.id) for collection in collections})
         for collection in collections:
+            tell(f"opening the index of {collection.name}")
             self.index(collection.name)
             try:
                 self._embedders.of(collection.embedder)
@@ -80,6 +86,11 @@ class Collections:
     @property
     def open_count(self) -> int:
         return len(self._opened)
+
+    def working(self) -> list[str]:
+        """The work that is under way on indexes, a line each. Waits for nothing."""
+        jobs = [(name, opened.index.job) for name, opened in list(self._opened.items())]
+        return [f"index of {name}: {job.name}, {job.step} {job.done}/{job.total}" for name, job in jobs if job]
 
     # --- what answers ------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import structlog
 
 from appliance.errors import ApplianceError
 from appliance.ingest.priority import lower_priority
+from appliance.pulse import Pulse
 from appliance.store.segments import Segments
 
 LOOK_S = 60.0  # at the latest; sooner when something was written
@@ -21,8 +22,9 @@ class _Stopped(Exception):
 class KeywordUpkeep:
     """Without it, keyword search is answered by FTS5 alone."""
 
-    def __init__(self, segments: Segments, names: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, segments: Segments, names: Callable[[], Iterable[str]], pulse: Pulse) -> None:
         self._segments = segments
+        self._pulse = pulse
         self._names = names
         self._written = threading.Event()
         self._stopping = threading.Event()
@@ -47,6 +49,7 @@ class KeywordUpkeep:
         self._written.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._pulse.end()
 
     def _run(self) -> None:
         lower_priority()
@@ -63,9 +66,11 @@ class KeywordUpkeep:
             except ApplianceError as error:
                 log.warning("posting_segments_delayed", error=str(error), hint=error.hint)
                 self._stopping.wait(LOOK_S)
+            self._pulse.beat()
             self._written.wait(LOOK_S)
             self._written.clear()
 
     def _check(self) -> None:
+        self._pulse.beat()
         if self._stopping.is_set():
             raise _Stopped

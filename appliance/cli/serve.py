@@ -1,8 +1,14 @@
 """`serve`: the HTTP server, until it is told to stop."""
 
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
+
+if TYPE_CHECKING:
+    from appliance.config import Supervisor
+    from appliance.supervision import Notifier
 
 
 @command("serve", examples=["serve", "serve --port 9000 --data-dir /srv/rag", "serve --config /etc/rag-appliance.yaml"])
@@ -14,17 +20,41 @@ def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
     The first start prints an admin key on standard error, once. Ctrl-C or SIGTERM stops the server; unfinished
     ingestion goes on at the next start.
     """
+    from appliance.config import supervisor
+    from appliance.errors import ApplianceError
+    from appliance.supervision import Notifier
+
+    above = supervisor()
+    notifier = Notifier(above.notify_socket)
+    try:
+        return _serve(invocation, above, notifier, host, port)
+    except ApplianceError as error:
+        notifier.tell(f"STATUS=Failed: {error}")
+        raise
+
+
+def _serve(
+    invocation: Invocation, above: "Supervisor", notifier: "Notifier", host: str | None, port: int | None
+) -> int:
+    from appliance.supervision import inherited
+
+    sockets = inherited(above.sockets)
+    if sockets:  # the socket's address is in force, whatever the settings say
+        host, port = sockets[0].getsockname()[:2]
     loaded = invocation.settings(host=host, port=port)
+    settings = loaded.settings
+
+    from appliance.config import arm_fault
+    from appliance.telemetry import log
+
+    log.configure(settings.log_level, settings.log_format, questions=settings.log_questions)
+    arm_fault(settings.data_dir)
+    notifier.starting("loading the program")
 
     from appliance.app import Appliance
     from appliance.cli.client import announce_first_key
-    from appliance.config import arm_fault
-    from appliance.telemetry import log
     from appliance.web import serve as serve_http
 
-    settings = loaded.settings
-    log.configure(settings.log_level, settings.log_format, questions=settings.log_questions)
-    arm_fault(settings.data_dir)
-    with Appliance.open(loaded, purpose="serve") as appliance:
+    with Appliance.open(loaded, purpose="serve", tell=notifier.starting) as appliance:
         announce_first_key(appliance.first_key)
-        return serve_http(appliance)
+        return serve_http(appliance, notifier, sockets, above.watchdog_s)

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from appliance.types import Route
 
+_KEY = re.compile(r"rag_[A-Za-z0-9_-]{32,128}")
 _HOST_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.?)+")
 
 
@@ -38,6 +39,10 @@ class Settings(BaseModel):
     auth: Annotated[Literal["keys", "off"], Field(description="`off` makes every caller on this host an admin.")] = (
         "keys"
     )
+    first_admin_key: Annotated[
+        SecretStr | None,
+        Field(description="The admin key made at the first start, instead of a random one that is printed."),
+    ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least severity logged.")] = (
         "info"
     )
@@ -147,6 +152,13 @@ class Settings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("first_admin_key", mode="after")
+    @classmethod
+    def _strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _KEY.fullmatch(value.get_secret_value()):
+            raise ValueError("write rag_ and 32 to 128 random letters, digits, - or _")
+        return value
 
     @field_validator("allowed_hosts", mode="after")
     @classmethod

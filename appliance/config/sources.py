@@ -1,4 +1,4 @@
-"""Where settings come from: environment (RAG_APPLIANCE_*) over .env over a YAML file over defaults."""
+"""Where settings come from: credentials over environment (RAG_APPLIANCE_*) over .env over a YAML file over defaults."""
 
 import difflib
 import os
@@ -13,16 +13,19 @@ from pydantic import ValidationError
 
 from appliance import faults
 from appliance.config.settings import Settings
+from appliance.config.supervisor import credentials_directory
 from appliance.errors import ConfigError
 
 PREFIX = "RAG_APPLIANCE_"
+CREDENTIAL_PREFIX = "rag-appliance_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+SECRET = frozenset({"first_admin_key"})  # never shown
 FAULT_VARIABLE = PREFIX + "FAULT"  # set by `doctor --torture` alone, for the servers that it starts
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings in force and where each came from: argument, environment, .env, a YAML path, or default."""
+    """The settings in force and where each came from: argument, credential, environment, .env, a YAML path, default."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -31,7 +34,7 @@ class LoadedSettings:
 def load_settings(
     arguments: Mapping[str, Any] | None = None, config: Path | None = None, dotenv: Path = Path(".env")
 ) -> LoadedSettings:
-    """Merge all layers, later ones over earlier ones: YAML, .env, environment, `arguments`.
+    """Merge all layers, later ones over earlier ones: YAML, .env, environment, credentials, `arguments`.
 
     Raises ConfigError with every problem of every layer.
     """
@@ -43,6 +46,7 @@ def load_settings(
         (str(config), _yaml_layer(config, problems)),
         (".env", _variable_layer(dotenv_values(dotenv) if dotenv.is_file() else {}, ".env", problems)),
         ("environment", _variable_layer(os.environ, "environment", problems)),
+        ("credential", _credential_layer(credentials_directory(), problems)),
         ("argument", {name: value for name, value in (arguments or {}).items() if value is not None}),
     ]
     for origin, layer in layers:
@@ -100,6 +104,19 @@ def _yaml_layer(path: Path | None, problems: list[str]) -> dict[str, Any]:
     return _known({str(name): value for name, value in content.items()}, str(path), problems)
 
 
+def _credential_layer(folder: Path | None, problems: list[str]) -> dict[str, Any]:
+    """Files that systemd made of `LoadCredential=rag-appliance:FOLDER`: each is named after a setting."""
+    if folder is None:
+        return {}
+    try:
+        files = [file for file in sorted(folder.iterdir()) if file.name.startswith(CREDENTIAL_PREFIX)]
+        found = {file.name.removeprefix(CREDENTIAL_PREFIX): file.read_text(encoding="utf-8").strip() for file in files}
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"credentials in {folder} cannot be read: {error}")
+        return {}
+    return _variable_layer({PREFIX + name: value for name, value in found.items()}, "credential", problems)
+
+
 def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
@@ -139,4 +156,5 @@ def _describe(item: Any, origins: Mapping[str, str]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     inside = ".".join(map(str, item["loc"][1:]))
     label = _label(name, origins.get(name, "default")) + (f" at {inside}" if inside else "")
-    return f"{label}: {message[:1].lower()}{message[1:]}, got {item['input']!r}"
+    given = "" if name in SECRET else f", got {item['input']!r}"
+    return f"{label}: {message[:1].lower()}{message[1:]}{given}"

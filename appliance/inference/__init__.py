@@ -9,6 +9,7 @@ from appliance.inference.passage_reader import OnnxReader
 from appliance.inference.registry import ModelFile, ModelRegistry
 from appliance.inference.rerank import CrossEncoder
 from appliance.inference.scripted import ScriptedGenerator
+from appliance.pulse import Pulse
 from appliance.types import Generator, PassageReader, Reranker
 
 __all__ = [
@@ -69,6 +70,7 @@ def open_generator(
     queue_limit: int,
     slots: int = 0,
     memory_bytes: int = 0,
+    pulse: Pulse | None = None,
 ) -> Generator | None:
     """The generator of that name, its file checked but not loaded; None for `none`; `scripted` is the built-in one.
 
@@ -81,5 +83,5 @@ def open_generator(
     model = registry.resolve(name, "generator")
     return LlamaGenerator.open(
         model.path, sha256=model.sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit,
-        slots=slots, memory_bytes=memory_bytes,
+        slots=slots, memory_bytes=memory_bytes, pulse=pulse,
     )  # fmt: skip

@@ -51,11 +51,20 @@ class Breaker:
     """Runs work; when the surroundings fail, opens, waits, lets one try through, and closes when that succeeds.
 
     Waits double from `first_s` to `longest_s`, each shortened by up to half at random; after `give_up_s` without one
-    success the failure is raised. One caller at a time.
+    success the failure is raised. `beat` is called before each try. One caller at a time.
     """
 
-    def __init__(self, name: str, *, first_s: float = 1.0, longest_s: float = 30.0, give_up_s: float = 3600.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        first_s: float = 1.0,
+        longest_s: float = 30.0,
+        give_up_s: float = 3600.0,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._name = name
+        self._beat = beat
         self._first_s, self._longest_s, self._give_up_s = first_s, longest_s, give_up_s
         self.waiting = ""  # what it waits for; "" while closed
 
@@ -64,6 +73,7 @@ class Breaker:
         opened = time.monotonic()
         tries = 0
         while True:
+            self._beat()
             try:
                 result = work()
             except Exception as error:

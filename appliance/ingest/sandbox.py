@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +85,7 @@ class ReaderProcess:
     Thread-safe: one file at a time. `command` starts the child (a frozen binary passes its own hidden command). It is
     replaced after `recycle_after` files, or when it keeps more than `recycle_bytes` resident. While it starts, it
     unpacks a library into a private folder below `scratch` (the system's if None), which must allow execution.
+    `heard` is called with every message of the child.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class ReaderProcess:
         scratch: Path | None = None,
         recycle_after: int = 5000,
         recycle_bytes: int = 512 * MIB,
+        heard: Callable[[], object] = lambda: None,
     ) -> None:
         self._command = tuple(command)
+        self._heard = heard
         self._recycle_after = recycle_after
         self._recycle_bytes = recycle_bytes
         self._lock = threading.Lock()
@@ -175,6 +178,7 @@ class ReaderProcess:
         while True:
             member_deadline = min(deadline, time.monotonic() + request.limits.wall_s)
             message = self._receive(member_deadline, limit)
+            self._heard()
             if isinstance(message, Started):
                 reading.index, reading.source = message.index, message.source
             elif isinstance(message, Read | Failed):

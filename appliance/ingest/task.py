@@ -57,6 +57,7 @@ class Surroundings:
     settings: Settings
     scratch: Path
     breaker_s: tuple[float, float, float]  # first wait, longest wait, give up; seconds
+    beat: Callable[[], None]  # called whenever there is progress
 
 
 class TaskRun:
@@ -71,7 +72,7 @@ class TaskRun:
         self._stopped = threading.Event()
         first, longest, give_up = around.breaker_s
         self._breakers = {
-            part: Breaker(part, first_s=first, longest_s=longest, give_up_s=give_up)
+            part: Breaker(part, first_s=first, longest_s=longest, give_up_s=give_up, beat=around.beat)
             for part in ("reading", "embedding", "storage", "ledger")
         }
         self._version = intake_version(around.settings.chunk_tokens, self._spec.metadata)
@@ -107,6 +108,7 @@ class TaskRun:
         self._step("reading")
         after_crash = self.task.crashes >= CRASHES_BEFORE_CARE
         while (due := self._jobs.next_due(self.task.seq)) is not None:
+            self._around.beat()
             if self._stopped.wait(max(0.0, min(due - time.time(), 60.0))):
                 raise Stopped
             if due <= time.time():
@@ -123,6 +125,7 @@ class TaskRun:
         rows: list[tuple[str, bytes, Failure | None]] = []
         try:
             for source, path, failed in self._listed():
+                self._around.beat()
                 complete = complete and failed is None
                 rows.append((source, path, failed))
                 if len(rows) >= LISTED_ROWS:

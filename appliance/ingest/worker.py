@@ -1,6 +1,7 @@
 """Ingestion as a durable queue: tasks are noted, worked off one after another, and gone on with after any restart."""
 
 import contextlib
+import math
 import threading
 import time
 import uuid
@@ -23,6 +24,7 @@ from appliance.ingest.spec import DeadDocument, IngestSpec, TaskStatus, check_sp
 from appliance.ingest.spool import Spool, UploadSpool
 from appliance.ingest.status import dead_document, nothing_done, status_of, status_of_accepted
 from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
+from appliance.pulse import IDLE_S, Pulse
 from appliance.store import Store, collections
 from appliance.store.job_rows import NewTask, TaskRow
 from appliance.store.jobs import check_room
@@ -56,10 +58,12 @@ class Ingestion:
         busy: Callable[[], bool] | None = None,
         reader: ReaderProcess | None = None,
         breaker_s: tuple[float, float, float] = BREAKER_S,
+        pulse: Pulse | None = None,
     ) -> None:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
-        self._reader = reader or ReaderProcess()
+        self._pulse = pulse or Pulse("ingestion", math.inf)
+        self._reader = reader or ReaderProcess(heard=self._pulse.beat)
         self.inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
             store=store,
@@ -71,9 +75,12 @@ class Ingestion:
             settings=settings,
             scratch=spool / "copies",
             breaker_s=breaker_s,
+            beat=self._pulse.beat,
         )
         first, longest, give_up = breaker_s
-        self._ledger = Breaker("ledger", first_s=first, longest_s=longest, give_up_s=give_up)
+        self._ledger = Breaker(
+            "ledger", first_s=first, longest_s=longest, give_up_s=give_up, beat=self._pulse.beat
+        )
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._resumed = threading.Event()  # cleared while the worker is paused
@@ -106,6 +113,7 @@ class Ingestion:
             if self._thread.is_alive():
                 log.warning("ingestion_does_not_stop", waited_s=STOP_S)
                 return
+            self._pulse.end()
         self._reader.close()
 
     @contextlib.contextmanager
@@ -223,16 +231,22 @@ class Ingestion:
         lower_priority()
         while not self._stopping.is_set():
             self._wake.clear()
-            self._resumed.wait()
+            while not self._resumed.wait(IDLE_S):
+                self._pulse.beat()
+            self._pulse.beat()
             try:
                 task = self._ledger.run(self._next, self._stopping)
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:
                     give_back()
-                    self._wake.wait()
+                    self._wake.wait(IDLE_S)
                 else:
-                    with self._turn:
+                    while not self._turn.acquire(timeout=IDLE_S):
+                        self._pulse.beat()
+                    try:
                         self._work_on(task)
+                    finally:
+                        self._turn.release()
             except Stopped:
                 return
             except Exception:

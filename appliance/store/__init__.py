@@ -1,5 +1,6 @@
 """SQLite: the one truth. Documents, keyword index, keys and jobs in one file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +67,9 @@ class Store:
     calibrations: Calibrations
 
     @classmethod
-    def open(cls, path: Path) -> "Store":
+    def open(cls, path: Path, tell: Callable[[str], None] = lambda _: None) -> "Store":
         """Open or make the database file. Raises DiskFull, StorageError (see Database.open)."""
-        database = Database.open(path)
+        database = Database.open(path, tell)
         try:
             views = (Documents(database), Fields(database), Lexical(database), Segments(database))
             work = (Keys(database), Jobs(database), Shadow(database), ModelChanges(database))

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class Database:
         writer.set_wal_hook(self._count_wal_pages)
 
     @classmethod
-    def open(cls, path: Path) -> "Database":
-        """Open or make the file and bring its schema up to date.
+    def open(cls, path: Path, tell: Callable[[str], None] = lambda _: None) -> "Database":
+        """Open or make the file and bring its schema up to date; `tell` learns of migrations and that they go on.
 
         Raises DiskFull or StorageError (codes database_read_only, database_unopenable, database_corrupt,
         database_too_new, database_foreign, database_busy).
@@ -64,7 +64,7 @@ class Database:
                 writer.pragma("synchronous", "full")
                 writer.pragma("foreign_keys", True)
                 writer.pragma("journal_size_limit", RESTART_PAGES * 4096)
-                migrate(writer)
+                migrate(writer, tell)
             except BaseException:
                 writer.close()
                 raise

@@ -33,12 +33,15 @@ class Keys:
         self._change = threading.Lock()
         self._valid = self._load()
 
-    def create(self, name: str, role: Role) -> tuple[Principal, str]:
-        """A new key and its clear text, which cannot be had again. Raises InvalidRequest, StorageError."""
+    def create(self, name: str, role: Role, *, key: str | None = None) -> tuple[Principal, str]:
+        """A new key, or the given one, and its clear text, which cannot be had again.
+
+        Raises InvalidRequest, StorageError.
+        """
         name = name.strip()
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise InvalidRequest("A key needs a name of 1 to 100 printable characters.", code="invalid_key_name")
-        key = PREFIX + secrets.token_urlsafe(32)
+        key = key or PREFIX + secrets.token_urlsafe(32)
         digest = _digest(key)
         principal = Principal(digest.hex()[:12], name, Role(role))
         with self._change:

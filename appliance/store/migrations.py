@@ -1,6 +1,7 @@
 """Brings a database to the newest schema: numbered SQL files, each in its own transaction, counted in user_version."""
 
 import re
+from collections.abc import Callable
 from importlib import resources
 
 import apsw
@@ -9,6 +10,7 @@ from appliance.errors import StorageError
 from appliance.faults import reached
 
 APPLICATION_ID = 0x52414741  # "RAGA" in the file header, set by the first migration
+PROGRESS_STEPS = 2_000_000  # instructions of SQLite's machine, some tens of milliseconds
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -32,9 +34,10 @@ def migrations() -> list[tuple[int, str]]:
     return found
 
 
-def migrate(connection: apsw.Connection) -> int:
+def migrate(connection: apsw.Connection, tell: Callable[[str], None] = lambda _: None) -> int:
     """Apply what is missing and return the schema version. A failed migration leaves the version before it.
 
+    `tell` learns which one is applied, and again every some million steps of SQLite's machine that it goes on.
     Raises StorageError when the database is newer than the program, or was made by another program.
     """
     known = migrations()
@@ -47,6 +50,9 @@ def migrate(connection: apsw.Connection) -> int:
         )
     _refuse_foreign(connection, version)
     for number, sql in known[version:]:
+        goes_on = _told(tell, f"migrating the database to schema {number} of {len(known)}")
+        goes_on()
+        connection.set_progress_handler(goes_on, PROGRESS_STEPS)
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(sql)
@@ -58,7 +64,17 @@ def migrate(connection: apsw.Connection) -> int:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            connection.set_progress_handler(None)
     return len(known)
+
+
+def _told(tell: Callable[[str], None], step: str) -> Callable[[], bool]:
+    def goes_on() -> bool:
+        tell(step)
+        return False  # True would interrupt the statement
+
+    return goes_on
 
 
 def _version(connection: apsw.Connection) -> int:

@@ -157,6 +157,11 @@ class CollectionIndex:
         with self._current.unchanged():
             return verify.look(self._current.state, self._current.source, job).lines(first)
 
+    @property
+    def job(self) -> Job | None:
+        """The long work under way."""
+        return self._jobs.current
+
     def status(self) -> IndexStatus:
         return index_status(self._current, self._jobs)
 

@@ -71,9 +71,9 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
 )
 
 
-def create_app(appliance: Appliance) -> Litestar:
+def create_app(appliance: Appliance, rooms: Rooms | None = None) -> Litestar:
     """The ASGI application of an open appliance. Its shutdown ends its threads; the appliance stays open."""
-    web = Rooms(appliance)
+    web = rooms or Rooms(appliance)
 
     async def close(_app: Litestar) -> None:
         web.close()
@@ -91,5 +91,5 @@ def create_app(appliance: Appliance) -> Litestar:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             assert "OPTIONS" in handler.http_methods or isinstance(handler.opt.get("endpoint"), Endpoint), route.path
-    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings)
+    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings, lambda: web.draining)
     return app

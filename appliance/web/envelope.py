@@ -40,8 +40,9 @@ class MisdirectedRequest(ApplianceError):
 class Envelope:
     """The outermost ASGI application; `inner` is Litestar's router."""
 
-    def __init__(self, inner: ASGIApp, settings: Settings) -> None:
+    def __init__(self, inner: ASGIApp, settings: Settings, draining: Callable[[], bool] = lambda: False) -> None:
         self._inner = inner
+        self._draining = draining
         self._hosts = _allowed_hosts(settings.host, settings.allowed_hosts)
         self._limit = settings.query_concurrency + BESIDE_QUESTIONS
         self._in_flight = 0
@@ -59,7 +60,7 @@ class Envelope:
         started = perf_counter()
         query_id = f"{random.getrandbits(64):016x}"  # a name, not a secret
         scope.update({"query_id": query_id, "started": started, "fields": {}})
-        sent = _Sent(send, query_id)
+        sent = _Sent(send, query_id, self._draining)
         self._in_flight += 1
         HTTP_IN_FLIGHT.inc()
         try:
@@ -133,10 +134,11 @@ class Envelope:
 class _Sent:
     """`send` with our headers added to the response's start."""
 
-    __slots__ = ("_head", "_send", "status")
+    __slots__ = ("_draining", "_head", "_send", "status")
 
-    def __init__(self, send: Send, query_id: str) -> None:
+    def __init__(self, send: Send, query_id: str, draining: Callable[[], bool]) -> None:
         self._send = send
+        self._draining = draining
         self._head = (b"x-query-id", query_id.encode())
         self.status = 0
 
@@ -149,6 +151,8 @@ class _Sent:
                 headers.append(_NO_PAGE)
             if b"cache-control" not in names:
                 headers.append((b"cache-control", b"no-store"))
+            if self._draining():
+                headers.append((b"connection", b"close"))
             message["headers"] = headers
         await self._send(message)
 

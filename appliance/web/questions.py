@@ -74,10 +74,14 @@ class Questions:
         """How long a caller is kept waiting at most, in seconds."""
         return self._timeout_s + GRACE_S
 
-    def close(self) -> None:
-        """Cancel what is in work and let the threads end."""
+    def cut(self) -> None:
+        """Cancel what is in work: each ends with what it has, or as stopped."""
         for flight in self._flights.values():
             flight.cancel.set()
+
+    def close(self) -> None:
+        """Cancel what is in work and let the threads end."""
+        self.cut()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, work: Callable[[], T]) -> asyncio.Future[T]:

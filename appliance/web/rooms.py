@@ -51,6 +51,7 @@ class Rooms:
     def __init__(self, appliance: Appliance) -> None:
         self.appliance = appliance
         self.opened_at = time.time()
+        self.draining = False  # the server is about to stop: every answer closes its connection
         self.questions = Questions(appliance)
         self.desk = Room("desk", threads=4, limit=100)
         self.uploads = Room("upload", threads=8, limit=8)

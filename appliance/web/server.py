@@ -1,4 +1,9 @@
-"""The HTTP server: one uvicorn worker on uvloop and httptools, stopped in order by SIGTERM or SIGINT."""
+"""The HTTP server: one uvicorn worker on uvloop and httptools, stopped in order by SIGTERM or SIGINT.
+
+The end comes in this order: the supervisor is told; nothing new is accepted (a supervisor's socket keeps callers
+waiting for the next process); every answer closes its connection, so that those who hold one open send nothing into a
+closed one; what is still in work after CUT_S is cut off and told so; the rest is up to uvicorn.
+"""
 
 import asyncio
 import contextlib
@@ -9,7 +14,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -18,12 +25,19 @@ import uvloop
 from appliance.app import Appliance
 from appliance.errors import StorageError
 from appliance.faults import reached
+from appliance.pulse import Pulse
+from appliance.supervision import Notifier, Watchdog
 from appliance.telemetry import log as telemetry_log
 from appliance.web.application import create_app
+from appliance.web.rooms import Rooms
 
 log = telemetry_log.get(__name__)
 
 GRACE_S = 10  # seconds that open requests have to finish after a stop was asked for
+CUT_S = 7.0  # of these, until questions in work are cut off, so that their streams can say so
+DRAIN_S = 1.0  # for callers that hold a connection open to come once more and be sent away
+EVENT_LOOP_S = 15.0  # the event loop has a turn every 0.1 s; without one for so long it is stuck
+READY_EVERY_S = 0.2
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 
@@ -37,8 +51,35 @@ class AddressUnusable(StorageError):
 class Server(uvicorn.Server):
     """uvicorn's server that returns after a signal, so that everything can be closed (uvicorn would raise it again)."""
 
+    def __init__(self, config: uvicorn.Config, rooms: Rooms, pulse: Pulse, notifier: Notifier) -> None:
+        super().__init__(config)
+        self._rooms, self._pulse, self._notifier = rooms, pulse, notifier
+
+    async def on_tick(self, counter: int) -> bool:
+        self._pulse.beat()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See the module."""
+        self._notifier.tell("STOPPING=1", "STATUS=Stopping: open questions have a few seconds to finish")
+        self._pulse.end()
+        self._rooms.draining = True
+        for server in self.servers:
+            server.close()
+        until = time.monotonic() + DRAIN_S
+        while self.server_state.connections and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        cut = asyncio.get_running_loop().call_later(CUT_S, self._rooms.questions.cut)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals go to the main thread; whoever runs a server beside it says should_exit
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -47,33 +88,63 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(appliance: Appliance) -> int:
-    """Serve until a signal comes; 0 then.
+def serve(
+    appliance: Appliance,
+    notifier: Notifier | None = None,
+    sockets: Sequence[socket.socket] = (),
+    watchdog_s: float = 0.0,
+) -> int:
+    """Serve until a signal comes, on `sockets` where a supervisor gives some; 0 then.
 
     Raises AddressUnusable (code port_in_use when another process listens there).
     """
-    settings = appliance.settings
-    with listen(settings.host, settings.port) as bound, _announced(appliance, url_of(bound)) as url:
+    settings, notifier = appliance.settings, notifier or Notifier("")
+    with contextlib.ExitStack() as stack:
+        listening = list(sockets) or [listen(settings.host, settings.port)]
+        for one in listening:
+            stack.enter_context(one)
+        url = stack.enter_context(_announced(appliance, url_of(listening[0])))
         sys.stdout.write(f"rag-appliance listens on {url} (data in {appliance.paths.root}); Ctrl-C stops it.\n")
         sys.stdout.flush()
         log.info("serving", url=url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(appliance, bound))
+            runner.run(_run(appliance, listening, notifier, watchdog_s))
         log.info("stopped", url=url)
     return 0
 
 
-async def _run(appliance: Appliance, bound: socket.socket) -> None:
-    server = Server(config(appliance))
+async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
+    rooms = Rooms(appliance)
+    pulse = appliance.pulses.new("event loop", EVENT_LOOP_S)
+    server = Server(config(appliance, rooms), rooms, pulse, notifier)
+    watchdog = Watchdog(notifier, appliance.pulses, watchdog_s, appliance.doing)
     gc.collect()
     gc.freeze()  # models and modules live as long as the process: collections need not walk them
-    await server.serve(sockets=[bound])
+    telling = asyncio.create_task(_tell_when_ready(appliance, server, notifier, watchdog))
+    try:
+        await server.serve(sockets=sockets)
+    finally:
+        telling.cancel()
+        await asyncio.to_thread(watchdog.stop)
 
 
-def config(appliance: Appliance) -> uvicorn.Config:
+async def _tell_when_ready(appliance: Appliance, server: Server, notifier: Notifier, watchdog: Watchdog) -> None:
+    """READY=1 once requests are taken and /health/ready would say so; until then STATUS says what is missing."""
+    while notifier.heard:
+        parts = await asyncio.to_thread(appliance.readiness)
+        missing = [f"{name} ({part.detail})" for name, part in parts.items() if part.needed and not part.ready]
+        if server.started and not missing:
+            notifier.tell("READY=1", "STATUS=Ready")
+            watchdog.start()
+            return
+        notifier.status(f"Not ready: {', '.join(missing) or 'the server begins to listen'}")
+        await asyncio.sleep(READY_EVERY_S)
+
+
+def config(appliance: Appliance, rooms: Rooms | None = None) -> uvicorn.Config:
     """How uvicorn runs the application."""
     return uvicorn.Config(
-        create_app(appliance),
+        create_app(appliance, rooms),
         http="httptools",
         loop="none",
         ws="none",

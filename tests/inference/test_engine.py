@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def opened(bundled: Path) -> Iterator[Open]:
     generators: list[LlamaGenerator] = []
 
     def make(**more: int) -> LlamaGenerator:
-        settings = {"threads": 1, "context_tokens": 1024, "queue_limit": 100, "slots": 4} | more
+        settings: dict[str, Any] = {"threads": 1, "context_tokens": 1024, "queue_limit": 100, "slots": 4} | more
         gguf = bundled / "smollm2-135m-instruct.q8_0.gguf"
         generators.append(LlamaGenerator.open(gguf, sha256=SHA256, **settings))
         return generators[-1]

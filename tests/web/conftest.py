@@ -12,13 +12,15 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-import uvicorn
 
 from appliance.app import Appliance
 from appliance.config import load_settings
+from appliance.pulse import Pulse
+from appliance.supervision import Notifier
 from appliance.telemetry import log
 from appliance.types import Answer, Query, Role
-from appliance.web.server import config, listen, url_of
+from appliance.web.rooms import Rooms
+from appliance.web.server import Server, config, listen, url_of
 
 CORPUS = {
     "notes/heating.txt": (
@@ -106,7 +108,8 @@ def open_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 
 def _serve(appliance: Appliance) -> tuple[str, Callable[[], None]]:
-    server = uvicorn.Server(config(appliance))
+    rooms = Rooms(appliance)
+    server = Server(config(appliance, rooms), rooms, Pulse("event loop", 60), Notifier(""))
     bound = listen("127.0.0.1", 0)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])), daemon=True)
     thread.start()

@@ -163,7 +163,9 @@ def test_a_stream_that_does_not_end_is_cut_at_the_stop(corpus: Service) -> None:
         started = time.monotonic()
         corpus.stop()
         assert time.monotonic() - started < GRACE_S + 5
+        told = response.read().decode()  # a whole body, not one that breaks off
     assert gate.cancelled == 1
+    assert told.rstrip().rpartition("\n\n")[2].startswith(("event: done", "event: error"))
 
 
 def test_load_generator_measures_and_counts_errors(corpus: Service) -> None:

@@ -18,11 +18,13 @@ from appliance.inference.llama.engine import Engine
 from appliance.inference.llama.job import Job
 from appliance.inference.llama.loading import LazyModel
 from appliance.inference.llama.spare_cores import SpareCores
+from appliance.pulse import IDLE_S, Pulse
 from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage, Waiting
 
 POLL_S = 0.05  # how often a waiting caller looks at its cancel token, its deadline and its place in the queue
 PATIENCE_S = 0.05  # given to the batch under way before it is broken off for a request that must stop
 NICE = 5  # of the owner and llama.cpp's threads: searching comes first, what is done in the background (10) after
+LOADING_S = 1800.0  # what loading a model of many gigabytes from a slow disk may take
 RECENT = 0.2  # weight of the last answer in the mean time of an answer
 
 
@@ -37,10 +39,11 @@ class LlamaGenerator:
 
     def __init__(
         self, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int,
-        slots: int = 0, memory_bytes: int = 0,
+        slots: int = 0, memory_bytes: int = 0, pulse: Pulse | None = None,
     ) -> None:  # fmt: skip
         self._sha256 = sha256
         self._memory_bytes = memory_bytes
+        self._pulse = pulse or Pulse("generator", math.inf)
         self._model = LazyModel(
             gguf, threads=max(1, threads), context_tokens=context_tokens, slots=slots, memory_bytes=memory_bytes
         )
@@ -55,7 +58,7 @@ class LlamaGenerator:
     @classmethod
     def open(
         cls, gguf: Path, *, sha256: str, threads: int, context_tokens: int, queue_limit: int,
-        slots: int = 0, memory_bytes: int = 0,
+        slots: int = 0, memory_bytes: int = 0, pulse: Pulse | None = None,
     ) -> "LlamaGenerator":  # fmt: skip
         """`sha256`: of the file, as the registry has checked it; `queue_limit`: requests that may wait for a slot;
         `slots` and `memory_bytes`: 0 chooses for the host. Raises ModelError when the file is missing.
@@ -65,7 +68,7 @@ class LlamaGenerator:
             raise ModelError(f"{gguf.name}: the model file is missing", code="model_missing", hint=hint)
         return cls(
             gguf, sha256=sha256, threads=threads, context_tokens=context_tokens, queue_limit=queue_limit,
-            slots=slots, memory_bytes=memory_bytes,
+            slots=slots, memory_bytes=memory_bytes, pulse=pulse,
         )  # fmt: skip
 
     @property
@@ -129,6 +132,7 @@ class LlamaGenerator:
         if self._owner is not None:
             self._interrupt()
             self._owner.join()
+        self._pulse.end()
         self._unload()
 
     # --- in the caller's thread ---------------------------------------------------------------------------------------
@@ -227,9 +231,12 @@ class LlamaGenerator:
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
         while True:
+            self._pulse.beat()
             with self._condition:
-                self._condition.wait_for(lambda: self._closing or len(self._queue) or self._at_work())
-                closing = self._closing
+                self._condition.wait_for(lambda: self._closing or len(self._queue) or self._at_work(), IDLE_S)
+                closing, idle = self._closing, not (len(self._queue) or self._at_work())
+            if idle and not closing:
+                continue
             if closing and not self._at_work():
                 return
             try:
@@ -242,6 +249,7 @@ class LlamaGenerator:
 
     def _step(self, closing: bool) -> None:
         if self._engine is None:
+            self._pulse.beat(within_s=LOADING_S)
             self._engine = Engine(self._model.native(), self._model.budget, SpareCores(self._model.threads))
         engine = self._engine
         with self._condition:
