@@ -6,7 +6,6 @@ watt-hours   = core-seconds x watts_per_core / 3600
 """
 
 import contextlib
-import math
 import threading
 import time
 from collections import Counter
@@ -66,7 +65,7 @@ class Accounts:
 
     def __init__(self, costs: Costs, settings: Settings, pulse: Pulse | None = None) -> None:
         self._costs = costs
-        self._pulse = pulse or Pulse("accounts", math.inf)
+        self._pulse = pulse or Pulse("accounts")
         self._settings = settings
         self._shared = SharedTime()
         self._lock = threading.Lock()

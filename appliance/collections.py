@@ -1,7 +1,6 @@
 """The open collections: what answers for each, and the version that rows and index had both reached."""
 
 import contextlib
-import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -59,7 +58,7 @@ class Collections:
         self._opening = threading.Lock()
         self._reading = threading.Lock()
         names = lambda: [found.name for found in self.all()]  # noqa: E731
-        self._keywords = KeywordUpkeep(store.segments, names, pulse or Pulse("keywords", math.inf))
+        self._keywords = KeywordUpkeep(store.segments, names, pulse or Pulse("keywords"))
 
     def open_all(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Make the default collection if need be, and open the index of each.

@@ -11,7 +11,7 @@ class Pulse:
     A loop that waits for work wakes up every IDLE_S and beats, so a thread that died is missed as well.
     """
 
-    def __init__(self, name: str, longest_s: float) -> None:
+    def __init__(self, name: str, longest_s: float = math.inf) -> None:
         self.name = name
         self._longest_s = longest_s
         self._due = math.inf

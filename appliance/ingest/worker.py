@@ -1,7 +1,6 @@
 """Ingestion as a durable queue: tasks are noted, worked off one after another, and gone on with after any restart."""
 
 import contextlib
-import math
 import threading
 import time
 import uuid
@@ -62,7 +61,7 @@ class Ingestion:
     ) -> None:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
-        self._pulse = pulse or Pulse("ingestion", math.inf)
+        self._pulse = pulse or Pulse("ingestion")
         self._reader = reader or ReaderProcess(heard=self._pulse.beat)
         self.inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
@@ -78,9 +77,7 @@ class Ingestion:
             beat=self._pulse.beat,
         )
         first, longest, give_up = breaker_s
-        self._ledger = Breaker(
-            "ledger", first_s=first, longest_s=longest, give_up_s=give_up, beat=self._pulse.beat
-        )
+        self._ledger = Breaker("ledger", first_s=first, longest_s=longest, give_up_s=give_up, beat=self._pulse.beat)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._resumed = threading.Event()  # cleared while the worker is paused
@@ -231,9 +228,8 @@ class Ingestion:
         lower_priority()
         while not self._stopping.is_set():
             self._wake.clear()
-            while not self._resumed.wait(IDLE_S):
-                self._pulse.beat()
-            self._pulse.beat()
+            self._pulse.end()  # nothing is expected of it while it is paused
+            self._resumed.wait()
             try:
                 task = self._ledger.run(self._next, self._stopping)
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
@@ -241,12 +237,9 @@ class Ingestion:
                     give_back()
                     self._wake.wait(IDLE_S)
                 else:
-                    while not self._turn.acquire(timeout=IDLE_S):
-                        self._pulse.beat()
-                    try:
+                    self._pulse.end()
+                    with self._turn:
                         self._work_on(task)
-                    finally:
-                        self._turn.release()
             except Stopped:
                 return
             except Exception:

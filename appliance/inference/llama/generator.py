@@ -43,7 +43,7 @@ class LlamaGenerator:
     ) -> None:  # fmt: skip
         self._sha256 = sha256
         self._memory_bytes = memory_bytes
-        self._pulse = pulse or Pulse("generator", math.inf)
+        self._pulse = pulse or Pulse("generator")
         self._model = LazyModel(
             gguf, threads=max(1, threads), context_tokens=context_tokens, slots=slots, memory_bytes=memory_bytes
         )
