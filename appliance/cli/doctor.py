@@ -4,51 +4,49 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from appliance import __version__
+from appliance.cli.findings import Finding, show
 from appliance.cli.invocation import Invocation, command
-from appliance.cli.output import print_json, size
-from appliance.cli.problem import DONE, FAILED, PARTLY, Problem
+from appliance.cli.output import size
+from appliance.cli.problem import Problem
 from appliance.errors import ApplianceError, ConfigError
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
 
 GIB = 1024**3
-MARKS = {"ok": ("ok  ", "green"), "warning": ("warn", "yellow"), "error": ("FAIL", "red")}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: `severity` is ok, warning or error."""
-
-    check: str
-    severity: str
-    detail: str
-    hint: str = ""
 
 
 @command(
     "doctor",
-    examples=["doctor", "doctor --data-dir /srv/rag --json", "doctor --torture /tmp/torture --kills 300 --minutes 15"],
+    examples=[
+        "doctor",
+        "doctor --airgap",
+        "doctor --data-dir /srv/rag --json",
+        "doctor --torture /tmp/torture --kills 300 --minutes 15",
+    ],
 )
 @click.option(
     "--torture",
     type=click.Path(path_type=Path, file_okay=False),
     help="Kill a server of its own again and again in this folder (new or empty), and check what is left.",
 )
+@click.option("--airgap", is_flag=True, help="Show that the running server cannot, and did not, reach another host.")
 @click.option("--kills", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Kills of a torture.")
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), help="End a torture after so many minutes.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another torture.")
-def doctor(invocation: Invocation, torture: Path | None, kills: int, minutes: float | None, seed: int) -> int:
+def doctor(
+    invocation: Invocation, torture: Path | None, airgap: bool, kills: int, minutes: float | None, seed: int
+) -> int:
     """Check versions, processor, memory, disk, settings, model files and the database.
 
-    Exit code 0 when all is well, 3 with warnings, 1 with errors. With --torture nothing of this is done, and your data
+    Exit code 0 when all is well, 3 with warnings, 1 with errors. With --airgap the running server tries every way out
+    and tells how the kernel refused it. With --torture nothing of this is done, and your data
     is not touched: a server of its own, on data of its own, is killed while it works, and nothing acknowledged may be
     lost.
     """
@@ -57,23 +55,11 @@ def doctor(invocation: Invocation, torture: Path | None, kills: int, minutes: fl
         from appliance.torture import Options
 
         return run_torture(torture, Options(kills, minutes, seed), as_json=invocation.as_json)
-    findings: list[Finding] = []
-    for finding in _findings(invocation):
-        findings.append(finding)
-        if not invocation.as_json:
-            _print(finding)
-    worst = {finding.severity for finding in findings}
-    verdict = "error" if "error" in worst else "warning" if "warning" in worst else "ok"
-    if invocation.as_json:
-        print_json({"verdict": verdict, "findings": [asdict(finding) for finding in findings]})
-    return {"ok": DONE, "warning": PARTLY, "error": FAILED}[verdict]
+    if airgap:
+        from appliance.cli.airgap import findings
 
-
-def _print(finding: Finding) -> None:
-    mark, colour = MARKS[finding.severity]
-    click.echo(f"{click.style(mark, fg=colour)}  {finding.check}: {finding.detail}")
-    if finding.hint:
-        click.echo(f"      {finding.hint}")
+        return show(findings(invocation), as_json=invocation.as_json)
+    return show(_findings(invocation), as_json=invocation.as_json)
 
 
 def _findings(invocation: Invocation) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ def quickstart(invocation: Invocation, docs: Path | None, host: str | None, port
     """
     loaded = invocation.settings(host=host, port=port)
 
+    from appliance import airgap
     from appliance.app import Appliance
     from appliance.cli.client import announce_first_key, in_process, running_server
     from appliance.telemetry import log
@@ -50,6 +51,8 @@ def quickstart(invocation: Invocation, docs: Path | None, host: str | None, port
     with listen(loaded.settings.host, loaded.settings.port) as bound:  # a port in use is known before the work
         loaded = invocation.settings(host=host, port=bound.getsockname()[1])
     log.configure("error", loaded.settings.log_format)
+    if not no_serve:
+        airgap.enforce(loaded.settings.airgap)
     with Appliance.open(loaded, purpose="quickstart") as appliance:
         announce_first_key(appliance.first_key)
         with closing(in_process(appliance)) as client:

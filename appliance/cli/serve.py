@@ -44,10 +44,13 @@ def _serve(
     loaded = invocation.settings(host=host, port=port)
     settings = loaded.settings
 
+    from appliance import airgap
     from appliance.config import arm_fault
     from appliance.telemetry import log
 
     log.configure(settings.log_level, settings.log_format, questions=settings.log_questions)
+    lock = airgap.enforce(settings.airgap)
+    log.get(__name__).info("airgap", filters=lock.filters, landlock=lock.landlock)
     arm_fault(settings.data_dir)
     notifier.starting("loading the program")
 

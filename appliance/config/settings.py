@@ -43,6 +43,12 @@ class Settings(BaseModel):
         SecretStr | None,
         Field(description="The admin key made at the first start, instead of a random one that is printed."),
     ] = None
+    airgap: Annotated[
+        Literal["require", "try", "off"],
+        Field(
+            description="Take from the server the means to connect: or do not start; where the kernel can; or do not."
+        ),
+    ] = "try"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Least severity logged.")] = (
         "info"
     )

@@ -7,6 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 from appliance.app import Appliance
 from appliance.web import (
     admin,
+    airgap,
     cache,
     calibrations,
     costs,
@@ -55,6 +56,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     health.health,
     health.ready,
     health.prometheus,
+    airgap.show_airgap,
     cache.cache_stats,
     cache.purge_cache,
     costs.show_costs,

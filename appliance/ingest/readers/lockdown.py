@@ -1,37 +1,23 @@
 """What a reading child gives up before it sees a byte: network, new programs, writing, and memory without end.
 
-The system-call filter is classic BPF (Linux,
-Documentation/userspace-api/seccomp_filter.rst); it needs no privilege once
-PR_SET_NO_NEW_PRIVS is set. Where the kernel has no seccomp, an empty network namespace is tried instead.
+Where the kernel has no system-call filters, an empty network namespace is tried instead.
 """
 
 import ctypes
 import os
 import platform
 import resource
-import struct
 from pathlib import Path
 
-_PR_SET_NO_NEW_PRIVS = 38
+from appliance import seccomp
+from appliance.seccomp import ALLOW, EACCES, ENOSYS, EPERM, errno_result, guarded, jump_equal, jump_set, number_of
+
 _PR_SET_DUMPABLE = 4
-_SECCOMP_SET_MODE_FILTER = 1
-_SECCOMP_FILTER_FLAG_TSYNC = 1  # all threads of the process
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_THREAD = 0x10000000, 0x40000000, 0x00010000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _EACCES, _ENOSYS = 1, 13, 38
-
-# AUDIT_ARCH of each machine, and its column below (numbers from the kernel's unistd.h; -1: no such call there).
-_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_COLUMNS = {"x86_64": 0, "aarch64": 1}
-_SECCOMP, _CLONE, _OPENAT, _TGKILL, _PRLIMIT = (317, 277), (56, 220), (257, 56), (234, 131), (302, 261)
+_CLONE, _OPENAT, _TGKILL, _PRLIMIT = (56, 220), (257, 56), (234, 131), (302, 261)
 _OPEN_X86 = 2
-_X32_BIT = 0x40000000
-_ABSENT = {
-    "clone3": (435, 435),
-    "openat2": (437, 437),
-    "io_uring_setup": (425, 425),
-}  # libc falls back to what can be inspected
+_ABSENT = {"clone3": (435, 435), "openat2": (437, 437)}  # libc falls back to what can be inspected
 _DENIED = {
     "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "sendto": (44, 206), "sendmsg": (46, 211),
     "bind": (49, 200), "listen": (50, 201), "accept4": (288, 242), "recvmmsg": (299, 243), "sendmmsg": (307, 269),
@@ -56,7 +42,8 @@ def drop_privileges() -> str:
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and _install_filter(libc):
+    machine = platform.machine()
+    if seccomp.known(machine) and seccomp.install(filter_program(machine)):
         return "seccomp"
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
         return "namespace"
@@ -89,55 +76,18 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-def _install_filter(libc: ctypes.CDLL) -> bool:
-    machine = platform.machine()
-    if machine not in _ARCHITECTURES or struct.calcsize("P") != 8:
-        return False
-    code = filter_program(machine)
-    program = _Program(len(code) // 8, code)
-    number = _SECCOMP[_COLUMNS[machine]]
-    return bool(libc.syscall(number, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, ctypes.byref(program)) == 0)
-
-
 def filter_program(machine: str) -> bytes:
-    """The filter as BPF instructions of eight bytes.
-
-    Denied calls fail with EACCES or EPERM, so that libraries can carry on.
-    """
-
-    def load(offset: int) -> bytes:
-        return struct.pack("<HBBI", 0x20, 0, 0, offset)
-
-    def result(value: int) -> bytes:
-        return struct.pack("<HBBI", 0x06, 0, 0, value)
-
-    def unless_equal(value: int, skip: int) -> bytes:
-        return struct.pack("<HBBI", 0x15, 0, skip, value)
-
-    def unless_set(bits: int, skip: int) -> bytes:
-        return struct.pack("<HBBI", 0x45, 0, skip, bits)
-
-    def guarded(call: int, argument: int, test: bytes, matched: int, otherwise: int) -> list[bytes]:
-        """For `call`, `matched` where its argument passes `test`, else `otherwise`."""
-        return [unless_equal(call, 4), load(16 + 8 * argument), test, result(matched), result(otherwise)]
-
-    column = _COLUMNS[machine]
-    denied, wrong = _ERRNO | _EACCES, _ERRNO | _EPERM
-    parts = [load(4), struct.pack("<HBBI", 0x15, 1, 0, _ARCHITECTURES[machine]), result(_KILL), load(0)]
-    if machine == "x86_64":  # the x32 numbers would go around the list
-        parts += [unless_set(_X32_BIT, 1), result(_ERRNO | _ENOSYS)]
-        parts += guarded(_OPEN_X86, 1, unless_set(_WRITING, 1), denied, _ALLOW)
-    for call in _ABSENT.values():
-        parts += [unless_equal(call[column], 1), result(_ERRNO | _ENOSYS)]
+    """The filter as BPF instructions of eight bytes."""
+    wrong = errno_result(EPERM)
+    parts = seccomp.beginning(machine)
+    if machine == "x86_64":
+        parts += guarded(_OPEN_X86, 1, jump_set(_WRITING, 0, 1), errno_result(EACCES), ALLOW)
+    for call in (*_ABSENT.values(), seccomp.IO_URING_SETUP):
+        parts += seccomp.refused(call, machine, ENOSYS)
     for call in _DENIED.values():
-        if call[column] >= 0:
-            parts += [unless_equal(call[column], 1), result(denied)]
-    parts += guarded(_OPENAT[column], 2, unless_set(_WRITING, 1), denied, _ALLOW)
-    parts += guarded(_CLONE[column], 0, unless_set(_CLONE_THREAD, 1), _ALLOW, wrong)
-    parts += guarded(_TGKILL[column], 0, unless_equal(os.getpid(), 1), _ALLOW, wrong)  # abort() of our own
-    parts += guarded(_PRLIMIT[column], 0, unless_equal(0, 1), _ALLOW, wrong)
-    return b"".join([*parts, result(_ALLOW)])
+        parts += seccomp.refused(call, machine, EACCES)
+    parts += guarded(number_of(_OPENAT, machine), 2, jump_set(_WRITING, 0, 1), errno_result(EACCES), ALLOW)
+    parts += guarded(number_of(_CLONE, machine), 0, jump_set(_CLONE_THREAD, 0, 1), ALLOW, wrong)
+    parts += guarded(number_of(_TGKILL, machine), 0, jump_equal(os.getpid(), 0, 1), ALLOW, wrong)  # abort() of our own
+    parts += guarded(number_of(_PRLIMIT, machine), 0, jump_equal(0, 0, 1), ALLOW, wrong)
+    return b"".join([*parts, seccomp.result(ALLOW)])
