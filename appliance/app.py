@@ -11,6 +11,7 @@ import structlog
 from appliance.accounting import Accounts
 from appliance.answer import Prompts
 from appliance.asking import Asking
+from appliance.backup import Backups
 from appliance.cache import AnswerCache
 from appliance.calibration import Calibrator
 from appliance.collections import DEFAULT_COLLECTION, Collections
@@ -122,7 +123,14 @@ class Appliance:
         )
         self.ingestion.start()
         parts.callback(self.ingestion.stop)
-        self.eraser = Eraser(self.store, self.collections, self.cache, self.ingestion, self.paths)
+        self.backups = Backups(
+            self.loaded, self.paths, self.store, self.collections, self.asking, (self.registry, self.embedders)
+        )
+        self.backups.start()
+        parts.callback(self.backups.stop)
+        self.eraser = Eraser(
+            *(self.store, self.collections, self.cache, self.ingestion, self.paths), self.backups.forget
+        )
         self.eraser.start()
         parts.callback(self.eraser.stop)
         self.reembedding = Reembedding(

@@ -73,6 +73,14 @@ STEPS: dict[str, str] = {
     "erase.compacted": "the log is emptied, the scan has not begun",
     "erase.scanned": "the bytes are scanned, the receipt is not written",
     "erase.finished": "the receipt is durable, the digests looked for may still be in the log",
+    # a backup, and a restore of one
+    "backup.pack_written": "the blocks of a backup are durable, nothing names them",
+    "backup.manifest_written": "the manifest of a backup is synced beside its name",
+    "backup.listed": "a backup exists, older ones are not removed yet",
+    "backup.removed": "backups are removed, their blocks are still there",
+    "backup.pack_rewritten": "a pack is written anew without the blocks that nobody needs",
+    "restore.emptied": "index and cache of the data that is replaced are removed, its database is in force",
+    "restore.database_placed": "the restored database is in force, the other restored files are not in place",
     # the database's log
     "database.committed": "a transaction is durable in the log, no checkpoint yet",
     "database.checkpointed": "a checkpoint has moved the log into the database",

@@ -58,6 +58,11 @@ class DataPaths:
         """Public keys that vouch for corpus packs, made when the first is added."""
         return self.root / "trust"
 
+    @property
+    def backups(self) -> Path:
+        """Where backups go unless another folder is named; made with the first."""
+        return self.root / "backups"
+
     def create(self) -> None:
         """Make the folders, private to this user.
 

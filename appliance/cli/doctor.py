@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import rich_click as click
 from appliance import __version__
 from appliance.cli.findings import Finding, show
 from appliance.cli.invocation import Invocation, command
-from appliance.cli.output import size
+from appliance.cli.output import duration, size
 from appliance.cli.problem import Problem
 from appliance.errors import ApplianceError, ConfigError
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
+    from appliance.config import LoadedSettings, Settings
 
 GIB = 1024**3
 
@@ -75,7 +77,7 @@ def _findings(invocation: Invocation) -> Iterator[Finding]:
     given = sum(origin != "default" for origin in loaded.origins.values())
     yield Finding("settings", "ok", f"{given} set, the others at their defaults")
     yield _disk(loaded.settings.data_dir)
-    yield from _opened(invocation)
+    yield from _opened(invocation, loaded)
 
 
 def _processor() -> Finding:
@@ -118,7 +120,7 @@ def _disk(data_dir: Path) -> Finding:
     return Finding("disk", "ok", detail)
 
 
-def _opened(invocation: Invocation) -> Iterator[Finding]:
+def _opened(invocation: Invocation, loaded: "LoadedSettings") -> Iterator[Finding]:
     """What only an open appliance can tell: parts, model files, indexes, dead documents."""
     try:
         with invocation.connect() as client:
@@ -128,6 +130,7 @@ def _opened(invocation: Invocation) -> Iterator[Finding]:
             yield from _problems("database", client.post("/admin/database/verify"), "Keep a copy; restore a backup.")
             for collection in client.get("/collections")["collections"]:
                 yield from _index(client, collection["name"])
+            yield _backups(client, loaded.settings)
             yield _dead(client.get("/tasks/dead", limit=1000)["documents"])
     except ApplianceError as error:
         yield Finding("appliance", "error", str(error), error.hint)
@@ -154,6 +157,21 @@ def _problems(check: str, found: dict[str, Any], hint: str) -> Iterator[Finding]
         yield Finding(check, "error", problem, hint)
     if not found["problems"]:
         yield Finding(check, "ok", "as recorded")
+
+
+def _backups(client: "Client", settings: "Settings") -> Finding:
+    """How old the newest is, against what the settings ask for."""
+    try:
+        found = client.get("/admin/backups")["backups"]
+    except Problem as problem:
+        return Finding("backups", "error", str(problem), problem.hint)
+    if not found:
+        return Finding("backups", "warning" if settings.backup_every else "ok", "none yet; `backup create` makes one")
+    hours = (time.time() - found[-1]["taken_at"]) / 3600
+    detail = f"{len(found)}, the newest {duration(3600 * hours)} old, {found[-1]['documents']:,} documents"
+    if settings.backup_every and hours > 2 * settings.backup_every:
+        return Finding("backups", "warning", detail, f"One is due every {settings.backup_every:g} h: see the log.")
+    return Finding("backups", "ok", detail)
 
 
 def _dead(dead: list[dict[str, Any]]) -> Finding:

@@ -25,6 +25,7 @@ STEPS = {
     "cache": "removing cached answers and uploads",
     "keywords": "merging the keyword index",
     "compacting": "writing the database anew",
+    "backups": "looking after backups",
     "scanning": "scanning the data directory",
     "done": "done",
 }
@@ -43,6 +44,7 @@ STEPS = {
 @click.option("--source", help="Erase the document of this source, with the members when it is an archive.")
 @click.option("--collection", help="Only in this collection, for --source and --deleted.")
 @click.option("--deleted", is_flag=True, help="Also erase what earlier deletions and replaced versions left.")
+@click.option("--backups", is_flag=True, help="Also remove all backups in the data directory: they hold it as well.")
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write the receipt to a new file.")
 def erase(
     invocation: Invocation,
@@ -50,6 +52,7 @@ def erase(
     source: str | None,
     collection: str | None,
     deleted: bool,
+    backups: bool,
     receipt: Path | None,
 ) -> int:
     """Erase documents to the last byte of the data directory, and prove it by a scan. Takes a while; the files that
@@ -57,7 +60,8 @@ def erase(
     """
     if receipt is not None:
         _check_new(receipt)
-    body = {"ids": list(document_ids), "source": source, "collection": collection, "deleted": deleted}
+    body = {"ids": list(document_ids), "source": source, "collection": collection, "deleted": deleted,
+            "backups": backups}  # fmt: skip
     with invocation.connect() as client:
         status = _follow(client, client.post("/documents/erase", body), quiet=invocation.as_json)
     found: dict[str, Any] = status["receipt"]
@@ -140,6 +144,8 @@ def _print(receipt: dict[str, Any]) -> None:
     for place in scan["places"]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in place["found"].items())
         click.echo(f"  still in {place['file']}: {kinds}")
+    if any(place["file"].startswith("backups/") for place in scan["places"]):
+        click.echo("Backups hold it: remove them (`backup remove ID`), then `documents erasures ID --again`.")
     click.secho(f"{VERDICTS[receipt['verdict']]} Receipt {receipt['erasure_id']}.", bold=True)
     if receipt["verdict"] != "not_proved":
         click.echo("Not covered: " + "; ".join(receipt["out_of_scope"]) + ".")

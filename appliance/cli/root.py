@@ -48,6 +48,7 @@ def _register() -> None:
     """Add the commands; their modules import nothing heavy before they run."""
     from appliance.cli import erasures  # noqa: F401 - adds its commands to `documents`
     from appliance.cli.ask import ask
+    from appliance.cli.backup import backup
     from appliance.cli.bench import bench
     from appliance.cli.cache import cache
     from appliance.cli.calibrate import calibrate
@@ -70,7 +71,7 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, calibrate, bench, doctor, costs, config, trust, version):
+    for made in (prompts, calibrate, backup, bench, doctor, costs, config, trust, version):
         cli.add_command(made)
 
 

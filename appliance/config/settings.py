@@ -154,10 +154,21 @@ class Settings(BaseModel):
         Field(ge=0, le=10_000_000, description="Collections up to this many chunks are scanned exactly, without HNSW."),
     ] = 50_000
 
-    @field_validator("data_dir", mode="after")
+    backup_every: Annotated[
+        float, Field(ge=0, le=8760, description="Hours between backups that are taken by themselves; 0 for none.")
+    ] = 0.0
+    backup_keep: Annotated[
+        int, Field(ge=1, le=10_000, description="Backups kept after one that was taken by itself.")
+    ] = 14
+    backup_dir: Annotated[
+        Path | None,
+        Field(description="Folder of the backups, best on another disk; none is `backups` in the data directory."),
+    ] = None
+
+    @field_validator("data_dir", "backup_dir", mode="after")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
 
     @field_validator("first_admin_key", mode="after")
     @classmethod

@@ -22,13 +22,14 @@ MOST_DOCUMENTS = 10_000  # of one erasure
 @dataclass(frozen=True, slots=True)
 class EraseRequest:
     """What to erase: documents by id, those of a `source` (in one `collection` or all), and with `leftovers` whatever
-    earlier deletions and replaced versions left behind.
+    earlier deletions and replaced versions left behind. `backups`: also remove the data directory's own backups.
     """
 
     ids: tuple[int, ...] = ()
     source: str | None = None
     collection: str | None = None
     leftovers: bool = False
+    backups: bool = False
 
 
 def begin(store: Store, request: EraseRequest) -> tuple[ErasureRow, Plan]:
@@ -60,6 +61,7 @@ def begin(store: Store, request: EraseRequest) -> tuple[ErasureRow, Plan]:
             chunk_ids={name: ids.tolist() for name, ids in removed.chunk_ids.items()},
             spooled=removed.spooled,
             removed=removed.counts,
+            backups=request.backups,
         )
         row = ErasureRow(
             0, uuid.uuid4().hex, time.time(), None, "removed", encode_plan(plan), maker.made().encode(), None, None

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,17 @@ class Eraser:
     """Works on one erasure at a time, in a thread of its own. Thread-safe."""
 
     def __init__(
-        self, store: Store, collections: Collections, cache: AnswerCache, ingestion: Ingestion, paths: DataPaths
+        self,
+        store: Store,
+        collections: Collections,
+        cache: AnswerCache,
+        ingestion: Ingestion,
+        paths: DataPaths,
+        forget_backups: Callable[[bool], int],
     ) -> None:
+        """`forget_backups(remove)` says how many it removed; it raises Conflict while one is being taken."""
         self._store, self._collections, self._cache = store, collections, cache
-        self._ingestion, self._paths = ingestion, paths
+        self._ingestion, self._paths, self._forget_backups = ingestion, paths, forget_backups
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._run: Run | None = None
@@ -126,7 +134,7 @@ class Eraser:
                 wait_s = min(longest, 2 * wait_s)
 
     def _erase(self, row: ErasureRow) -> None:
-        run = Run(row, self._store, self._collections, self._cache, self._paths, self._stopping)
+        run = Run(row, self._store, self._collections, self._cache, self._paths, self._stopping, self._forget_backups)
         self._run = run
         try:
             receipt = run.run()

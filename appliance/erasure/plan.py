@@ -12,7 +12,7 @@ from appliance.store.erasures import ErasureRow
 
 OUT_OF_SCOPE = (
     "the original file that was ingested, wherever it lies outside the data directory",
-    "backups and copies of the data directory made before",
+    "backups in other folders and copies of the data directory made before: restoring one brings the documents back",
     "blocks that the file system or the device (SSD) has freed and not yet overwritten; swap",
     "the memory of the running process, until it is used again or the process ends",
     "answers that people have already received, and logs kept by others",
@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
     chunk_ids: dict[str, list[int]]
     spooled: tuple[str, ...]
     removed: dict[str, int]
+    backups: bool = False  # those of the data directory are removed, too
 
 
 def encode_plan(plan: Plan) -> bytes:
@@ -63,6 +64,7 @@ class Outcome:
 
     cached_answers: int = 0
     spooled_files: int = 0
+    backups: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
     free_pages: int = 0
@@ -101,6 +103,7 @@ def receipt(row: ErasureRow, plan: Plan, sought: Sought, outcome: Outcome, now: 
             **plan.removed,
             "cached_answers": outcome.cached_answers,
             "spooled_files": outcome.spooled_files,
+            "backups": outcome.backups,
         },
         "database": {
             "bytes_before": outcome.bytes_before,

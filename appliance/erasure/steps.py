@@ -56,11 +56,13 @@ class Run:
         cache: AnswerCache,
         paths: DataPaths,
         stopping: threading.Event,
+        forget_backups: Callable[[bool], int],
     ) -> None:
         self.id = row.id
         self.scanned = (0, 0)
         self._row, self._store, self._collections = row, store, collections
         self._cache, self._paths, self._stopping = cache, paths, stopping
+        self._forget_backups = forget_backups
         self._plan = decode_plan(row.plan)
         self._sought = Sought.decode(row.needles or b"")
         self._outcome = Outcome()
@@ -110,6 +112,8 @@ class Run:
         self._step("compacting")
         self._compact()
         reached("erase.compacted")
+        self._step("backups")  # after the compaction: one taken before it holds the pages that were freed
+        self._outcome.backups += self._forget_backups(self._plan.backups)
 
     def _merge_keywords(self) -> None:
         for table in self._tables():

@@ -117,6 +117,7 @@ def _alone(database: Database) -> Iterator[apsw.Connection]:
         connection = apsw.Connection(str(database.path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(BUSY_MS)
+            fetch(connection, "SELECT count(*) FROM sqlite_schema")  # before its first read it knows of no log
             yield connection
         finally:
             connection.close()

@@ -46,6 +46,7 @@ class Database:
         self._readers_lock = threading.Lock()
         self._closed = False
         self._wal_pages = 0
+        self.snapshots = 0  # open ones, see `snapshot.frozen`
         writer.set_wal_hook(self._count_wal_pages)
 
     @classmethod
@@ -161,7 +162,7 @@ class Database:
         A passive checkpoint never resets the log while a reader is in it. Past RESTART_PAGES we wait for those readers;
         new ones then read from the database file alone (https://www.sqlite.org/wal.html, excessively large WAL files).
         """
-        if self._wal_pages >= RESTART_PAGES:
+        if self._wal_pages >= RESTART_PAGES and not self.snapshots:  # a snapshot would let each commit wait in vain
             self._try_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         elif self._wal_pages >= CHECKPOINT_PAGES:
             self._try_checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)

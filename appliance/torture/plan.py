@@ -21,11 +21,14 @@ _LEADS = {
     "delete.": "delete",
     "erase.": "erase",
     "model.": "model",
+    "backup.": "backup",
     "ingest.gone_removed": "folder",
     "ingest.task_filed": "database",
     "ingest.task_handed_over": "database",
 }
 TWO_MODELS = "model."  # steps that are reached only where a collection changes its embedding model
+# Steps that a server reaches; a restore is done where none runs.
+SERVED = tuple(step for step in STEPS if not step.startswith("restore."))
 _NEW_DIRECTORY = "migration."  # reached on a new data directory alone
 _SELDOM = (
     "start.",
@@ -36,6 +39,7 @@ _SELDOM = (
     "rollback",
     "erase.",
     "model.",
+    "backup.",
     "delete.collection",
 )
 
@@ -67,7 +71,7 @@ class Kill:
         return Kill(self.moment, self.step, 1, self.tries + 1) if self.tries < TRIES else None
 
 
-def plan(kills: int, chance: random.Random, steps: Sequence[str] = tuple(STEPS)) -> list[Kill]:
+def plan(kills: int, chance: random.Random, steps: Sequence[str] = SERVED) -> list[Kill]:
     """`kills` of them in random order: each step EACH_STEP times as far as STEPS_SHARE allows, the rest at moments."""
     armed = [_armed(step, turn, chance) for turn in range(EACH_STEP) for step in chance.sample(steps, len(steps))]
     armed = armed[: int(STEPS_SHARE * kills)]

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.faults import STEPS
 from appliance.paths import BUNDLED_MODELS
 from appliance.torture import disk
 from appliance.torture.journal import Journal
-from appliance.torture.plan import TWO_MODELS, plan
+from appliance.torture.plan import SERVED, TWO_MODELS, plan
 from appliance.torture.proof import prove
 from appliance.torture.report import Report
 from appliance.torture.rounds import Rounds
@@ -101,7 +100,7 @@ def _site(
 ) -> None:
     chance = random.Random(f"{options.seed}/{site.name}")
     rounds = Rounds(site, journal, report, chance)
-    steps = [step for step in STEPS if step.startswith(TWO_MODELS) == bool(site.models)]
+    steps = [step for step in SERVED if step.startswith(TWO_MODELS) == bool(site.models)]
     waiting = deque(plan(kills, chance, steps))
     rounds.begin()
     while waiting and time.monotonic() < deadline:

@@ -8,7 +8,8 @@ from appliance.torture import texts
 from appliance.torture.server import Refused
 from appliance.torture.traffic import Traffic
 
-WEIGHTS = {"ask": 8.0, "rebuild": 1.0, "compact": 1.0, "rollback": 0.5, "verify": 0.5, "database": 0.5, "model": 0.3}
+WEIGHTS = {"ask": 8.0, "rebuild": 1.0, "compact": 1.0, "rollback": 0.5, "verify": 0.5, "database": 0.5, "model": 0.3,
+           "backup": 0.3}  # fmt: skip
 JOB_S = 60.0  # that a job of an index may take
 
 
@@ -27,6 +28,8 @@ class Upkeep:
             self._ask()
         elif chosen == "model":
             self._change_model()
+        elif chosen == "backup":
+            self._back_up()
         else:
             self._look_after(chosen)
 
@@ -63,6 +66,26 @@ class Upkeep:
         else:
             self._traffic.report.count(f"model {path.rpartition('/')[2]}")
             time.sleep(self._chance.uniform(0, 0.5))
+
+    def _back_up(self) -> None:
+        """Take a backup and keep two, or prove the newest."""
+        proves = self._chance.random() < 0.2
+        path = "/admin/backups/latest/verify" if proves else "/admin/backups"
+        try:
+            job = self._traffic.caller.post(path, {} if proves else {"keep": 2, "full": self._chance.random() < 0.3})
+        except Refused as error:  # 409: an erasure or another backup; 404: there is none yet
+            if error.status not in (404, 409) and not self._traffic.without_route("backup", error):
+                raise
+            return
+        until = time.monotonic() + JOB_S
+        while (
+            job["state"] in ("PENDING", "PROGRESS") and time.monotonic() < until and not self._traffic.stopped.is_set()
+        ):
+            time.sleep(0.02)
+            job = self._traffic.caller.get(f"/admin/backups/jobs/{job['id']}")
+        self._traffic.report.count(f"backup {job['name']}")
+        for problem in (job["result"] or {}).get("problems", ()):
+            self._traffic.report.problem(f"backup under load: {problem}")
 
     def _ask(self) -> None:
         """Of a document with no change under way before and after: the answer may tell its version alone."""

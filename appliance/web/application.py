@@ -8,6 +8,7 @@ from appliance.app import Appliance
 from appliance.web import (
     admin,
     airgap,
+    backups,
     cache,
     calibrations,
     costs,
@@ -63,6 +64,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *calibrations.ROUTES,
     *admin.ROUTES,
     *indexes.ROUTES,
+    *backups.ROUTES,
     *models.ROUTES,
     *prompts.ROUTES,
     *model_changes.ROUTES,

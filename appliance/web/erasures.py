@@ -19,13 +19,14 @@ from appliance.web.tasks import ListParameters
 
 class EraseBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Documents by `ids`, those of a `source` (of one `collection` or all), and with `deleted` what earlier deletions
-    and replaced versions have left.
+    and replaced versions have left. `backups` removes the backups in the data directory, which hold them as well.
     """
 
     ids: Annotated[list[Annotated[int, Meta(ge=1, le=2**63 - 1)]], Meta(max_length=MOST_DOCUMENTS)] = []
     source: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     collection: str | None = None
     deleted: bool = False
+    backups: bool = False
 
 
 class ErasureBody(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ async def erase_documents(request: Request[Any, Any, Any]) -> ASGIApp:
     """
     web = rooms(request)
     wanted = await read_json(request, EraseBody)
-    asked = EraseRequest(tuple(wanted.ids), wanted.source, wanted.collection, wanted.deleted)
+    asked = EraseRequest(tuple(wanted.ids), wanted.source, wanted.collection, wanted.deleted, wanted.backups)
     return reply(_body(await web.desk.run(lambda: web.appliance.eraser.submit(asked))), 202)
 
 

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from appliance.cli.root import cli
 from appliance.errors import InvalidRequest
-from appliance.faults import MARK, STEPS
+from appliance.faults import MARK
 from appliance.torture import claim, texts
 from appliance.torture.checks import Listed, compare, version_of
 from appliance.torture.journal import ABSENT, Entry, Journal
-from appliance.torture.plan import EACH_STEP, MOMENTS, Kill, plan
+from appliance.torture.plan import EACH_STEP, MOMENTS, SERVED, Kill, plan
 from appliance.torture.proof import prove
 from appliance.torture.report import PROBLEMS_KEPT, Report
 
@@ -121,7 +121,7 @@ def test_a_plan_kills_at_each_step_and_at_every_moment() -> None:
     made = plan(300, random.Random(1))
     assert len(made) == 300
     at = Counter(kill.step for kill in made if kill.step)
-    assert set(at) == set(STEPS)
+    assert set(at) == set(SERVED)
     assert set(at.values()) == {EACH_STEP}
     assert {kill.moment for kill in made} == {*MOMENTS, "step"}
     assert plan(300, random.Random(1)) == made
