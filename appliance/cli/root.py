@@ -57,6 +57,7 @@ def _register() -> None:
     from appliance.cli.costs import costs
     from appliance.cli.doctor import doctor
     from appliance.cli.documents import documents
+    from appliance.cli.host import install, rollback, uninstall, upgrade
     from appliance.cli.index import index
     from appliance.cli.ingest import ingest
     from appliance.cli.keys import keys
@@ -72,6 +73,8 @@ def _register() -> None:
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
     for made in (prompts, calibrate, backup, bench, doctor, costs, config, trust, version):
+        cli.add_command(made)
+    for made in (install, uninstall, upgrade, rollback):
         cli.add_command(made)
 
 

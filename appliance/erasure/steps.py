@@ -24,7 +24,7 @@ from appliance.errors import Conflict, NotFound
 from appliance.faults import reached
 from appliance.ingest.spec import decode_spec
 from appliance.paths import DataPaths
-from appliance.store import Store
+from appliance.store import Store, premigration
 from appliance.store.compaction import (
     check_room,
     compact,
@@ -147,6 +147,7 @@ class Run:
                     path.parent.rmdir()
 
     def _compact(self) -> None:
+        premigration.forget(self._paths.database)  # it holds what is erased
         check_room(self._paths.database)
 
         def interruptible(interrupt: Callable[[], None] | None) -> None:

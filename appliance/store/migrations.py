@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 
 import apsw
 
 from appliance.errors import StorageError
 from appliance.faults import reached
+from appliance.store import premigration
 
 APPLICATION_ID = 0x52414741  # "RAGA" in the file header, set by the first migration
 PROGRESS_STEPS = 2_000_000  # instructions of SQLite's machine, some tens of milliseconds
@@ -37,8 +39,9 @@ def migrations() -> list[tuple[int, str]]:
 def migrate(connection: apsw.Connection, tell: Callable[[str], None] = lambda _: None) -> int:
     """Apply what is missing and return the schema version. A failed migration leaves the version before it.
 
-    `tell` learns which one is applied, and again every some million steps of SQLite's machine that it goes on.
-    Raises StorageError when the database is newer than the program, or was made by another program.
+    A database that is migrated is copied before (see premigration). `tell` learns which one is applied, and again every
+    some million steps of SQLite's machine that it goes on.
+    Raises StorageError when the database is newer than the program, or was made by another program; DiskFull.
     """
     known = migrations()
     version = _version(connection)
@@ -49,6 +52,9 @@ def migrate(connection: apsw.Connection, tell: Callable[[str], None] = lambda _:
             hint="It was used by a newer rag-appliance: run that version, or restore a backup made with this one.",
         )
     _refuse_foreign(connection, version)
+    path = Path(connection.filename)
+    if 0 < version < len(known):
+        premigration.keep(connection, path, tell)
     for number, sql in known[version:]:
         goes_on = _told(tell, f"migrating the database to schema {number} of {len(known)}")
         goes_on()
@@ -66,6 +72,8 @@ def migrate(connection: apsw.Connection, tell: Callable[[str], None] = lambda _:
             raise
         finally:
             connection.set_progress_handler(None)
+    if version:
+        premigration.finished(path)
     return len(known)
 
 
