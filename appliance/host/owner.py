@@ -19,7 +19,7 @@ def service_user() -> pwd.struct_passwd | None:
 
 
 def as_owner(layout: Layout, work: Callable[[], int | None]) -> int:
-    """The number that `work` gives (0 for none), in a child process that is the owner of the data directory and not root.
+    """The number that `work` gives (0 for none), in a child that is the owner of the data directory and not root.
 
     Raises HostError (data_directory_unusable) with what `work` raised.
     """
