@@ -54,6 +54,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, rooms: Rooms, pulse: Pulse, notifier: Notifier) -> None:
         super().__init__(config)
         self._rooms, self._pulse, self._notifier = rooms, pulse, notifier
+        self.watchdog: Watchdog | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._notifier.tell("READY=1", "STATUS=Ready")
+        if self.watchdog is not None:
+            self.watchdog.start()
 
     async def on_tick(self, counter: int) -> bool:
         self._pulse.beat()
@@ -117,27 +124,25 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
     rooms = Rooms(appliance)
     pulse = appliance.pulses.new("event loop", EVENT_LOOP_S)
     server = Server(config(appliance, rooms), rooms, pulse, notifier)
-    watchdog = Watchdog(notifier, appliance.pulses, watchdog_s, appliance.doing)
+    watchdog = server.watchdog = Watchdog(notifier, appliance.pulses, watchdog_s, appliance.doing)
     gc.collect()
     gc.freeze()  # models and modules live as long as the process: collections need not walk them
-    telling = asyncio.create_task(_tell_when_ready(appliance, server, notifier, watchdog))
+    if notifier.heard:
+        await _until_ready(appliance, notifier)
     try:
         await server.serve(sockets=sockets)
     finally:
-        telling.cancel()
         await asyncio.to_thread(watchdog.stop)
 
 
-async def _tell_when_ready(appliance: Appliance, server: Server, notifier: Notifier, watchdog: Watchdog) -> None:
-    """READY=1 once requests are taken and /health/ready would say so; until then STATUS says what is missing."""
-    while notifier.heard:
+async def _until_ready(appliance: Appliance, notifier: Notifier) -> None:
+    """Until /health/ready would say so; nothing is taken before, so what never gets ready has acknowledged nothing."""
+    while True:
         parts = await asyncio.to_thread(appliance.readiness)
         missing = [f"{name} ({part.detail})" for name, part in parts.items() if part.needed and not part.ready]
-        if server.started and not missing:
-            notifier.tell("READY=1", "STATUS=Ready")
-            watchdog.start()
+        if not missing:
             return
-        notifier.status(f"Not ready: {', '.join(missing) or 'the server begins to listen'}")
+        notifier.status(f"Not ready: {', '.join(missing)}")
         await asyncio.sleep(READY_EVERY_S)
 
 
