@@ -10,13 +10,16 @@ LOCKS := build/locks
 PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format reference lock models peers setup setup-dev clean
+.PHONY: help run binary test test-fast check format reference lock models peers setup setup-dev clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: setup ## Ingest DOCS (or the handbook), answer one question, serve on 127.0.0.1:PORT, keeping data in DATA
 	@$(BIN)/python -m appliance quickstart --data-dir "$(DATA)" --port "$(PORT)" $(if $(DOCS),"$(DOCS)")
+
+binary: setup ## Make dist/rag-appliance, the one file (MODELS= leaves the models out; OUT= names another file)
+	@PYTHONPATH=. $(BIN)/python build/binary/make.py $(if $(filter undefined,$(origin MODELS)),,--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest
@@ -76,4 +79,4 @@ lock: setup-dev ## Resolve the locks again from pyproject.toml
 	@$(BIN)/python build/lock.py
 
 clean: ## Remove everything that was made, but no data
-	rm -rf $(VENV) models/out build/peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) models/out build/peers build/work build/dist dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

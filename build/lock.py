@@ -19,5 +19,7 @@ def compile_lock(name: str, *arguments: str) -> None:
 if __name__ == "__main__":
     LOCKS.mkdir(exist_ok=True)
     compile_lock("run", "pyproject.toml")
-    compile_lock("build", "--group", "build", "--group", "models", "--constraints", str(LOCKS / "run.lock"))
+    compile_lock(
+        "build", "--group", "build", "--group", "models", "--group", "binary", "--constraints", str(LOCKS / "run.lock")
+    )
     compile_lock("dev", "--group", "dev", "--constraints", str(LOCKS / "run.lock"))

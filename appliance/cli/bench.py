@@ -1,11 +1,9 @@
-"""`bench`: the benchmarks of the source tree, run against this host."""
+"""`bench`: the benchmarks, run against this host."""
 
 import importlib
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +26,7 @@ bench = group("bench", "Measure retrieval, answers, load and ingestion on this h
 
 
 def _module(name: str) -> Any:
-    """The benchmark module `bench.<name>` beside the package. Raises Problem where only the package is installed."""
+    """The benchmark module `bench.<name>`, beside the package or in the binary. Raises Problem where neither is."""
     root = str(PACKAGE.parent)
     if root not in sys.path:
         sys.path.append(root)
@@ -49,12 +47,12 @@ def _settings(invocation: Invocation) -> "Settings":
 
 
 def _host() -> dict[str, str]:
-    """What figures depend on: the program, its commit in a checkout, the processor."""
-    command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short", "HEAD"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout if shutil.which("git") else ""
+    """What figures depend on: the program, its commit, the processor."""
+    from appliance.release import this_release
+
     model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE)
     processor = f"{model.group(1) if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    return {"version": __version__, "commit": told.strip() or "unknown", "processor": processor}
+    return {"version": __version__, "commit": this_release().commit[:7], "processor": processor}
 
 
 def _show(invocation: Invocation, result: dict[str, Any], *, across: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import rich_click as click
 
-from appliance import __version__
 from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import print_json, print_pairs
 
@@ -12,14 +11,18 @@ PARTS = ("onnxruntime", "llama-cpp-python", "apsw", "hnswlib", "tokenizers", "kr
 @command("version", examples=["version", "version --json", "version --all"])
 @click.option("--all", "with_parts", is_flag=True, help="Also the versions of the libraries it is built on.")
 def version(invocation: Invocation, with_parts: bool) -> None:
-    """Print the version."""
+    """Print version and commit; of a binary also the digest of its files and what it was built with."""
+    from appliance.release import this_release
+
+    release = this_release()
     parts = _parts() if with_parts or invocation.as_json else {}
     if invocation.as_json:
-        print_json({"version": __version__, "parts": parts})
+        told = {"version": release.version, "commit": release.commit, "digest": release.digest}
+        print_json({**told, "built_with": release.built_with, "parts": parts})
         return
-    click.echo(f"rag-appliance {__version__}")
-    if parts:
-        print_pairs(list(parts.items()))
+    click.echo(f"rag-appliance {release.version}")
+    pairs = [("commit", release.commit), ("digest", release.digest), *release.built_with.items(), *parts.items()]
+    print_pairs([(name, value) for name, value in pairs if value])
 
 
 def _parts() -> dict[str, str]:

@@ -20,7 +20,9 @@ PREFIX = "RAG_APPLIANCE_"
 CREDENTIAL_PREFIX = "rag-appliance_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 SECRET = frozenset({"first_admin_key"})  # never shown
+UNPACK_VARIABLE = PREFIX + "UNPACK_DIR"  # read by the launcher of the binary (build/launcher), before this program runs
 FAULT_VARIABLE = PREFIX + "FAULT"  # set by `doctor --torture` alone, for the servers that it starts
+NO_SETTINGS = (CONFIG_VARIABLE, FAULT_VARIABLE, UNPACK_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _variable_layer(variables: Mapping[str, str | None], origin: str, problems: 
     found: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in variables.items()
-        if name.startswith(PREFIX) and name not in (CONFIG_VARIABLE, FAULT_VARIABLE) and value is not None
+        if name.startswith(PREFIX) and name not in NO_SETTINGS and value is not None
     }
     if isinstance(found.get("ingest_roots"), str):
         found["ingest_roots"] = [part for part in found["ingest_roots"].split(os.pathsep) if part]
