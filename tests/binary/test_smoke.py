@@ -1,0 +1,63 @@
+"""What the product is for, done by the one file: take in, search, answer both ways, stream, stop."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.binary.conftest import Run, serving
+
+pytestmark = pytest.mark.slow
+
+QUESTION = "What does an abstaining appliance show?"
+
+
+@pytest.fixture(scope="module")
+def handbook(run: Run) -> Path:
+    """The handbook as it lies in the unpacked tree."""
+    (tree,) = Path(run.environment["RAG_APPLIANCE_UNPACK_DIR"]).glob("rag-appliance-*")
+    return tree / "_internal" / "appliance" / "handbook"
+
+
+def test_the_binary_ingests_searches_answers_streams_and_stops(run: Run, handbook: Path, tmp_path: Path) -> None:
+    with serving(run, tmp_path / "data") as server:
+        taken = server.ask("ingest", str(handbook / "overview.md"), str(handbook / "answers.md"))
+        assert taken["result"]["documents_processed"] == 2
+        assert server.ask("search", "keyword search BM25", "-k", "3")["hits"][0]["source"].endswith("overview.md")
+        with server.http() as http:
+            vectors = http.post("/v1/embeddings", json={"model": "default", "input": "a text"}).json()
+            assert len(vectors["data"][0]["embedding"]) == 384
+            extracted = http.post("/query", json={"question": "What is a chunk?", "mode": "extractive"}).json()
+            assert not extracted["abstained"]
+            assert extracted["claims"][0]["citations"]
+            generated = http.post("/query", json={"question": "What is a chunk?", "mode": "generative"}).json()
+            assert generated["usage"]["completion_tokens"] > 0
+            body = {"question": "What is a collection?", "mode": "generative", "stream": True}
+            events = [line for line in http.post("/query", json=body).text.splitlines() if line.startswith("event:")]
+            assert events[-1] == "event: done"
+        assert server.stop() == 0
+    assert not (tmp_path / "data" / "server.json").exists()
+
+
+def test_the_version_tells_what_was_built_and_its_digest_is_the_trees_name(run: Run) -> None:
+    told = json.loads(run("version", "--json").stdout)
+    (tree,) = Path(run.environment["RAG_APPLIANCE_UNPACK_DIR"]).glob("rag-appliance-*")
+    assert tree.name == f"rag-appliance-{told['version']}-{told['digest'][:24]}"
+    assert told["built_with"]["processor"] == "x86-64-v3"
+    assert len(told["commit"].removesuffix("-changed")) == 40
+
+
+def test_benchmarks_are_inside(run: Run, tmp_path: Path) -> None:
+    done = run("bench", "identifiers", "--json", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"]
+
+
+def test_a_brought_model_is_tried_in_a_child_of_the_binary(run: Run, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.gguf"
+    torn.write_bytes(b"GGUF\x03\0\0\0" + os.urandom(1000))
+    done = run("models", "add", str(torn), "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "torn" in done.stderr
+    assert "fault in rag-appliance" not in done.stderr
