@@ -79,12 +79,20 @@ _HINTS = {
 }
 
 
+def _allows_execution(folder: Path | None) -> Path | None:
+    """`folder`, made where it is missing; None where no library can be loaded from it. Raises OSError."""
+    if folder is None:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return None if os.statvfs(folder).f_flag & os.ST_NOEXEC else folder
+
+
 class ReaderProcess:
     """Owns one child, started when first needed and again after a crash, a limit, or its share of files or memory.
 
     Thread-safe: one file at a time. `command` starts the child (a frozen binary passes its own hidden command). It is
     replaced after `recycle_after` files, or when it keeps more than `recycle_bytes` resident. While it starts, it
-    unpacks a library into a private folder below `scratch` (the system's if None), which must allow execution.
+    unpacks a library into a private folder below `scratch`, or the system's where that is None or mounted noexec.
     `heard` is called with every message of the child.
     """
 
@@ -196,7 +204,7 @@ class ReaderProcess:
             return
         self._interrupted = False
         self._end()
-        with tempfile.TemporaryDirectory(prefix="rag-reader-", dir=self._scratch) as scratch:
+        with tempfile.TemporaryDirectory(prefix="rag-reader-", dir=_allows_execution(self._scratch)) as scratch:
             self._spawn(scratch)
             hello = self._receive(time.monotonic() + _START_S, 1 << 16)
         if not isinstance(hello, Hello):

@@ -67,6 +67,11 @@ class Server:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def ingest(self, *paths: Path) -> int:
+        """-> how many documents were taken in."""
+        tasks = self.ask("ingest", *map(str, paths))["tasks"]
+        return sum(task["result"]["documents_processed"] for task in tasks)
+
     def http(self) -> httpx.Client:
         return httpx.Client(base_url=self.found["url"], headers={"X-API-Key": self.found["key"]}, timeout=120)
 

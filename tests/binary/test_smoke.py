@@ -22,11 +22,10 @@ def handbook(run: Run) -> Path:
 
 def test_the_binary_ingests_searches_answers_streams_and_stops(run: Run, handbook: Path, tmp_path: Path) -> None:
     with serving(run, tmp_path / "data") as server:
-        taken = server.ask("ingest", str(handbook / "overview.md"), str(handbook / "answers.md"))
-        assert taken["result"]["documents_processed"] == 2
+        assert server.ingest(handbook / "overview.md", handbook / "answers.md") == 2
         assert server.ask("search", "keyword search BM25", "-k", "3")["hits"][0]["source"].endswith("overview.md")
         with server.http() as http:
-            vectors = http.post("/v1/embeddings", json={"model": "default", "input": "a text"}).json()
+            vectors = http.post("/v1/embeddings", json={"model": "minilm-l6-v2.int8", "input": "a text"}).json()
             assert len(vectors["data"][0]["embedding"]) == 384
             extracted = http.post("/query", json={"question": "What is a chunk?", "mode": "extractive"}).json()
             assert not extracted["abstained"]
@@ -49,9 +48,18 @@ def test_the_version_tells_what_was_built_and_its_digest_is_the_trees_name(run: 
 
 
 def test_benchmarks_are_inside(run: Run, tmp_path: Path) -> None:
-    done = run("bench", "identifiers", "--json", "--data-dir", str(tmp_path / "data"))
+    beir = tmp_path / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    texts = ["The pump is blue.", "The valve is red.", "The hall is large."]
+    rows = [json.dumps({"_id": f"d{i}", "title": "", "text": text}) for i, text in enumerate(texts)]
+    (beir / "corpus.jsonl").write_text("\n".join(rows) + "\n")
+    (beir / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "Which colour has the valve?"}) + "\n")
+    (beir / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
+    done = run("bench", "retrieval", "--data", str(beir), "--json", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["runs"]
+    told = json.loads(done.stdout)
+    assert {found["ndcg@10"] for found in told["runs"]} == {1.0}
+    assert told["commit"] != "unknown"
 
 
 def test_a_brought_model_is_tried_in_a_child_of_the_binary(run: Run, tmp_path: Path) -> None:
