@@ -99,7 +99,7 @@ def test_one_processor(run: Run, tmp_path: Path) -> None:
 
 @contextmanager
 def limited(size: int) -> Iterator[tuple[tuple[str, ...], Path | None]]:
-    """What to put before a command so that it has `size` bytes of memory, and its control group where one can be made."""
+    """What to put before a command so that it has `size` bytes of memory, and its control group, if any."""
     name = f"rag-appliance-test-{os.getpid()}"
     for root, limit in (
         (Path("/sys/fs/cgroup"), "memory.max"),
