@@ -142,7 +142,9 @@ def test_the_example_configuration_loads() -> None:
 
 
 def test_version() -> None:
-    assert process("version").stdout.strip() == f"rag-appliance {__version__}"
+    first, second = process("version").stdout.splitlines()
+    assert first == f"rag-appliance {__version__}"
+    assert second.split()[0] == "commit"
 
 
 def test_help_imports_no_heavy_library() -> None:
