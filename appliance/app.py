@@ -22,6 +22,7 @@ from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticat
 from appliance.faults import reached
 from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reader, open_reranker
 from appliance.ingest.worker import Ingestion
+from appliance.packs import Packs
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.pulse import Pulses
 from appliance.reembed import Reembedding
@@ -128,6 +129,9 @@ class Appliance:
         )
         self.backups.start()
         parts.callback(self.backups.stop)
+        self.packs = Packs(self.store, self.collections, self.embedders, self.paths, self.asking.busy)
+        self.packs.start()
+        parts.callback(self.packs.stop)
         self.eraser = Eraser(
             *(self.store, self.collections, self.cache, self.ingestion, self.paths), self.backups.forget
         )

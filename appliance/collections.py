@@ -208,6 +208,18 @@ class Collections:
             for space in filter(None, spaces):
                 self.remove_index(space)
 
+    def made_anew(self, name: str) -> None:
+        """A collection was made in one piece, perhaps in place of an empty one: open its index from its rows."""
+        with self._opening, self._reading:
+            before = self._opened.pop(name, None)
+            idle = before is not None and before.readers == 0
+            if before is not None:
+                before.retired = True
+        if before is not None and idle:
+            before.index.close()
+        self.index(name)
+        self.publish(name)
+
     def remake_keywords(self, name: str) -> None:
         """Make what keyword search derives from the chunks anew, in the background."""
         self._keywords.remake(name)

@@ -63,6 +63,11 @@ class DataPaths:
         """Where backups go unless another folder is named; made with the first."""
         return self.root / "backups"
 
+    @property
+    def packs(self) -> Path:
+        """Imports of corpus packs that are not at their end; made with the first."""
+        return self.root / "packs"
+
     def create(self) -> None:
         """Make the folders, private to this user.
 
