@@ -7,14 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from appliance import cgroup
 from appliance.types import Route
 
 _KEY = re.compile(r"rag_[A-Za-z0-9_-]{32,128}")
 _HOST_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.?)+")
-
-
-def _default_threads() -> int:
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def _default_data_dir() -> Path:
@@ -34,7 +31,7 @@ class Settings(BaseModel):
     ] = []
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     threads: Annotated[
-        int, Field(default_factory=_default_threads, ge=1, le=512, description="CPU budget shared by all parts.")
+        int, Field(default_factory=cgroup.cores, ge=1, le=512, description="CPU budget shared by all parts.")
     ]
     auth: Annotated[Literal["keys", "off"], Field(description="`off` makes every caller on this host an admin.")] = (
         "keys"

@@ -81,7 +81,7 @@ def test_the_breaker_opens_after_failures_in_a_row_and_longer_each_time() -> Non
     assert breaker.wait_s() == 0
 
 
-def test_prefixes_are_exact_in_whole_grains_and_never_the_whole_prompt() -> None:
+def test_prefixes_are_exact_and_never_the_whole_prompt() -> None:
     tokens = np.arange(3 * GRAIN, dtype=np.int32)
     assert shared(tokens, tokens) == 2 * GRAIN
     assert shared(tokens, np.append(tokens, 7).astype(np.int32)) == 3 * GRAIN
@@ -90,6 +90,15 @@ def test_prefixes_are_exact_in_whole_grains_and_never_the_whole_prompt() -> None
     assert shared(tokens, other) == GRAIN
     other[0] = -1
     assert shared(tokens, other) == 0
+
+
+def test_behind_the_last_grain_tokens_are_shared_by_prompts_with_as_many_grains() -> None:
+    first = np.arange(2 * GRAIN + 30, dtype=np.int32)
+    asked = np.append(first[:-9], np.full(20, -1)).astype(np.int32)
+    assert shared(first, asked) == len(first) - 9
+    assert shared(first, first) == len(first) - 1
+    longer = np.append(first, np.full(GRAIN, -1)).astype(np.int32)
+    assert shared(first, longer) == shared(longer, first) == 2 * GRAIN
 
 
 def test_states_stay_within_their_bytes_and_the_least_used_goes_first() -> None:
@@ -109,6 +118,15 @@ def test_states_stay_within_their_bytes_and_the_least_used_goes_first() -> None:
     states.keep(longer, data)  # in place of its own beginning
     assert len(states) == 2
     assert not states.lacks(tokens[2], 40)
+
+
+def test_states_of_one_passage_are_kept_once_whatever_was_asked() -> None:
+    states = PrefixStates(1000)
+    passage = np.arange(GRAIN + 10, dtype=np.int32)
+    first, second = (np.append(passage, np.full(5, -number)).astype(np.int32) for number in (1, 2))
+    states.keep(first, np.zeros(40, np.uint8))
+    assert states.best(second)[0] == len(passage)
+    assert not states.lacks(second, 40)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The generator on the real small model: deterministic, cancellable, bounded; and its scripted sibling."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference import describe
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.llama.model import NativeModel
-from appliance.inference.llama.spare_cores import SpareCores
 from appliance.inference.scripted import ScriptedGenerator
 from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
@@ -177,16 +175,6 @@ def test_close_stops_a_running_request_and_refuses_new_ones(gguf: Path) -> None:
     assert results[0].finish_reason == "cancelled"
     with pytest.raises(Overloaded):
         generator.generate(ask("Anyone there?"), NEVER)
-
-
-def test_threads_follow_what_else_runs(tmp_path: Path) -> None:
-    cores = os.cpu_count() or 1
-    loadavg = tmp_path / "loadavg"
-    for runnable, expected in ((1, cores), (1 + cores, 1), (1 + 9 * cores, 1)):
-        loadavg.write_text(f"0.50 0.40 0.30 {runnable}/120 4711\n")
-        assert SpareCores(cores, loadavg).threads() == expected
-    assert SpareCores(3 * cores, tmp_path / "none").threads() == cores  # never more than there are
-    assert SpareCores(1, tmp_path / "none").threads(looks=4) == 1
 
 
 def test_missing_and_foreign_files(tmp_path: Path) -> None:

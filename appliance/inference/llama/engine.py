@@ -5,10 +5,9 @@ one prompt, whole grains. They are apart because llama.cpp's flash attention has
 below 64 tokens and one above, whose logits differ in the first decimals: apart, neighbours do not change the way.
 
 What is common is computed once: a prompt that begins like one that is being computed waits for it and copies its
-sequence; else it begins with the state of a finished one. Exact tokens only, in whole grains.
+sequence; else it begins with the state of a finished one. Exact tokens only, each as it would be computed alone.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -26,9 +25,6 @@ from appliance.inference.llama.states import PrefixStates, shared
 from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
 from appliance.types import Generated, Usage
-
-LOOKS = 4  # at the host's load before the first batch after a pause
-PAUSE_S = 0.3  # what was seen longer ago says nothing about now
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +67,6 @@ class Engine:
         self.states = PrefixStates(budget.state_bytes if self._copies else 0)
         self._running: list[Running] = []
         self._free = list(range(budget.slots))
-        self._threads, self._looked = 1, -math.inf  # to compute with, and when that was seen
         self.prefilled = 0
 
     @property
@@ -172,11 +167,7 @@ class Engine:
         if not batch:
             return
         pieces = [running.piece(size) for running in batch]
-        if monotonic() - self._looked >= PAUSE_S:
-            self._threads = self._spare.threads(looks=LOOKS)
-        status = self.context.decode(pieces, self._threads)
-        self._threads = self._spare.threads()  # now, before callers are woken: they are done before the next batch is
-        self._looked = monotonic()
+        status = self.context.decode(pieces, self._spare.threads())
         if status == NO_ROOM:  # each slot has cells for a whole context, so this is not to be expected
             self._finish(batch[-1], "cancelled", Overloaded("no room for the answer", code="generator_busy"))
         if status != DONE:
@@ -209,10 +200,9 @@ class Engine:
         running.job.end(None if error else Generated(running.stream.finish(), usage, reason), error)
 
     def _keep(self, running: Running) -> None:
-        size = running.computed // GRAIN * GRAIN
-        if not (size and self._copies):
+        tokens = running.job.tokens[: running.computed]
+        if len(tokens) < GRAIN or not self._copies:
             return
-        tokens = running.job.tokens[:size]
-        self.context.forget(running.slot, size)
+        self.context.forget(running.slot, len(tokens))
         if self.states.lacks(tokens, self.context.state_bytes(running.slot)):
             self.states.keep(tokens, self.context.save(running.slot))

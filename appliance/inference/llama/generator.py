@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance import cgroup
 from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference.llama.admission import FairQueue
 from appliance.inference.llama.breaker import Breaker
@@ -250,7 +251,8 @@ class LlamaGenerator:
     def _step(self, closing: bool) -> None:
         if self._engine is None:
             self._pulse.beat(within_s=LOADING_S)
-            self._engine = Engine(self._model.native(), self._model.budget, SpareCores(self._model.threads))
+            spare = SpareCores(self._model.threads, cgroup.cores())
+            self._engine = Engine(self._model.native(), self._model.budget, spare)
         engine = self._engine
         with self._condition:
             while len(self._queue) and engine.has_room() and not closing:

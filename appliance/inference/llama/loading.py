@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+from appliance import cgroup
 from appliance.inference.llama.budget import MEMORY_SHARE, Budget, choose
 from appliance.inference.llama.model import NativeModel
 
@@ -76,5 +77,5 @@ class LazyModel:
             threads=self.threads,
             context_tokens=self.wanted_context,
             slots=self._slots,
-            memory_bytes=self._memory_bytes or psutil.virtual_memory().total // MEMORY_SHARE,
+            memory_bytes=self._memory_bytes or cgroup.memory_bytes(psutil.virtual_memory().total) // MEMORY_SHARE,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import InvalidRequest, ModelError
+from appliance.inference.llama import kernels
 from appliance.inference.llama.budget import Shape
 
 ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
@@ -54,6 +55,7 @@ class NativeModel:
         self.name = path.name
         self.handle: Any = None
         _log()[0].clear()
+        kernels.load()
         llama_cpp.llama_backend_init()
         self._load(path, vocab_only)
         self._vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)

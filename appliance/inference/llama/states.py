@@ -20,8 +20,13 @@ def common(first: Tokens, second: Tokens) -> int:
 
 
 def shared(first: Tokens, second: Tokens) -> int:
-    """How much of a prompt `second` can be taken from `first`: whole grains, and never its last token."""
-    return common(first, second[:-1]) // GRAIN * GRAIN
+    """How much of a prompt `second` can be taken from `first`, a whole one: never its last token.
+
+    The tokens behind the last whole grain of a prompt are computed another way than those before. So single tokens of
+    them are shared where both prompts have as many whole grains, else whole grains alone.
+    """
+    same, grains = common(first, second[:-1]), len(second) // GRAIN
+    return same if len(first) // GRAIN == grains == same // GRAIN else same // GRAIN * GRAIN
 
 
 class PrefixStates:
@@ -48,14 +53,14 @@ class PrefixStates:
         return most, self._entries[found]
 
     def lacks(self, tokens: Tokens, size: int) -> bool:
-        """Whether `tokens`, whose state has `size` bytes, are worth keeping: nothing kept begins with them."""
-        key = tokens.tobytes()
-        return size <= self._most_bytes and not any(kept.startswith(key) for kept in self._entries)
+        """Whether `tokens`, whose state has `size` bytes, are worth keeping: nothing kept has all of their grains."""
+        grains = tokens[: len(tokens) // GRAIN * GRAIN].tobytes()
+        return size <= self._most_bytes and not any(kept.startswith(grains) for kept in self._entries)
 
     def keep(self, tokens: Tokens, data: NDArray[np.uint8]) -> None:
-        """Keep a state in place of those that are the beginning of it; drops others until it fits."""
-        key = tokens.tobytes()
-        for kept in [kept for kept in self._entries if key.startswith(kept)]:
+        """Keep a state in place of those whose grains are the beginning of it; drops others until it fits."""
+        key, grain = tokens.tobytes(), GRAIN * tokens.itemsize
+        for kept in [kept for kept in self._entries if key.startswith(kept[: len(kept) // grain * grain])]:
             self.bytes -= self._entries.pop(kept).nbytes
         while self._entries and self.bytes + data.nbytes > self._most_bytes:
             self.bytes -= self._entries.popitem(last=False)[1].nbytes

@@ -1,0 +1,40 @@
+"""The kernels that are chosen for a processor, and that all of those there compute alike."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.inference.llama.kernels import PROCESSORS, best, flags, load
+
+EVERY = frozenset(PROCESSORS)
+V4 = {"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"}
+HASWELL = {"fpu", "sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"}
+
+
+@pytest.mark.parametrize(
+    ("usable", "there", "expected"),
+    [
+        (HASWELL, EVERY, "haswell"),
+        (HASWELL | {"avx_vnni"}, EVERY, "alderlake"),
+        (HASWELL | V4, EVERY, "skylakex"),
+        (HASWELL | V4 | {"avx512_vnni"}, EVERY, "cascadelake"),
+        (HASWELL | V4 | {"avx512_vnni"}, EVERY - {"cascadelake"}, "skylakex"),
+        (HASWELL | V4 - {"avx512bw"} | {"avx512_vnni"}, EVERY, "haswell"),
+        (set(), EVERY, "haswell"),  # a kernel that does not tell
+        (HASWELL, frozenset(), None),
+    ],
+)
+def test_the_best_that_the_kernel_lets_programs_use(usable: set[str], there: frozenset[str], expected: str) -> None:
+    assert best(frozenset(usable), there) == expected
+
+
+def test_flags_are_those_of_the_first_core(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 fma\nbugs\t: none\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert flags(cpuinfo) == {"fpu", "avx2", "fma"}
+    assert flags(tmp_path / "none") == frozenset()
+
+
+def test_what_is_installed_runs_here() -> None:
+    assert load() in {*PROCESSORS, "built-in"}
+    assert load() == load()
