@@ -53,8 +53,13 @@ $(VENV)/.build: $(LOCKS)/build.lock
 	@$(PIP_INSTALL) --only-binary :all: -r $(LOCKS)/build.lock
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.build $(LOCKS)/run.lock build/native.sh
-	@echo "setup 2/3: dependencies (llama.cpp is compiled: about five minutes on two cores)"
+$(VENV)/.llama: $(VENV)/.build build/llama.sh build/native.sh
+	@echo "setup 2/3: llama.cpp is compiled, its kernels for several processors: some six minutes on two cores"
+	@bash build/llama.sh $(BIN)/pip
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.llama $(LOCKS)/run.lock
+	@echo "setup 2/3: dependencies"
 	@source build/native.sh && $(PIP_INSTALL) -r $(LOCKS)/run.lock
 	@touch $@
 
