@@ -58,7 +58,9 @@ def open_reranker(registry: ModelRegistry, name: str) -> Reranker | None:
 
 def describe(generator: Generator) -> str:
     """Its name, and what it takes of the host. Raises ModelError for a file that is no model."""
-    return f"{generator.name}: {generator.budget}" if isinstance(generator, LlamaGenerator) else generator.name
+    if not isinstance(generator, LlamaGenerator):
+        return generator.name
+    return f"{generator.name}: {generator.budget}, kernels {generator.kernels}"
 
 
 def open_generator(

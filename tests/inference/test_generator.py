@@ -149,6 +149,7 @@ def test_what_it_takes_of_the_host_is_told_before_it_is_loaded(gguf: Path) -> No
     assert told.startswith(
         f"{generator.name}: 3 answers at once, 2 thread(s), context 1024 tokens, keys and values f16"
     )
+    assert told.endswith(f"kernels {generator.kernels}")
     generator.close()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from appliance import cgroup
 from appliance.errors import InvalidRequest, ModelError, Overloaded
+from appliance.inference.llama import kernels
 from appliance.inference.llama.admission import FairQueue
 from appliance.inference.llama.breaker import Breaker
 from appliance.inference.llama.budget import BATCH, GRAIN, Budget
@@ -95,6 +96,11 @@ class LlamaGenerator:
     def budget(self) -> Budget:
         """What it takes of the host. Raises ModelError."""
         return self._model.budget
+
+    @property
+    def kernels(self) -> str:
+        """The processor that llama.cpp's code was chosen for. Raises ModelError."""
+        return kernels.load()
 
     def count_tokens(self, text: str) -> int:
         """Tokens of plain text, without a chat template. Loads the model at the first use."""

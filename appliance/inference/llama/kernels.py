@@ -1,8 +1,9 @@
 """The computing part of llama.cpp, chosen for the processor: ggml-cpu is there once for each of several processors.
 
 `build/llama.sh` puts the files beside llama.cpp's other libraries. ggml would choose among them by what the processor
-knows; here it is what the kernel lets programs use, which is less where a hypervisor or a boot option has disabled it. ggml's code for AMX is left out: it sets up the tiles
-once a thread and relies on nobody else touching them, and died with SIGILL on a virtual machine that has them.
+knows; here it is what the kernel lets programs use, which is less where a hypervisor or a boot option has disabled it.
+ggml's code for AMX is left out: it sets up the tiles once a thread and relies on nobody else touching them, and died
+with SIGILL on a virtual machine that has AMX.
 """
 
 import ctypes
