@@ -6,7 +6,7 @@ common="-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUIL
 if [ "$(uname -m)" = x86_64 ]; then
   export CFLAGS="-march=x86-64-v3" CXXFLAGS="-march=x86-64-v3"
   # each library once, without the names of versions; kernels for several processors as files of their own
-  common="$common -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR=llama_cpp/lib -DCMAKE_INSTALL_RPATH=\$ORIGIN"
+  common="$common -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR:STRING=llama_cpp/lib -DCMAKE_INSTALL_RPATH=\$ORIGIN"
 fi
 export CMAKE_ARGS="$common"
 export CMAKE_BUILD_PARALLEL_LEVEL="$(nproc)"
