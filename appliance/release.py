@@ -11,6 +11,7 @@ from appliance import __version__
 from appliance.paths import PACKAGE
 
 RELEASE = PACKAGE / "release.json"  # written by the build of a binary, absent in a checkout
+SBOM = PACKAGE / "sbom.json"  # likewise
 
 
 @dataclass(frozen=True, slots=True)

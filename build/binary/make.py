@@ -12,14 +12,19 @@ from importlib import metadata
 from pathlib import Path
 
 import glibc
+import inventory
+import sbom
 from launcher import compile_launcher
 from pack import TREE_TIME, pack
 
 from appliance import __version__
+from appliance.trust import SigningKey, generate_key, read_signing_key, sign
 
 WORK, DIST = Path("build/work"), Path("build/dist")
 TREE = DIST / "rag-appliance"
+INSIDE = TREE / "_internal"
 MODELS = Path("models/out")
+DEVELOPMENT_KEY = Path("build/keys/development")
 DEFAULT = "minilm-l6-v2.int8 minilm-l6-v2-reader.int8 smollm2-135m-instruct.q8_0"
 NO_ARM = (
     "The binary is built for x86-64 only. For {machine} it would take: native builds without -march=x86-64-v3 "
@@ -39,15 +44,21 @@ def main() -> None:
     freeze()
     add_models(options.models.split())
     for folder in ("systemd",):
-        shutil.copytree(folder, TREE / "_internal" / folder)
-    (TREE / "_internal/appliance/release.json").write_text(json.dumps(release(), indent=2) + "\n")
+        shutil.copytree(folder, INSIDE / folder)
+    (INSIDE / "appliance/release.json").write_text(json.dumps(release(), indent=2) + "\n")
+    listed = add_materials()
     version, needer = glibc.prepare(TREE)
-    told = f"needs glibc {version[0]}.{version[1]} ({needer})"
+    told = f"needs glibc {version[0]}.{version[1]}"
     if version > glibc.MOST:
-        sys.exit(f"{told}; it must not be beyond {glibc.MOST[0]}.{glibc.MOST[1]}.")
+        sys.exit(f"{told} ({needer}); it must not be beyond {glibc.MOST[0]}.{glibc.MOST[1]}.")
+    key = signing_key()
+    (INSIDE / f"appliance/trust/keys/{key.public().id}.pub").write_bytes(key.public().text())
     digest = pack(TREE, launcher, __version__, options.out)
+    signature = sign(options.out, key)
     size = options.out.stat().st_size
-    print(f"{options.out}: {size / 1e6:.1f} MB, tree {digest[:24]}, {told}, {time.monotonic() - started:.0f} s")
+    seconds = time.monotonic() - started
+    print(f"{options.out}: {size / 1e6:.1f} MB, {listed} parts listed, tree {digest[:24]}, {told}, {seconds:.0f} s")
+    print(f"{signature}: by {key.public().name} ({key.public().id}), whose public half is pinned inside")
 
 
 def _options() -> argparse.Namespace:
@@ -79,11 +90,31 @@ def add_models(names: list[str]) -> None:
     chosen = [entry for entry in lock["files"] if entry["name"] in names]
     tokenizers = {entry["tokenizer"] for entry in chosen}
     lock["files"] = [entry for entry in lock["files"] if entry in chosen or entry["file"] in tokenizers]
-    folder = TREE / "_internal/models/out"
+    folder = INSIDE / "models/out"
     folder.mkdir(parents=True)
     for entry in lock["files"]:
         shutil.copyfile(MODELS / entry["file"], folder / entry["file"])
     (folder / "models.lock.json").write_text(json.dumps(lock, indent=2) + "\n", "utf-8")
+
+
+def add_materials() -> int:
+    """Licence texts and the SBOM; -> how many parts it lists. Raises ValueError for a file of unknown origin."""
+    found = inventory.parts(WORK / "inside.json")
+    sbom.copy_licences(found, INSIDE / "licenses", WORK / "zstd", Path("LICENSE"))
+    when = int(_git("log", "-1", "--format=%ct") or TREE_TIME)
+    return sbom.write(INSIDE / "appliance/sbom.json", __version__, _commit(), when, found, INSIDE / "models/out")
+
+
+def signing_key() -> SigningKey:
+    """The one in the file that SIGNING_KEY names, or a key of this checkout alone, made at the first build."""
+    given = os.environ.get("SIGNING_KEY")
+    if given:
+        return read_signing_key(Path(given))
+    if not DEVELOPMENT_KEY.exists():
+        DEVELOPMENT_KEY.parent.mkdir(mode=0o700, exist_ok=True)
+        generate_key("development").write(DEVELOPMENT_KEY)
+        print(f"{DEVELOPMENT_KEY}: a new key for development; name that of your releases in SIGNING_KEY")
+    return read_signing_key(DEVELOPMENT_KEY)
 
 
 def release() -> dict[str, object]:
@@ -103,11 +134,15 @@ def release() -> dict[str, object]:
 
 
 def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    changed = "-changed" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    return (_git("rev-parse", "HEAD") or "unknown") + changed
 
-    changed = "-changed" if git("status", "--porcelain", "--untracked-files=no") else ""
-    return (git("rev-parse", "HEAD") or "unknown") + changed
+
+def _git(*arguments: str) -> str:
+    """What git says, or "" outside of a checkout."""
+    if shutil.which("git") is None:
+        return ""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

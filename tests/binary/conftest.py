@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "dist" / "rag-appliance"
+GENERATOR = "smollm2-135m-instruct.q8_0"
 READY_S = 60.0
 STOP_S = 30.0
 
@@ -74,6 +75,14 @@ class Server:
 
     def http(self) -> httpx.Client:
         return httpx.Client(base_url=self.found["url"], headers={"X-API-Key": self.found["key"]}, timeout=120)
+
+    def generates(self) -> int:
+        """-> how many tokens the generator wrote to a question without passages."""
+        asked = {"model": GENERATOR, "max_tokens": 8, "messages": [{"role": "user", "content": "Count to four."}]}
+        with self.http() as http:
+            told = http.post("/v1/chat/completions", json=asked).json()
+        assert told["choices"][0]["message"]["content"], told
+        return int(told["usage"]["completion_tokens"])
 
     def stop(self) -> int:
         """SIGTERM, as systemd does; -> the exit code."""

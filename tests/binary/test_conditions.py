@@ -133,12 +133,10 @@ def test_within_one_gigabyte_it_also_generates(run: Run, tmp_path: Path) -> None
             text = tmp_path / "notes.txt"
             text.write_text("The red valve is closed on Mondays.\n" * 3)
             assert server.ingest(text) == 1
-            with server.http() as http:
-                body = {"question": "When is the red valve closed?", "mode": "generative"}
-                assert http.post("/query", json=body).json()["usage"]["completion_tokens"] > 0
+            assert server.generates()
             works(server, tmp_path)
         if group is not None:
-            assert "oom_kill 0" in (group / "memory.events").read_text()
+            assert kills(group) == 0
 
 
 def test_two_on_one_data_directory_refuse_politely(run: Run, tmp_path: Path) -> None:
