@@ -19,7 +19,7 @@ run: setup ## Ingest DOCS (or the handbook), answer one question, serve on 127.0
 	@$(BIN)/python -m appliance quickstart --data-dir "$(DATA)" --port "$(PORT)" $(if $(DOCS),"$(DOCS)")
 
 binary: setup ## Make dist/rag-appliance, the one file (MODELS= leaves the models out; OUT= names another file)
-	@PYTHONPATH=. $(BIN)/python build/binary/make.py $(if $(filter undefined,$(origin MODELS)),,--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
+	@PYTHONPATH=. $(BIN)/python build/binary/assemble.py $(if $(filter undefined,$(origin MODELS)),,--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest

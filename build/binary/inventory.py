@@ -132,7 +132,7 @@ def _is_text(path: Path) -> bool:
 def _licence(key: str, told: metadata.PackageMetadata) -> str:
     if key in STATED:
         return STATED[key]
-    if told.get("License-Expression"):
+    if "License-Expression" in told:
         return str(told["License-Expression"])
     names = [line.rpartition(" :: ")[2] for line in told.get_all("Classifier") or [] if line.startswith("License ::")]
     known = sorted({CLASSIFIERS[name] for name in names if name in CLASSIFIERS})

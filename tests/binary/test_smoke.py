@@ -46,6 +46,27 @@ def test_the_version_tells_what_was_built_and_its_digest_is_the_trees_name(run: 
     assert len(told["commit"].removesuffix("-changed")) == 40
 
 
+def test_the_bill_of_materials_names_every_part_with_its_licence(run: Run) -> None:
+    bill = json.loads(run("version", "--sbom").stdout)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {part["name"]: part for part in bill["components"]}
+    assert {"numpy", "onnxruntime", "llama-cpp-python", "kreuzberg", "cpython", "openssl", "zstd"} <= listed.keys()
+    assert any(part["type"] == "machine-learning-model" for part in bill["components"])
+    packages = [part for part in bill["components"] if part["bom-ref"].startswith(("pypi:", "library:", "model:"))]
+    assert [part["name"] for part in packages if not part.get("licenses")] == []
+    (tree,) = Path(run.environment["RAG_APPLIANCE_UNPACK_DIR"]).glob("rag-appliance-*")
+    texts = {folder.name for folder in (tree / "_internal/licenses").iterdir() if any(folder.iterdir())}
+    of_packages = {f"{part['name']}-{part['version']}" for part in packages if part["bom-ref"].startswith("pypi:")}
+    assert of_packages - texts == set()
+    (note,) = bill["vulnerabilities"]
+    assert (note["id"], note["analysis"]["state"]) == ("CVE-2025-69872", "not_affected")
+
+
+def test_the_file_is_signed_by_the_key_pinned_inside(run: Run) -> None:
+    done = run("trust", "verify", str(run.binary))
+    assert done.returncode == 0, done.stderr
+
+
 def test_benchmarks_are_inside(run: Run, tmp_path: Path) -> None:
     beir = tmp_path / "beir"
     (beir / "qrels").mkdir(parents=True)

@@ -52,13 +52,13 @@ def main() -> None:
     if version > glibc.MOST:
         sys.exit(f"{told} ({needer}); it must not be beyond {glibc.MOST[0]}.{glibc.MOST[1]}.")
     key = signing_key()
-    (INSIDE / f"appliance/trust/keys/{key.public().id}.pub").write_bytes(key.public().text())
+    (INSIDE / f"appliance/trust/keys/{key.public.id}.pub").write_bytes(key.public.text)
     digest = pack(TREE, launcher, __version__, options.out)
     signature = sign(options.out, key)
     size = options.out.stat().st_size
     seconds = time.monotonic() - started
     print(f"{options.out}: {size / 1e6:.1f} MB, {listed} parts listed, tree {digest[:24]}, {told}, {seconds:.0f} s")
-    print(f"{signature}: by {key.public().name} ({key.public().id}), whose public half is pinned inside")
+    print(f"{signature}: by {key.public.name} ({key.public.id}), whose public half is pinned inside")
 
 
 def _options() -> argparse.Namespace:
