@@ -34,7 +34,7 @@ def _module(name: str) -> Any:
         return importlib.import_module(f"bench.{name}")
     except ModuleNotFoundError as error:
         raise Problem(f"The benchmark {name} is not here: {error}.", code="bench_missing",
-                      hint="Benchmarks are part of the source tree; run them from a checkout.") from error  # fmt: skip
+                      hint="Run them from a checkout, or from the one file that `make binary` makes.") from error  # fmt: skip
 
 
 def _settings(invocation: Invocation) -> "Settings":
