@@ -34,7 +34,7 @@ def _module(name: str) -> Any:
         return importlib.import_module(f"bench.{name}")
     except ModuleNotFoundError as error:
         raise Problem(f"The benchmark {name} is not here: {error}.", code="bench_missing",
-                      hint="Run them from a checkout, or from the one file that `make binary` makes.") from error  # fmt: skip
+                      hint="Run them from a checkout, or from the one file of `make binary`.") from error  # fmt: skip
 
 
 def _settings(invocation: Invocation) -> "Settings":
