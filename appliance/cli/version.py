@@ -15,6 +15,7 @@ PARTS = ("onnxruntime", "llama-cpp-python", "apsw", "hnswlib", "tokenizers", "kr
 def version(invocation: Invocation, with_parts: bool, with_sbom: bool) -> None:
     """Print version and commit; of a binary also the digest of its files and what it was built with."""
     from appliance.release import SBOM, this_release
+    from appliance.store.migrations import migrations
 
     if with_sbom:
         if not SBOM.exists():
@@ -25,7 +26,12 @@ def version(invocation: Invocation, with_parts: bool, with_sbom: bool) -> None:
     release = this_release()
     parts = _parts() if with_parts or invocation.as_json else {}
     if invocation.as_json:
-        told = {"version": release.version, "commit": release.commit, "digest": release.digest}
+        told = {
+            "version": release.version,
+            "commit": release.commit,
+            "digest": release.digest,
+            "schema": len(migrations()),
+        }
         print_json({**told, "built_with": release.built_with, "parts": parts})
         return
     click.echo(f"rag-appliance {release.version}")

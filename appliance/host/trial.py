@@ -20,11 +20,12 @@ TRIES = 2  # a power cut during the first start is no fault of the new program
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`to` is on trial for so many more starts; `back` serves again afterwards."""
+    """`to` is on trial for so many more starts; then `back` serves again, with `before` in the previous slot."""
 
     to: str
     back: str
     tries: int
+    before: str = ""
 
 
 def read_trial(layout: Layout) -> Trial | None:
@@ -71,7 +72,10 @@ def turn_back(layout: Layout, trial: Trial, tell: Callable[[str], None]) -> None
         as_owner(layout, lambda: go_back(layout.database))
         note(layout, "trial", f"the database went back from schema {found}", "done")
     point(layout.current, trial.back)
-    point(layout.previous, trial.to)
+    if trial.before:
+        point(layout.previous, trial.before)
+    else:
+        layout.previous.unlink(missing_ok=True)
     note(layout, "trial", f"{trial.to} was not ready; {trial.back} serves again", "done")
     end(layout)
     tell(f"{trial.to} was not ready; {trial.back} serves again")

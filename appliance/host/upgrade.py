@@ -46,7 +46,7 @@ def upgrade(file: Path, layout: Layout, tell: Tell, *, unsigned: bool, dry_run: 
         Step("write its units", lambda: _write_units(new["program"], layout)),
         Step(
             f"switch from {serving} to it, on trial for {TRIES} starts",
-            lambda: begin(layout, Trial(new["program"].name, serving, TRIES)),
+            lambda: begin(layout, Trial(new["program"].name, serving, TRIES, slot(layout.previous))),
         ),
         Step("restart the service, which keeps its address open", _restart),
         Step("wait until it is ready", lambda: _settle(new["program"].name, serving, layout, tell)),
@@ -68,7 +68,7 @@ def roll_back(layout: Layout, tell: Tell, *, restore_database: bool, dry_run: bo
     program = read_program(layout.versions / back)
     restore = _must_restore(program, layout, tell, agreed=restore_database)
     # With a database to restore, the unit turns the slots back before its next start, when nobody writes.
-    trial = Trial(serving, back, 0) if restore else Trial(back, serving, TRIES)
+    trial = Trial(serving, back, 0, serving) if restore else Trial(back, serving, TRIES, back)
     steps = [
         Step(f"write the units of {back}", lambda: _write_units(program, layout)),
         Step(f"switch from {serving} to {back}", lambda: begin(layout, trial)),

@@ -75,16 +75,16 @@ def test_a_slot_is_switched_at_one_moment(layout: Layout, tmp_path: Path) -> Non
 
 
 def test_a_program_that_is_not_ready_in_its_tries_gives_its_place_back(layout: Layout, tmp_path: Path) -> None:
-    old, new = install(layout, tmp_path, "1.0"), install(layout, tmp_path, "2.0")
+    older, old, new = (install(layout, tmp_path, version) for version in ("0.9", "1.0", "2.0"))
     point(layout.current, old)
-    trial.begin(layout, Trial(new, old, 2))
+    trial.begin(layout, Trial(new, old, 2, older))
     assert (slot(layout.current), slot(layout.previous)) == (new, old)
     told: list[str] = []
     for _ in range(2):  # two starts on trial
         trial.before_start(layout, told.append)
         assert slot(layout.current) == new
     trial.before_start(layout, told.append)
-    assert (slot(layout.current), slot(layout.previous)) == (old, new)
+    assert (slot(layout.current), slot(layout.previous)) == (old, older)
     assert not layout.trial.exists()
     assert told == [f"{new} was not ready; {old} serves again"]
     assert json.loads(layout.journal.read_text().splitlines()[-1])["command"] == "trial"
