@@ -92,7 +92,7 @@ def _packer() -> None:
 def _launcher(binary: Path, target: Path) -> Path:
     """The launcher's own bytes: everything before the archive (see the trailer in pack.py)."""
     _packer()
-    from pack import TRAILER  # type: ignore[import-not-found]
+    from pack import TRAILER
 
     content = binary.read_bytes()
     offset = TRAILER.unpack(content[-TRAILER.size :])[1]
@@ -102,7 +102,7 @@ def _launcher(binary: Path, target: Path) -> Path:
 
 def _pack(tree: Path, launcher: Path, version: str, target: Path) -> Path:
     _packer()
-    import pack  # type: ignore[import-not-found]
+    import pack
 
     pack.LEVEL = 1
     pack.pack(tree, launcher, version, target)
