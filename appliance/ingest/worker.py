@@ -228,8 +228,10 @@ class Ingestion:
         lower_priority()
         while not self._stopping.is_set():
             self._wake.clear()
-            self._pulse.end()  # nothing is expected of it while it is paused
-            self._resumed.wait()
+            if not self._resumed.is_set():
+                self._pulse.end()  # nothing is expected of it while it is paused
+                self._resumed.wait()
+            self._pulse.beat()
             try:
                 task = self._ledger.run(self._next, self._stopping)
                 QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +24,11 @@ def main() -> None:
         "--cache", type=Path, default=ROOT / "build/system-test", help="Folder of the Debian that is kept."
     )
     parser.add_argument("--steps", help="Only these, with commas between.")
+    parser.add_argument("--prepare", action="store_true", help="Install the Debian packages that are missing.")
     options = parser.parse_args()
+    if options.prepare and os.geteuid() == 0 and missing() and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-q"], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "install", "-y", "-q", *missing()], check=False, stdout=subprocess.DEVNULL)
     if reason := _why_not(options.binary):
         print(f"system test skipped: {reason}")
         return
@@ -39,7 +45,8 @@ def _why_not(binary: Path) -> str:
 
 def _run(binary: Path, cache: Path, only: list[str] | None) -> int:
     guest = Guest(cache)
-    with tempfile.TemporaryDirectory(prefix="rag-system-test-", dir=cache.parent) as folder:
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="releases-", dir=cache) as folder:
         try:
             guest.make()
             scenario = Scenario(guest, Releases.make(binary.resolve(), Path(folder)))
