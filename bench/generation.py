@@ -5,7 +5,6 @@ so that neither computes while the other is measured. Prompts are pieces of the 
 is used twice on one server unless a second question over the same passages is what is measured.
 """
 
-import json
 import statistics
 import tempfile
 import threading
@@ -17,14 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from appliance.config import Settings
 from appliance.inference.registry import ModelRegistry
 from appliance.paths import BUNDLED_MODELS, HANDBOOK, DataPaths
 from bench.chat_client import Chat, ask, at_once, outcome
 from bench.llama_server import llama_server
-from bench.load import _ingest, _questions, _texts, run, server
+from bench.load import _ingest, _questions, _texts, run, running_process, server
 from bench.slots import cancelling, same_text
 
 STREAMS = 8
@@ -196,7 +193,7 @@ def generating(chat: Chat) -> Iterator[None]:
 
 def crowd(url: str, key: str, chat: Chat, data: Path) -> list[Row]:
     """CLIENTS generative questions at once: how each ends, and the server's memory before and after."""
-    process = psutil.Process(json.loads(DataPaths(data).server.read_text("utf-8"))["pid"])
+    process = running_process(DataPaths(data))
     before = process.memory_info().rss
     ended: list[tuple[str, float]] = []
 

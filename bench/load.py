@@ -23,6 +23,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
+import psutil
 import uvloop
 
 from appliance.config import Settings
@@ -216,6 +217,11 @@ def server(data: Path, settings: Settings) -> Iterator[tuple[str, str]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def running_process(paths: DataPaths) -> psutil.Process:
+    """The server that works on a data directory."""
+    return psutil.Process(json.loads(paths.server.read_text("utf-8"))["pid"])
 
 
 def _address(path: Path, process: subprocess.Popen[bytes], log: Path) -> tuple[str, str]:

@@ -157,6 +157,7 @@ def selfquery(invocation: Invocation, data: Path) -> None:
         "bench load",
         "bench load --data ~/documents --seconds 10 --json",
         "bench load --generate --llama-server ~/llama.cpp/build/bin/llama-server",
+        "bench load --generate --soak 30",
     ],
 )
 @_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
@@ -164,20 +165,33 @@ def selfquery(invocation: Invocation, data: Path) -> None:
 @click.option("--generate", is_flag=True, help="Measure generated answers instead: many at once, and searching beside.")
 @click.option("--llama-server", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="With --generate: a llama-server of your own, to compare with on the same model file.")  # fmt: skip
-def load(invocation: Invocation, data: Path | None, seconds: float, generate: bool, llama_server: Path | None) -> None:
+@click.option("--soak", type=click.FloatRange(0.1, 10_000), metavar="MINUTES",
+              help="With --generate: questions, cancels and disconnects for so long.")  # fmt: skip
+def load(
+    invocation: Invocation,
+    data: Path | None,
+    seconds: float,
+    generate: bool,
+    llama_server: Path | None,
+    soak: float | None,
+) -> None:
     """Questions a second and latency over HTTP, cached and not, of a server started for it.
 
     With --generate: tokens a second of 8 streams, times to the first token, search beside them, 100 clients at once,
-    and how soon a cancelled answer frees its place. llama-server is built from llama.cpp (cmake with
-    -DLLAMA_BUILD_SERVER=ON); the source package of llama-cpp-python has it under vendor/llama.cpp.
+    and how soon a cancelled answer frees its place. With --soak instead:
+    whether memory stays flat under all kinds of requests, and every sequence is free at the end. llama-server is built
+    from llama.cpp (cmake with -DLLAMA_BUILD_SERVER=ON); the source package of llama-cpp-python has it under
+    vendor/llama.cpp.
     """
+    if generate and soak is not None:
+        _show(invocation, _module("soak").bench_soak(_settings(invocation), soak))
+        return
     if generate:
         _show(invocation, _module("generation").bench_generation(_settings(invocation), llama_server))
         return
-    if llama_server is not None:
-        raise Problem(
-            "--llama-server goes with --generate.", status=400, code="invalid_request", hint="Add --generate."
-        )
+    if llama_server is not None or soak is not None:
+        option = "--soak" if llama_server is None else "--llama-server"
+        raise Problem(f"{option} goes with --generate.", status=400, code="invalid_request", hint="Add --generate.")
     _show(invocation, _module("load").bench_load(_settings(invocation), data, seconds=seconds))
 
 

@@ -74,6 +74,8 @@ PROMPT_SECONDS = Histogram(
     registry=REGISTRY,
 )
 GENERATED_TOKENS = Counter("rag_generated_tokens", "Tokens written by the generator.", registry=REGISTRY)
+GENERATOR_REQUESTS = Gauge("rag_generator_requests", "Requests that hold a slot of the generator.", registry=REGISTRY)
+GENERATOR_HELD = Gauge("rag_generator_held_tokens", "Tokens in the slots of the generator.", registry=REGISTRY)
 
 CACHE_REQUESTS = Counter(
     "rag_cache_requests", "Look-ups in the answer cache, by outcome.", ("outcome",), registry=REGISTRY

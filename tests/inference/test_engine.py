@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Gauge
 
 from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.llama.budget import GRAIN
 from appliance.inference.llama.context import NativeContext
+from appliance.telemetry.metrics import GENERATOR_HELD, GENERATOR_REQUESTS
 from appliance.types import Generated, Waiting
-from tests.inference.engines import NEVER, SHA256, about, all_free, ask, engine_of, together
+from tests.inference.engines import NEVER, PASSAGES, SHA256, about, all_free, ask, engine_of, together
 
 Open = Callable[..., LlamaGenerator]
 
@@ -41,6 +43,29 @@ def until(true: Callable[[], bool]) -> bool:
     return true()
 
 
+def gauge(of: Gauge) -> float:
+    return next(iter(of.collect())).samples[0].value
+
+
+def test_what_it_holds_is_told(opened: Open) -> None:
+    generator = opened()
+    seen: list[tuple[float, float]] = []
+    generator.generate(about(1, 8), NEVER, lambda _: seen.append((gauge(GENERATOR_REQUESTS), gauge(GENERATOR_HELD))))
+    assert seen[0][0] == 1
+    assert max(held for _, held in seen) > 2 * GRAIN
+
+
+def test_a_second_question_over_the_same_passages_reads_its_own_words_alone(opened: Open) -> None:
+    generator = opened()
+    generator.generate(ask(f"{PASSAGES}\n\nQuestion: what does the pump do?", 1), NEVER)
+    before = engine_of(generator).prefilled
+    fresh = opened()
+    asked = ask(f"{PASSAGES}\n\nQuestion: which valve closes first?", 12)
+    second = generator.generate(asked, NEVER)
+    assert engine_of(generator).prefilled - before < GRAIN // 2
+    assert fresh.generate(asked, NEVER) == second
+
+
 def written(outcomes: list[Generated | Exception]) -> list[str]:
     return [outcome.text if isinstance(outcome, Generated) else repr(outcome) for outcome in outcomes]
 
@@ -58,6 +83,7 @@ def test_together_the_answers_are_those_of_each_alone_and_the_passages_are_read_
     assert engine_of(at_once).prefilled <= prompt + 2 * GRAIN  # and the others' own questions
     assert engine_of(alone).prefilled <= prompt + 2 * GRAIN  # by the states that were kept
     assert all_free(at_once)
+    assert gauge(GENERATOR_REQUESTS) == gauge(GENERATOR_HELD) == 0
 
 
 def test_a_kept_prefix_changes_nothing(opened: Open) -> None:

@@ -23,7 +23,7 @@ from appliance.inference.llama.model import NativeModel
 from appliance.inference.llama.spare_cores import SpareCores
 from appliance.inference.llama.states import PrefixStates, shared
 from appliance.inference.text_stream import TextStream
-from appliance.telemetry.metrics import GENERATED_TOKENS
+from appliance.telemetry.metrics import GENERATED_TOKENS, GENERATOR_HELD, GENERATOR_REQUESTS
 from appliance.types import Generated, Usage
 
 
@@ -85,6 +85,7 @@ class Engine:
         slot = min(self._free)
         self._free.remove(slot)
         self._running.append(Running(job, slot, stream, self.context.sampler(job.request.temperature)))
+        GENERATOR_REQUESTS.set(len(self._running))
 
     def interrupt(self) -> None:
         """End the batch under way without its results, so that what must stop can stop. From any thread."""
@@ -107,6 +108,7 @@ class Engine:
         long = next((running for running in reading if running.left >= GRAIN), None)
         if long is not None:
             self._compute([long], min(BATCH, long.left // GRAIN * GRAIN))
+        self._tell()
 
     def fail(self, error: Exception) -> None:
         """End all jobs with an error."""
@@ -114,6 +116,12 @@ class Engine:
             self.context.free_sampler(running.sampler)
             running.job.end(None, error)
         self._running.clear()
+        GENERATOR_REQUESTS.set(0)
+        GENERATOR_HELD.set(0)
+
+    def _tell(self) -> None:
+        GENERATOR_REQUESTS.set(len(self._running))
+        GENERATOR_HELD.set(sum(self.context.held(slot) for slot in range(self._budget.slots)))
 
     def close(self) -> None:
         """Free the context."""
