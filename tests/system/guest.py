@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,curl"
@@ -94,17 +95,15 @@ class Guest:
         except subprocess.TimeoutExpired as error:
             raise Failed(f"{' '.join(command)} did not end in {timeout_s:g} s") from error
 
-    def pid(self, inside: int) -> int:
-        """What a process of the guest is called out here."""
-        for status in Path("/proc").glob("[0-9]*/status"):
-            with contextlib.suppress(OSError):
-                names = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:")).split()
-                if names[-1] == str(inside) and len(names) > 2 and self._is_ours(int(status.parent.name)):
-                    return int(status.parent.name)
-        raise Failed(f"there is no process {inside} in the guest")
-
-    def _is_ours(self, pid: int) -> bool:
-        return Path(f"/proc/{pid}/ns/pid").readlink() == Path(f"/proc/{self._init}/ns/pid").readlink()
+    @contextlib.contextmanager
+    def address(self, address: str) -> Iterator[None]:
+        """A second address of the guest within the block, for what must not be reached. Raises Failed."""
+        words = [*self.enter("-n"), "ip", "addr", "{}", f"{address}/32", "dev", "lo"]
+        _run([word.format("add") for word in words])
+        try:
+            yield
+        finally:
+            _run([word.format("del") for word in words])
 
     def shut_down(self) -> None:
         """An orderly end, as by poweroff."""

@@ -65,6 +65,11 @@ class Host:
         said = self.guest.run("journalctl", "-u", "rag-appliance", "--no-pager", "-o", "cat").splitlines()
         return "\n".join([line for line in said if '"event":"request"' not in line][-lines:])
 
+    def reach_from_service(self, address: str) -> subprocess.CompletedProcess[str]:
+        """A connection to a port where nobody listens, tried by a program in the service's own control group."""
+        group = "/sys/fs/cgroup/system.slice/rag-appliance.service/cgroup.procs"
+        return self.guest.call("sh", "-c", f"echo $$ > {group}; exec curl -sS -m 3 telnet://{address}:9")
+
     @contextlib.contextmanager
     def load(self) -> Iterator[dict[str, Any]]:
         """Callers that ask all the time within the block; what they counted is in the dictionary after it."""

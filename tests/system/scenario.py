@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
 from appliance.paths import HANDBOOK
+from tests.ingest.samples import docx, epub, pdf
 from tests.system.guest import Failed, Guest
 from tests.system.host import Host
 from tests.system.releases import Releases
@@ -60,11 +60,12 @@ class Scenario:
     def install_again(self) -> str:
         """install a second time changes nothing"""
         pid = self.host.show("MainPID")
-        (self.guest.root / "etc/rag-appliance/rag-appliance.yaml").open("a").write("# mine\n")
+        settings = self.guest.root / "etc/rag-appliance/rag-appliance.yaml"
+        settings.write_text(settings.read_text() + "# mine\n")
         began = time.monotonic()
         self.guest.run("/root/rag-appliance", "install")
         must(self.host.show("MainPID") == pid, "the service was restarted")
-        must("# mine" in (self.guest.root / "etc/rag-appliance/rag-appliance.yaml").read_text(), "settings were lost")
+        must("# mine" in settings.read_text(), "settings were lost")
         return f"{time.monotonic() - began:.1f} s"
 
     def exposure(self) -> str:
@@ -78,9 +79,11 @@ class Scenario:
         """ingest a folder"""
         folder = self.guest.root / "srv/documents"
         shutil.copytree(HANDBOOK, folder)
+        for name, content in (("a.pdf", pdf("A page on the turnip harvest.")), ("b.docx", docx()), ("c.epub", epub())):
+            (folder / name).write_bytes(content)
         began = time.monotonic()
         said = self.guest.run("rag-appliance", "ingest", "/srv/documents")
-        count = len(list(folder.glob("*.md")))
+        count = len(list(folder.iterdir()))
         must(f"{count} ingested" in said, said[-300:])
         return f"{count} documents in {time.monotonic() - began:.1f} s"
 
@@ -106,16 +109,9 @@ class Scenario:
 
     def firewall(self) -> str:
         """no way out: a program in the service's own control group"""
-        link = [*self.guest.enter("-n"), "ip"]
-        must(_status([*link, "addr", "add", f"{OUTSIDE}/32", "dev", "lo"]) == 0, "no second address")
-        listener = "curl -sS -m 3 telnet://%s:%d"
-        group = "/sys/fs/cgroup/system.slice/rag-appliance.service/cgroup.procs"
-        try:
-            here = self.guest.call("sh", "-c", f"echo $$ > {group}; exec {listener % ('127.0.0.1', 9)}")
-            out = self.guest.call("sh", "-c", f"echo $$ > {group}; exec {listener % (OUTSIDE, 9)}")
-            free = self.guest.call("sh", "-c", f"exec {listener % (OUTSIDE, 9)}")
-        finally:
-            _status([*link, "addr", "del", f"{OUTSIDE}/32", "dev", "lo"])
+        with self.guest.address(OUTSIDE):
+            here, out = self.host.reach_from_service("127.0.0.1"), self.host.reach_from_service(OUTSIDE)
+            free = self.guest.call("curl", "-sS", "-m", "3", f"telnet://{OUTSIDE}:9")
         must(here.returncode == 7 and free.returncode == 7, f"not refused by the port: {here.stderr} {free.stderr}")
         must(out.returncode == 28 or "permitted" in out.stderr, f"{OUTSIDE} was reached: {out.stderr}")
         return "loopback passes, another address is dropped"
@@ -297,7 +293,3 @@ class Scenario:
             *("hang", "restart", "reboot", "unsigned", "upgrade", "upgrade_failing", "upgrade_hanging", "power_cut"),
             *("rollback", "uninstall"),
         ]
-
-
-def _status(command: list[str]) -> int:
-    return subprocess.run(command, capture_output=True, check=False).returncode
