@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,15 +26,22 @@ def _root() -> None:
         pytest.skip("needs root and namespaces")
 
 
-def works(server: Server, tmp_path: Path) -> None:
+TEXT = "# Pumps\n\nThe blue pump in hall 7 is served every 40 days by Ms Grüner.\n"
+QUESTION = "How often is the blue pump served?"
+
+
+def works(server: Server) -> None:
     """Takes a document in, finds it, answers from it with a citation, and stops when told."""
-    document = tmp_path / "Prüf bericht.md"
-    document.write_text("# Pumps\n\nThe blue pump in hall 7 is served every 40 days by Ms Grüner.\n")
-    document.chmod(0o644)
-    assert server.ingest(document) == 1
-    assert server.ask("search", "blue pump")["hits"][0]["source"] == str(document)
-    answer = server.ask("ask", "How often is the blue pump served?", "--mode", "extractive")
-    assert "40 days" in answer["answer"]
+    with server.http() as http:
+        task = http.post("/ingest", files={"files": ("Prüf bericht.md", TEXT)}).json()
+        deadline = time.monotonic() + 60
+        while (seen := http.get(task["status_url"]).json())["state"] not in ("SUCCESS", "FAILURE"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert seen["result"]["documents_processed"] == 1, seen
+        assert http.post("/search", json={"question": "blue pump"}).json()["hits"][0]["source"] == "Prüf bericht.md"
+        answer = http.post("/query", json={"question": QUESTION, "mode": "extractive"}).json()
+        assert "40 days" in answer["answer"]
     assert server.stop() == 0
 
 
@@ -55,7 +63,7 @@ def test_another_user_without_home_in_lang_c_with_spaces_in_the_path(run: Run, o
     os.chown(data, 65534, 65534)
     environment = {"LANG": "C", "RAG_APPLIANCE_UNPACK_DIR": str(data / "program")}
     with serving(Run(file, NOBODY, environment), data / "kept here") as server:
-        works(server, open_path)
+        works(server)
 
 
 def test_a_read_only_root_with_noexec_tmp_and_one_folder_to_write(run: Run, tmp_path: Path) -> None:
@@ -70,15 +78,19 @@ def test_a_read_only_root_with_noexec_tmp_and_one_folder_to_write(run: Run, tmp_
     prefix = ("unshare", "-m", "sh", "-ec", script, "sh", str(data))
     environment = {**run.environment, "RAG_APPLIANCE_UNPACK_DIR": str(data / "program")}
     with serving(Run(Path(file), prefix, environment), data / "kept") as server:
-        works(server, tmp_path)
+        works(server)
 
 
 def test_without_a_network_but_loopback(run: Run, tmp_path: Path) -> None:
     """The command line speaks to the server inside the same empty network."""
     up = ("unshare", "-n", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh")
+    document = tmp_path / "Prüf bericht.md"
+    document.write_text(TEXT)
     with serving(Run(run.binary, up, run.environment), tmp_path / "data") as server:
         server.run = Run(run.binary, ("nsenter", f"--net=/proc/{server.process.pid}/ns/net", "--"), run.environment)
-        works(server, tmp_path)
+        assert server.ingest(document) == 1
+        assert "40 days" in server.ask("ask", QUESTION, "--mode", "extractive")["answer"]
+        assert server.stop() == 0
 
 
 def test_a_clock_in_1970(run: Run, tmp_path: Path) -> None:
@@ -87,14 +99,14 @@ def test_a_clock_in_1970(run: Run, tmp_path: Path) -> None:
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", str(source), "-o", str(shim)], check=True)
     past = Run(run.binary, (), {**run.environment, "LD_PRELOAD": str(shim)})
     with serving(past, tmp_path / "data") as server:
-        works(server, tmp_path)
+        works(server)
         log = server.last_words()
     assert "1970-01-01T01:00" in log
 
 
 def test_one_processor(run: Run, tmp_path: Path) -> None:
     with serving(Run(run.binary, ("taskset", "-c", "0"), run.environment), tmp_path / "data") as server:
-        works(server, tmp_path)
+        works(server)
 
 
 @contextmanager
@@ -130,11 +142,8 @@ def kills(group: Path) -> int:
 def test_within_one_gigabyte_it_also_generates(run: Run, tmp_path: Path) -> None:
     with limited(MEMORY) as (prefix, group):
         with serving(Run(run.binary, prefix, run.environment), tmp_path / "data") as server:
-            text = tmp_path / "notes.txt"
-            text.write_text("The red valve is closed on Mondays.\n" * 3)
-            assert server.ingest(text) == 1
             assert server.generates()
-            works(server, tmp_path)
+            works(server)
         if group is not None:
             assert kills(group) == 0
 
