@@ -81,10 +81,16 @@ def at_once(chat: Chat, prompts: Sequence[str], max_tokens: int) -> list[Told]:
 
 
 def outcome(chat: Chat, question: str) -> str:
-    """How POST /query ends in generative mode: the mode that the answer has, or the status of a refusal."""
+    """How POST /query ends in generative mode: the mode that the answer has, or the status of a refusal.
+
+    An extractive answer for which tokens were written, of which no sentence stood, is `dropped`.
+    """
     connection, response = chat.post("/query", {"question": question, "mode": "generative"})
     try:
         answer = json.loads(response.read())
     finally:
         connection.close()
-    return str(answer["mode"]) if response.status == 200 else str(response.status)
+    if response.status != 200:
+        return str(response.status)
+    dropped = answer["mode"] == "extractive" and answer["usage"]["completion_tokens"]
+    return "dropped" if dropped else str(answer["mode"])

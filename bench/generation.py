@@ -208,10 +208,11 @@ def crowd(url: str, key: str, chat: Chat, data: Path) -> list[Row]:
     for thread in threads:
         thread.join()
     count = Counter(how for how, _ in ended)
-    known = ("generative", "extractive", "503", "504")
+    known = ("generative", "dropped", "extractive", "503", "504")
     return [
         Row(f"of {CLIENTS} at once: generated", "answers", count["generative"]),
-        Row(f"of {CLIENTS} at once: extractive", "answers", count["extractive"]),
+        Row(f"of {CLIENTS} at once: generated, no sentence stood", "answers", count["dropped"]),
+        Row(f"of {CLIENTS} at once: extractive, the generator busy", "answers", count["extractive"]),
         Row(f"of {CLIENTS} at once: refused at once (503)", "answers", count["503"]),
         Row(f"of {CLIENTS} at once: refused at the deadline (504)", "answers", count["504"]),
         Row(f"of {CLIENTS} at once: anything else or nothing", "answers", CLIENTS - sum(count[how] for how in known)),
