@@ -1,9 +1,10 @@
-"""The kernels that are chosen for a processor, and that all of those there compute alike."""
+"""The kernels that are chosen for a processor."""
 
 from pathlib import Path
 
 import pytest
 
+from appliance.errors import ModelError
 from appliance.inference.llama.kernels import PROCESSORS, best, flags, load
 
 EVERY = frozenset(PROCESSORS)
@@ -33,6 +34,24 @@ def test_flags_are_those_of_the_first_core(tmp_path: Path) -> None:
     cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 fma\nbugs\t: none\n\nprocessor\t: 1\nflags\t\t: fpu\n")
     assert flags(cpuinfo) == {"fpu", "avx2", "fma"}
     assert flags(tmp_path / "none") == frozenset()
+
+
+def test_without_any_kernels_nothing_is_looked_for_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llama_cpp import _ggml
+
+    class Bare:
+        @staticmethod
+        def ggml_backend_load(path: bytes) -> None:
+            pass
+
+        @staticmethod
+        def ggml_backend_reg_count() -> int:
+            return 0
+
+    monkeypatch.setattr(_ggml, "libggml", Bare)
+    monkeypatch.setattr(_ggml, "libggml_base_path", tmp_path)
+    with pytest.raises(ModelError, match="none"):
+        load.__wrapped__()
 
 
 def test_what_is_installed_runs_here() -> None:

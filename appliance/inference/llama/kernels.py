@@ -53,10 +53,10 @@ def load() -> str:
 
     files = {path.stem.removeprefix("libggml-cpu-"): path for path in libggml_base_path.glob("libggml-cpu-*.so")}
     name = best(flags(), frozenset(files))
-    if name is None:
+    if name is None and libggml.ggml_backend_reg_count():
         return "built-in"
     libggml.ggml_backend_load.argtypes, libggml.ggml_backend_load.restype = [ctypes.c_char_p], ctypes.c_void_p
-    if not libggml.ggml_backend_load(str(files[name]).encode()):
+    if name is None or not libggml.ggml_backend_load(str(files[name]).encode()):
         hint = "The processor must be of level x86-64-v3 (2013 or later). Otherwise, install the program again."
-        raise ModelError(f"llama.cpp's kernels for {name} cannot be loaded", code="model_foreign", hint=hint)
+        raise ModelError(f"llama.cpp's kernels cannot be loaded: {name or 'none'}", code="model_foreign", hint=hint)
     return name
