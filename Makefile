@@ -58,7 +58,7 @@ $(VENV)/.build: $(LOCKS)/build.lock
 	@touch $@
 
 $(VENV)/.llama: $(VENV)/.build build/llama.sh build/native.sh
-	@echo "setup 2/3: llama.cpp is compiled, its kernels for several processors: about six minutes on two cores"
+	@echo "setup 2/3: llama.cpp is compiled, its kernels for several processors: about five minutes on two cores"
 	@bash build/llama.sh $(BIN)/pip
 	@touch $@
 
