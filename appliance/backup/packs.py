@@ -85,7 +85,7 @@ def read_index(path: Path) -> Iterable[tuple[bytes, Place]]:
             length, expected = _TAIL.unpack(file.read(_TAIL.size))
             file.seek(-_TAIL.size - length, os.SEEK_END)
             index = file.read(length)
-    except (OSError, struct.error, OverflowError) as error:
+    except (OSError, struct.error, ValueError, OverflowError) as error:  # a torn length leads anywhere
         raise damaged(f"the pack {path.name} cannot be read") from error
     if digest(index) != expected:
         raise damaged(f"the index of the pack {path.name} is not as it was written")

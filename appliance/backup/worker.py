@@ -150,11 +150,11 @@ class Backups:
         if self.at_work:
             hint = "The erasure goes on by itself when the backup has ended."
             raise Conflict("A backup is being taken or verified.", code="backup_under_way", hint=hint)
-        if not remove or not self._paths.backups.is_dir():
+        if not self._paths.backups.is_dir():
             return 0
         repository = Repository(self._paths.backups)
-        with repository.changing():
-            gone = repository.ids()
+        with repository.changing():  # which also sweeps away what a backup left that was cut off
+            gone = repository.ids() if remove else []
             repository.remove(gone)
         self._tell_age()
         return len(gone)

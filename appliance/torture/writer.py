@@ -83,7 +83,8 @@ class Writer:
             return None
         journal.propose([source], gone=True)
         try:
-            self._refusable([source], lambda: self._traffic.caller.post("/documents/erase", {"ids": [number]}))
+            body = {"ids": [number], "backups": True}  # those that Upkeep takes hold it as well
+            self._refusable([source], lambda: self._traffic.caller.post("/documents/erase", body))
         except Refused as error:
             if self._traffic.without_route("erase", error):
                 return None

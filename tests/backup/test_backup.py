@@ -261,6 +261,16 @@ def test_an_erasure_does_not_overlook_backups(site: Site) -> None:
     assert any("restoring one brings the documents back" in line for line in found["out_of_scope"])
 
 
+def test_an_erasure_sweeps_away_what_a_backup_left_that_was_cut_off(site: Site) -> None:
+    site.backup()
+    packs = site.repository.packs
+    held = next(packs.iterdir()).read_bytes()
+    site.appliance.backups.remove(site.repository.ids())
+    (packs / "20260101-000000-0000.pack.part").write_bytes(held)
+    assert site.erase(site.id_of("alpha.txt"))["verdict"] == "proved"
+    assert list(packs.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", "a\0b"])
 def test_a_manifest_cannot_lead_outside(site: Site, path: str) -> None:
     site.backup()
