@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 DATA ?= .data
 DOCS ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := build/locks
@@ -21,11 +22,11 @@ run: setup ## Ingest DOCS (or the handbook), answer one question, serve on 127.0
 binary: setup ## Make dist/rag-appliance, the one file (MODELS= leaves the models out; OUT= names another file)
 	@PYTHONPATH=. $(BIN)/python build/binary/assemble.py $(if $(filter undefined,$(origin MODELS)),,--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
 
-test: setup-dev ## Run all tests
-	@$(BIN)/python -m pytest
+test: setup-dev ## Run all tests, JOBS files of them at once
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: setup-dev ## Run the tests that take less than a few seconds each
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 system-test: setup-dev ## The binary on a Debian guest without a network, from install to uninstall (as root)
 	@test -x dist/rag-appliance || $(MAKE) binary

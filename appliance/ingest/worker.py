@@ -62,7 +62,7 @@ class Ingestion:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
         self._pulse = pulse or Pulse("ingestion")
-        self._reader = reader or ReaderProcess(scratch=spool / "copies" / "reader", heard=self._pulse.beat)
+        self._reader = reader or ReaderProcess(scratch=spool, heard=self._pulse.beat)
         self.inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
             store=store,

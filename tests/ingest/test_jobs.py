@@ -14,7 +14,7 @@ import pytest
 from appliance.errors import Conflict, InvalidRequest, NotFound, TooLarge, TooManyRequests
 from appliance.ingest.spec import IngestSpec, SpooledFile, TaskState
 from appliance.ingest.spool import UploadSpool
-from tests.ingest.jobs import Gate, Workshop
+from tests.ingest.jobs import Gate, Workshop, until
 
 
 @pytest.fixture
@@ -409,8 +409,12 @@ def test_finished_tasks_forget_their_files(workshop: Workshop) -> None:
     workshop.write("a.txt", "Alpha is the first letter.")
     workshop.write("bad.txt", "")
     workshop.ingest()
-    with workshop.store.database.read() as connection:
-        assert connection.execute("SELECT state FROM task_items").fetchall() == [("dead",)]
+
+    def states() -> list[str]:
+        with workshop.store.database.read() as connection:
+            return [state for (state,) in connection.execute("SELECT state FROM task_items")]
+
+    until(lambda: states() == ["dead"])  # they go a little later than the task ends
 
 
 def test_sync_of_one_labelled_file_removes_nothing_else(workshop: Workshop) -> None:
