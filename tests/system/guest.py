@@ -42,6 +42,7 @@ class Guest:
             partial.parent.mkdir(parents=True, exist_ok=True)
             _run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(partial)])
             shutil.rmtree(partial / "var/cache/apt", ignore_errors=True)
+            shutil.rmtree(self._base, ignore_errors=True)
             partial.rename(self._base)
         for name in ("upper", "scratch", "root"):
             (self._work / name).mkdir(parents=True)
