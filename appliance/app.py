@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -90,8 +91,10 @@ class Appliance:
         self.registry = ModelRegistry(BUNDLED_MODELS, self.paths.models)
         self.embedders = Embedders(self.registry, threads=settings.threads)
         parts.callback(self.embedders.close)
-        self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
-        self.generator = self._open_generator()
+        with ThreadPoolExecutor(1, "models") as beside:  # both are mostly hashing and reading, which share no lock
+            generator = beside.submit(self._open_generator)
+            self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
+            self.generator = generator.result()
         tell("opening the database")
         self.store = Store.open(self.paths.database, tell)
         parts.callback(self.store.close)

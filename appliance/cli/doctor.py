@@ -53,6 +53,8 @@ def doctor(
     lost.
     """
     if torture is not None:
+        if torture.name.startswith("-"):
+            raise click.BadParameter(f"{torture} is no folder; name a new one, as in --torture /tmp/torture")
         from appliance.cli.torture import torture as run_torture
         from appliance.torture import Options
 

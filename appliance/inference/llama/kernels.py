@@ -2,8 +2,7 @@
 
 `build/llama.sh` puts the files beside llama.cpp's other libraries. ggml would choose among them by what the processor
 knows; here it is what the kernel lets programs use, which is less where a hypervisor or a boot option has disabled it.
-ggml's code for AMX is left out: it sets up the tiles once a thread and relies on nobody else touching them, and died
-with SIGILL on a virtual machine that has AMX.
+ggml's code for AMX is left out: it died with SIGILL on a virtual machine that has AMX.
 """
 
 import ctypes
