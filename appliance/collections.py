@@ -18,7 +18,7 @@ from appliance.keywords import KeywordUpkeep
 from appliance.pulse import Pulse
 from appliance.store import Collection, Space, Store
 from appliance.types import Embedder, Ids
-from appliance.vectors import CollectionIndex
+from appliance.vectors import CollectionIndex, Form, Links, adopt
 
 DEFAULT_COLLECTION = "default"
 
@@ -207,6 +207,17 @@ class Collections:
                 opened.index.close()
             for space in filter(None, spaces):
                 self.remove_index(space)
+
+    def adopt(self, name: str, links: Links, labels: Ids, scratch: Path) -> None:
+        """Before `made_anew`: give the index of a collection the graph that another machine has built.
+
+        A collection that is scanned exactly here needs none. Raises DiskFull, StorageError.
+        """
+        space, threads = self._store.shadow.serving(name), self._settings.threads
+        if len(labels) > self._settings.exact_scan_below:
+            form = Form(space.dimensions, space.embedder, self._settings.exact_scan_below, threads)
+            source = self._store.documents.vector_source(name, space.embedder)
+            adopt(self._directory(space), source, form, links, labels, scratch)
 
     def made_anew(self, name: str) -> None:
         """A collection was made in one piece, perhaps in place of an empty one: open its index from its rows."""

@@ -11,18 +11,29 @@ from appliance.errors import Conflict, StorageError
 from appliance.packs import form
 from appliance.packs.content import packed
 from appliance.packs.form import Ended, Kind, Listing, PackManifest, Removed, write_record
+from appliance.packs.graph import packed_graph, places_of
 from appliance.store import Store, collections, exchange
+from appliance.types import Ids
+from appliance.vectors import Links
 
 Progress = Callable[[int, int], None]
+Graph = tuple[Links, Ids]  # and the chunk id of each node
 
 
 def export(
-    store: Store, collection: str, path: Path, since: Path | None, model: str, progress: Progress
+    store: Store,
+    collection: str,
+    path: Path,
+    since: Path | None,
+    model: str,
+    progress: Progress,
+    graph: Graph | None = None,
 ) -> PackManifest:
     """Write a pack to a new file; a file that is cut off has no END and no seal, and is removed here if it can be.
 
-    `since` is a pack of an earlier state; `model` names the embedder for people. `progress(documents done, in all)` may
-    raise. Raises NotFound, Conflict (file_exists), InvalidRequest (pack_damaged), StorageError.
+    `since` is a pack of an earlier state; `model` names the embedder for people; `graph` goes into a pack of a whole
+    collection, if the collection still has all its chunks. `progress(documents done, in all)` may raise. Raises
+    NotFound, Conflict (file_exists), InvalidRequest (pack_damaged), StorageError.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -32,7 +43,7 @@ def export(
         raise _unwritable(path, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            made = _write(store, collection, file, since, model, progress)
+            made = _write(store, collection, file, since, model, progress, None if since else graph)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -69,7 +80,15 @@ def listed_by(listing: Listing) -> dict[str, bytes]:
     return {source: listing.digests[at * size : (at + 1) * size] for at, source in enumerate(listing.sources)}
 
 
-def _write(store: Store, name: str, file: BinaryIO, since: Path | None, model: str, progress: Progress) -> PackManifest:
+def _write(
+    store: Store,
+    name: str,
+    file: BinaryIO,
+    since: Path | None,
+    model: str,
+    progress: Progress,
+    graph: Graph | None,
+) -> PackManifest:
     before = read_listing(since) if since is not None else {}
     with exchange.reading(store.database) as connection:
         collection = collections.require(connection, name)
@@ -77,6 +96,7 @@ def _write(store: Store, name: str, file: BinaryIO, since: Path | None, model: s
         changed = sorted(source for source, digest in listed.items() if before.get(source) != digest)
         removed = sorted(before.keys() - listed.keys())
         counts = exchange.chunk_counts(connection, collection.id)
+        places = places_of(graph[1], exchange.chunk_ids(connection, collection.id)) if graph else None
         made = PackManifest(
             *(name, collection.embedder, model, collection.dimensions),
             base=exchange.state_of(before) if since is not None else None,
@@ -84,6 +104,7 @@ def _write(store: Store, name: str, file: BinaryIO, since: Path | None, model: s
             documents=len(changed),
             chunks=sum(counts[source] for source in changed),
             removed=len(removed),
+            indexed=len(places) if places is not None else 0,
             program=__version__,
             made_at=time.time(),
         )
@@ -95,6 +116,8 @@ def _write(store: Store, name: str, file: BinaryIO, since: Path | None, model: s
             progress(number + 1, len(changed))
         for start in range(0, len(removed), form.LISTED):
             write_record(file, Kind.REMOVED, Removed(removed[start : start + form.LISTED]))
+        if graph and places is not None:
+            write_record(file, Kind.GRAPH, *packed_graph(graph[0], places))
         write_record(file, Kind.END, Ended(made.documents, made.chunks, made.removed))
     return made
 

@@ -5,8 +5,8 @@
     seal            text of a signature (see `trust`), its length (4 bytes), "SEALED\\n"
 
 The packed part is msgpack, deflated; the raw part arrays that do not shrink. Records come in this order: one MANIFEST,
-LISTING (every document of the state that the pack leads to), DOCUMENT (those that are new or changed), REMOVED, and
-one END.
+LISTING (every document of the state that the pack leads to), DOCUMENT (those that are new or changed), REMOVED, at most
+one GRAPH, and one END.
 """
 
 import struct
@@ -39,12 +39,14 @@ class Kind(IntEnum):
     LISTING = 2
     DOCUMENT = 3
     REMOVED = 4
-    END = 5
+    GRAPH = 5
+    END = 6
 
 
 class PackManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a pack is. `base` is the state it must be laid over (None: none), `state` the one it leads to; `documents`,
-    `chunks` and `removed` are counts of its records, `made_at` seconds since the epoch.
+    `chunks` and `removed` are counts of its records, `indexed` that of the vectors in its graph (0: it has none),
+    `made_at` seconds since the epoch.
     """
 
     collection: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -56,6 +58,7 @@ class PackManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: Count
     chunks: Count
     removed: Count
+    indexed: Count
     program: Annotated[str, Meta(max_length=100)]
     made_at: float
 
@@ -97,6 +100,16 @@ class PackedDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunks: list[PackedChunk]
 
 
+class PackedGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The links of an index (see `vectors.links`). The raw part holds, for n = `nodes` and u = `upper`, int32[n] places
+    of their chunks among those of the pack, uint8[n] levels, uint32[n][1 + 2 M] and uint32[u][1 + M].
+    """
+
+    nodes: Count
+    entry: Count
+    upper: Count
+
+
 class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The counts once more, as they were written."""
 
@@ -110,6 +123,7 @@ FORMS: dict[Kind, Any] = {
     Kind.LISTING: Listing,
     Kind.DOCUMENT: PackedDocument,
     Kind.REMOVED: Removed,
+    Kind.GRAPH: PackedGraph,
     Kind.END: Ended,
 }
 
@@ -150,7 +164,7 @@ def _record(file: Readable) -> tuple[Kind, msgspec.Struct, bytes]:
         kind = Kind(number)
     except (struct.error, ValueError) as error:
         raise damaged("it is cut off, or holds a record of an unknown kind") from error
-    if max(packed, plain) > MOST_PACKED or raw > MOST_RAW or (raw and kind != Kind.DOCUMENT):
+    if max(packed, plain) > MOST_PACKED or raw > MOST_RAW or (raw and kind not in (Kind.DOCUMENT, Kind.GRAPH)):
         raise damaged("a record claims to be larger than any may be")
     value = _unpacked(_exactly(file, packed), plain, FORMS[kind])
     return kind, value, _exactly(file, raw)

@@ -34,7 +34,11 @@ def reembedded(reading: Reading, embedder: Embedder, target: Path, progress: Pro
         first = next(documents, None)  # now the manifest and the list are known
         manifest = reading.manifest
         made: PackManifest = msgspec.structs.replace(
-            manifest, embedder=embedder.fingerprint, embedder_name=embedder.name, dimensions=embedder.dimensions
+            manifest,
+            embedder=embedder.fingerprint,
+            embedder_name=embedder.name,
+            dimensions=embedder.dimensions,
+            indexed=0,
         )
         write_record(file, Kind.MANIFEST, made)
         write_listing(file, reading.listed)

@@ -13,13 +13,16 @@ from appliance.packs.verify import Reading, digest_pass, not_over
 from appliance.store import Collection, Store, collections, exchange, rows
 from appliance.trust import PublicKey
 from appliance.types import Ids, NewDocument
+from appliance.vectors import Links
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What an import did. `removed` and `added` are chunk ids, ascending; `made` says that the collection is new."""
+    """What an import did. `removed` and `added` are chunk ids, ascending; `made` says that the collection
+    holds nothing else; `graph` are the links of the pack and the places of their chunks in `added`.
+    """
 
     manifest: PackManifest
     key: PublicKey
@@ -28,6 +31,7 @@ class TakenIn:
     removed: Ids
     added: Ids
     made: bool
+    graph: tuple[Links, Ids] | None = None
 
 
 class Import:
@@ -71,9 +75,9 @@ class Import:
             self._check_state(connection, collection)
             if documents or gone:
                 collections.changed(connection, collection.id)
-        made = before is None or before.id != collection.id
+        made = before is None or before.id != collection.id or not before.documents
         ids = exchange.joined(self._removed), exchange.joined(self._added)
-        return TakenIn(self.manifest, self._reading.key, documents, len(gone), *ids, made)
+        return TakenIn(self.manifest, self._reading.key, documents, len(gone), *ids, made, self._reading.graph)
 
     def _is_there(self, found: Collection, listed: dict[str, bytes]) -> bool:
         """The very state with vectors of the same model: an import that was killed after its commit is done again."""

@@ -11,11 +11,13 @@ from appliance.errors import InvalidRequest
 from appliance.packs import form
 from appliance.packs.content import unpacked
 from appliance.packs.export import listed_by
-from appliance.packs.form import Ended, Listing, PackedDocument, PackManifest, Removed
+from appliance.packs.form import Ended, Listing, PackedDocument, PackedGraph, PackManifest, Removed
+from appliance.packs.graph import unpacked_graph
 from appliance.packs.seal import Sealed, changed, check_seal
 from appliance.store import exchange
 from appliance.trust import PublicKey
-from appliance.types import NewDocument
+from appliance.types import Ids, NewDocument
+from appliance.vectors import Links
 
 Progress = Callable[[int, int], None]
 
@@ -37,11 +39,12 @@ class Reading:
         self.said, self.key = check_seal(path, keys)
         self.manifest: PackManifest
         self.removed: list[str] = []
+        self.graph: tuple[Links, Ids] | None = None
         self._documents = self._chunks = 0
         self.listed: dict[str, bytes] = {}
 
     def documents(self, progress: Progress = lambda done, total: None) -> Iterator[NewDocument]:
-        """Each document of the pack, checked; after the last one `removed` is complete and the counts are compared.
+        """Each document of the pack, checked; after the last one `removed` and `graph` are there, and all counts right.
 
         The manifest is known once the first `next` returns or raises StopIteration. Raises InvalidRequest
         (pack_damaged), Untrusted (wrong_digest: the file was changed since its seal was looked at, or it never fitted).
@@ -58,6 +61,10 @@ class Reading:
                     progress(sealed.done, sealed.size)
                 elif isinstance(value, Removed):
                     self.removed += value.sources
+                elif isinstance(value, PackedGraph):
+                    if self.graph is not None or self.manifest.base is not None:
+                        raise form.damaged("it holds a graph that has no place in it")
+                    self.graph = unpacked_graph(value, raw, self.manifest.chunks)
                 else:
                     self._end(value)
             if not sealed.holds(self.said.digest):
@@ -75,6 +82,8 @@ class Reading:
         told = Ended(self.manifest.documents, self.manifest.chunks, self.manifest.removed)
         if not found == told == value:
             raise form.damaged("it holds other numbers of documents, chunks or removals than it says")
+        if (len(self.graph[1]) if self.graph else 0) != self.manifest.indexed:
+            raise form.damaged("its graph is not the one that it says")
         if exchange.state_of(self.listed) != self.manifest.state:
             raise form.damaged("its list of documents is not that of its state")
         if self.manifest.base is None and (self._documents != len(self.listed) or self.removed):

@@ -171,7 +171,8 @@ class Packs:
         name = self._embedders.name_of(found.embedder) if found else None
         since = Path(wish.since) if wish.since else None
         step = self._steps(wish, "writing")
-        made = export(self._store, wish.collection, Path(wish.path), since, name or "", step)
+        graph = None if since else self._collections.index(wish.collection).links()
+        made = export(self._store, wish.collection, Path(wish.path), since, name or "", step, graph)
         result: dict[str, Any] = msgspec.to_builtins(made)
         return {**result, "bytes": Path(wish.path).stat().st_size}
 
@@ -187,7 +188,7 @@ class Packs:
             self._embedders.of(taking.manifest.embedder)  # a host without the model could not answer
             name = wish.collection or taking.manifest.collection
             taken = taking.run(name, replace=wish.replace, progress=self._steps(wish, "importing"))
-        self._tell_index(name, taken)
+        self._tell_index(wish, name, taken)
         counts = {"documents": taken.documents, "removed": taken.removed_documents, "chunks": len(taken.added)}
         log.info("pack_imported", collection=name, **counts)
         return {"collection": name, **counts, "state": taken.manifest.state, "signed_by": signed_by.name}
@@ -201,9 +202,10 @@ class Packs:
         scratch.unlink(missing_ok=True)
         return scratch, [reembedded(reading, embedder, scratch, self._steps(wish, "embedding"))]
 
-    def _tell_index(self, name: str, taken: TakenIn) -> None:
-        """A new collection is opened from its rows; another one is told what went and what came."""
+    def _tell_index(self, wish: PackWish, name: str, taken: TakenIn) -> None:
+        """A new collection is opened from its rows and the pack's graph; another is told what went and what came."""
         if taken.made:
+            self._adopt(wish, name, taken)
             self._collections.made_anew(name)
             return
         index = self._collections.index(name)
@@ -213,6 +215,20 @@ class Packs:
             ids, vectors = source.some(taken.added[start : start + BATCH])
             index.add(ids, vectors.astype(np.float32, copy=False))
         self._collections.publish(name)
+
+    def _adopt(self, wish: PackWish, name: str, taken: TakenIn) -> None:
+        """Without the graph the collection is searched all the same, and a new one is built in the background."""
+        if taken.graph is None:
+            return
+        links, places = taken.graph
+        scratch = self._paths.packs / f"{wish.id}{SCRATCH}"
+        self._note(wish, step="writing the index")
+        try:
+            self._collections.adopt(name, links, taken.added[places], scratch)
+        except StorageError as error:
+            log.warning("pack_index_not_written", collection=name, error=str(error), hint=error.hint)
+        finally:
+            scratch.unlink(missing_ok=True)
 
     def _check_room(self, path: Path) -> None:
         """Raises DiskFull: rows, keyword index and the log of one transaction take about three times the pack."""

@@ -69,6 +69,15 @@ def chunk_counts(connection: apsw.Connection, collection_id: int) -> dict[str, i
     return dict(fetch(connection, query, (collection_id,)))
 
 
+def chunk_ids(connection: apsw.Connection, collection_id: int) -> Ids:
+    """All of them, by source and then as they stand in their document."""
+    query = (
+        "SELECT k.id FROM documents d JOIN chunks k ON k.document_id = d.id WHERE d.collection_id = ? "
+        "ORDER BY d.source, k.id"
+    )
+    return np.array([number for (number,) in connection.execute(query, (collection_id,))], dtype=np.int64)
+
+
 def state_of(listed: Mapping[str, bytes]) -> str:
     """One word for all documents of a listing, whatever their order and ids."""
     hashed = hashlib.blake2b(digest_size=2 * DIGEST)

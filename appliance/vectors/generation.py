@@ -23,6 +23,7 @@ from appliance.vectors.graph import Graph, Origin, Recall
 
 FORMAT = 3
 CURRENT = "CURRENT"
+GRAPH_FILE = "hnsw.bin"
 
 
 class UnusableGenerationError(Exception):
@@ -91,7 +92,7 @@ def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, thr
     stored = (manifest.format, manifest.fingerprint, manifest.dimensions, manifest.m, manifest.ef_construction)
     if stored != ours:
         raise UnusableGenerationError("foreign")
-    path = folder / "hnsw.bin"
+    path = folder / GRAPH_FILE
     try:
         if path.stat().st_size != manifest.bytes or _sha256(path) != manifest.sha256:
             raise UnusableGenerationError("torn")
@@ -121,7 +122,7 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
     beside = directory / f"{number}.new"
     beside.mkdir(mode=0o700)
     try:
-        path = beside / "hnsw.bin"
+        path = beside / GRAPH_FILE
         expected = graph.save(path)
         reached("generation.graph_written")
         sync_path(path)

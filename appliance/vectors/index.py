@@ -13,13 +13,14 @@ import structlog
 
 from appliance.errors import ApplianceError, Conflict, StorageError
 from appliance.types import Ids, Matrix, Vector
-from appliance.vectors import build, lifecycle, nearest, recall, verify
+from appliance.vectors import build, generation, lifecycle, nearest, recall, verify
 from appliance.vectors.behind import Behind
 from appliance.vectors.build import Form
 from appliance.vectors.current import Current
 from appliance.vectors.exact import Hits
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Job, Jobs
+from appliance.vectors.links import Links, WrongLinksError, read_links
 from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
 from appliance.vectors.status import IndexStatus, index_status
@@ -113,6 +114,20 @@ class CollectionIndex:
     def snapshot(self) -> None:
         """Write a generation, if there is a graph and anything has changed. Raises DiskFull, StorageError."""
         self._current.save()
+
+    def links(self) -> tuple[Links, Ids] | None:
+        """Those of the graph as it is now, and the chunk id of each node; None where there is no graph on disk, or one
+        with vectors that were removed. Raises DiskFull, StorageError.
+        """
+        self.snapshot()
+        with self._current.unchanged():
+            if self._current.number is None:
+                return None
+            path = self._current.directory / str(self._current.number) / generation.GRAPH_FILE
+            try:
+                return read_links(path, self._current.form.dimensions)
+            except (WrongLinksError, FileNotFoundError):
+                return None
 
     def rebuild(self) -> None:
         """Make everything anew from the database and return when it serves.

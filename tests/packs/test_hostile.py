@@ -20,7 +20,7 @@ from tests.backup.conftest import Site
 from tests.packs.conftest import Shelf, imported
 
 HEAD = struct.Struct("<BQQQ")
-KINDS = {"PackManifest": 1, "Listing": 2, "PackedDocument": 3, "Removed": 4, "Ended": 5}
+KINDS = {"PackManifest": 1, "Listing": 2, "PackedDocument": 3, "Removed": 4, "PackedGraph": 5, "Ended": 6}
 Record = tuple[int, dict[str, Any], bytes]
 
 
@@ -93,6 +93,23 @@ CHANGES: dict[str, Change] = {
 }
 
 
+NODES = (5, {"nodes": 1, "entry": 0, "upper": 0}, bytes(4 + 1 + 4 * 33))  # a graph of the first chunk alone
+GRAPHS: dict[str, Change] = {
+    "a graph that is not announced": lambda r: [*r[:-1], NODES, r[-1]],
+    "no graph where one is announced": lambda r: [changed(r[0], indexed=1), *r[1:]],
+    "two graphs": lambda r: [changed(r[0], indexed=1), *r[1:-1], NODES, NODES, r[-1]],
+    "a graph of another size": lambda r: [changed(r[0], indexed=1), *r[1:-1], (5, NODES[1], b"xy"), r[-1]],
+    "an entry beyond": lambda r: [changed(r[0], indexed=1), *r[1:-1], changed(NODES, entry=9), r[-1]],
+    "a chunk beyond": lambda r: [
+        changed(r[0], indexed=1),
+        *r[1:-1],
+        (5, NODES[1], b"\xff\xff\xff\x7f" + NODES[2][4:]),
+        r[-1],
+    ],
+    "a link beyond": lambda r: [changed(r[0], indexed=1), *r[1:-1], (5, NODES[1], NODES[2][:-4] + b"\xff" * 4), r[-1]],
+}
+
+
 def refusal(site: Site, path: Path) -> str:
     """The code of the refusal, at once or by the work."""
     try:
@@ -114,6 +131,16 @@ def test_wrong_packs_are_refused_and_nothing_is_taken(large: Site, small: Site, 
     assert set(codes.values()) == {"pack_damaged"}, codes
     assert small.appliance.store.documents.check() == []
     assert refusal(small, put_together(shelf.folder / "good.pack", good, shelf.key)) == "SUCCESS"
+
+
+def test_wrong_graphs_are_refused_before_anything_reads_them(large: Site, small: Site, shelf: Shelf) -> None:
+    good = taken_apart(shelf.export(large, "all.pack"))
+    for number, (name, change) in enumerate(GRAPHS.items()):
+        path = put_together(shelf.folder / f"{number}.pack", change(good), shelf.key)
+        assert refusal(small, path) == "pack_damaged", name
+        assert small.appliance.store.documents.collections()[0].documents == 0
+    right = [changed(good[0], indexed=1), *good[1:-1], NODES, good[-1]]
+    assert refusal(small, put_together(shelf.folder / "right.pack", right, shelf.key)) == "SUCCESS"
 
 
 def bomb(plain_size: int, claimed: int) -> bytes:

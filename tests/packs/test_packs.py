@@ -200,6 +200,39 @@ def test_above_the_exact_limit_the_graph_learns_of_changes(open_site: Callable[.
     assert small.finds("n7")
 
 
+def test_the_graph_comes_along_and_need_not_be_built(open_site: Callable[..., Site], shelf: Shelf) -> None:
+    large = open_site("large", exact_scan_below=8)
+    large.add(*(f"n{number}" for number in range(10)))
+    large.appliance.collections.index("default").rebuild()
+    path = shelf.export(large, "one.pack")
+    small = shelf.trusted_by(open_site("small", exact_scan_below=8))
+    job = imported(small, path)
+    index = small.appliance.collections.index("default")
+    assert job.state == "SUCCESS", job
+    assert index.status().kind == "hnsw"
+    [generation] = (small.appliance.paths.index / "1").glob("*/manifest.json")
+    manifest = json.loads(generation.read_text())
+    chunks = small.appliance.store.documents.chunk_ids("default")
+    assert (manifest["reason"], manifest["vectors"]) == ("imported", len(chunks))
+    assert answers(large, "n1", "n7") == answers(small, "n1", "n7")
+    while index.status().job is not None:  # its recall is measured here
+        pass
+    assert index.verify() == []
+    assert list(small.appliance.paths.packs.iterdir()) == []
+    few = shelf.trusted_by(open_site("few"))  # scanned exactly: needs no graph
+    assert imported(few, path).state == "SUCCESS"
+    assert few.finds("n3")
+
+
+def test_a_graph_that_has_lost_chunks_stays_at_home(open_site: Callable[..., Site], shelf: Shelf) -> None:
+    large = open_site("large", exact_scan_below=8)
+    large.add(*(f"n{number}" for number in range(10)))
+    large.appliance.collections.index("default").rebuild()
+    large.appliance.delete_documents([large.id_of("n3.txt")])
+    path = shelf.export(large, "one.pack")
+    assert read_manifest(path).indexed == 0
+
+
 def test_verify_reads_everything(large: Site, shelf: Shelf) -> None:
     path = shelf.export(large, "all.pack")
     report = verify_pack(path, [shelf.key.public])
