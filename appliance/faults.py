@@ -18,6 +18,7 @@ STEPS: dict[str, str] = {
     "start.database_open": "the database is open and migrated",
     "start.collections_open": "every index is loaded, replayed or being built",
     "start.announced": "the address is written to server.json, nothing is served yet",
+    "migration.copied": "the database as it was before a migration lies beside it, durable",
     "migration.applied": "a migration has run inside its transaction",
     "migration.committed": "a migration is durable",
     # ingestion

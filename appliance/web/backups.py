@@ -22,7 +22,7 @@ from appliance.web.rooms import rooms
 Folder = Annotated[str, Meta(min_length=1, max_length=4096, pattern="^/")]
 
 
-class FolderParameters(msgspec.Struct, frozen=True):
+class FolderParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The `folder` of the backups, an absolute path on the host; by default that of the settings."""
 
     folder: Folder | None = None
