@@ -27,8 +27,8 @@ _LEADS = {
     "ingest.task_handed_over": "database",
 }
 TWO_MODELS = "model."  # steps that are reached only where a collection changes its embedding model
-# Steps that a server reaches; a restore is done where none runs.
-SERVED = tuple(step for step in STEPS if not step.startswith("restore."))
+# Steps that a server of ours reaches: a restore is done where none runs, and no database is of an older version.
+SERVED = tuple(step for step in STEPS if not step.startswith(("restore.", "migration.copied")))
 _NEW_DIRECTORY = "migration."  # reached on a new data directory alone
 _SELDOM = (
     "start.",
