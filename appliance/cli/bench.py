@@ -95,6 +95,14 @@ def answers(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("answers").run(data, _settings(invocation)))
 
 
+@command("start", group=bench, examples=["bench start", "bench start --data /var/lib/rag-appliance --times 10 --json"])
+@_data(False, "An appliance's data directory, of which a copy is started on as well.")
+@click.option("--times", type=click.IntRange(1, 100), default=5, show_default=True, help="Starts that are counted.")
+def start(invocation: Invocation, data: Path | None, times: int) -> None:
+    """Seconds from the start of this program until it answers questions, and the memory it takes idle."""
+    _show(invocation, _module("start").run(data, times))
+
+
 @command("hostile", group=bench, examples=["bench hostile --data hostile --json"])
 @_data(True, "Folder with poisonedrag/msmarco.json, or with bipia/email.jsonl and bipia/text_attack_train.json.")
 @click.option("--questions", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Those generated.")

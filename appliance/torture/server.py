@@ -161,7 +161,7 @@ class Server:
             self._kill_group()
             return []
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._serving_pid(), signal.SIGKILL)
+            os.kill(self.serving_pid(), signal.SIGKILL)
         return self.orphans()
 
     def orphans(self) -> list[str]:
@@ -176,7 +176,7 @@ class Server:
     def stop(self) -> int | None:
         """Ask it to end in order; its exit status, None when it did not end within STOP_S (it is killed then)."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._serving_pid(), signal.SIGTERM)
+            os.kill(self.serving_pid(), signal.SIGTERM)
         status = self.wait(STOP_S)
         self._kill_group()
         return status
@@ -184,7 +184,7 @@ class Server:
     def terminate(self) -> None:
         """Ask it to end in order, and do not wait."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._serving_pid(), signal.SIGTERM)
+            os.kill(self.serving_pid(), signal.SIGTERM)
 
     def last_words(self, lines: int = 12) -> str:
         """The end of the log."""
@@ -192,8 +192,8 @@ class Server:
             return "\n".join(self.site.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
         return ""
 
-    def _serving_pid(self) -> int:
-        """A frozen binary unpacks itself and serves in a child; the lock says which process that is."""
+    def serving_pid(self) -> int:
+        """The process that serves: the lock says which, should it be a child of the one that was started."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             holder = json.loads(self.site.paths.lock.read_text(encoding="utf-8"))["pid"]
             if os.getpgid(int(holder)) == self._process.pid:
