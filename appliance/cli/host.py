@@ -62,7 +62,7 @@ def uninstall(invocation: Invocation, prefix: Path | None, dry_run: bool, purge:
         click.echo(f"The data stays in {layout.data}, the configuration in {layout.configuration}.")
 
 
-@command("upgrade", examples=["upgrade /root/rag-appliance", "upgrade /root/rag-appliance --dry-run"])
+@command("upgrade", examples=["upgrade /srv/rag-appliance", "upgrade /srv/rag-appliance --dry-run"])
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @PREFIX_OPTION
 @DRY_RUN

@@ -40,17 +40,17 @@ class Scenario:
 
     def carry_in(self) -> str:
         """one file copied in"""
-        target = self.guest.root / "root/rag-appliance"
+        target = self.guest.root / "srv/rag-appliance"
         shutil.copy2(self.releases.good, target)
         self._carry(self.releases.later)
         return f"{target.stat().st_size / 1e6:.0f} MB"
 
     def install(self) -> str:
         """install"""
-        plan = self.guest.run("/root/rag-appliance", "install", "--dry-run")
+        plan = self.guest.run("/srv/rag-appliance", "install", "--dry-run")
         must(not (self.guest.root / "opt/rag-appliance").exists(), "a dry run has made something")
         began = time.monotonic()
-        said = self.guest.run("/root/rag-appliance", "install")
+        said = self.guest.run("/srv/rag-appliance", "install")
         took = time.monotonic() - began
         must(self.host.key in said, "the first key was not printed")
         must(self.host.get("/health/ready")["ready"], "not ready")
@@ -63,7 +63,7 @@ class Scenario:
         settings = self.guest.root / "etc/rag-appliance/rag-appliance.yaml"
         settings.write_text(settings.read_text() + "# mine\n")
         began = time.monotonic()
-        self.guest.run("/root/rag-appliance", "install")
+        self.guest.run("/srv/rag-appliance", "install")
         must(self.host.show("MainPID") == pid, "the service was restarted")
         must("# mine" in settings.read_text(), "settings were lost")
         return f"{time.monotonic() - began:.1f} s"
@@ -228,7 +228,7 @@ class Scenario:
         root = self.guest.root
         must(not (root / "opt/rag-appliance").exists(), "programs are left")
         must((root / "var/lib/rag-appliance/appliance.db").exists(), "the data is gone")
-        self.guest.run("/root/rag-appliance", "install")
+        self.guest.run("/srv/rag-appliance", "install")
         self._remembers()
         self.guest.run("rag-appliance", "uninstall", "--purge")
         left = [
@@ -242,12 +242,12 @@ class Scenario:
 
     def _carry(self, file: Path) -> str:
         """Copy a release and its signature into the guest; -> its path there."""
-        target = self.guest.root / "root" / file.parent.name
+        target = self.guest.root / "srv" / file.parent.name
         target.mkdir(exist_ok=True)
         for path in (file, file.with_name(f"{file.name}.sig")):
             if path.exists():
                 shutil.copy2(path, target / path.name)
-        return f"/root/{file.parent.name}/rag-appliance"
+        return f"/srv/{file.parent.name}/rag-appliance"
 
     def _refused(self, file: Path, code: str) -> str:
         before, pid, began = self.host.program(), self.host.show("MainPID"), time.monotonic()
