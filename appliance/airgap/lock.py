@@ -17,7 +17,6 @@ from appliance.seccomp import ALLOW, EACCES, ENOSYS, errno_result, guarded, jump
 
 _SOCKET, _CONNECT = (41, 198), (42, 203)
 _FLAGS_OF = {(44, 206): 3, (46, 211): 2, (307, 269): 3}  # sendto, sendmsg, sendmmsg: the argument that holds the flags
-_MSG_FASTOPEN = 0x20000000
 _TYPE_BITS = 0xF  # the kernel's SOCK_TYPE_MASK
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # the same number on every machine
 _LANDLOCK_VERSION, _CONNECT_TCP, _WITH_NETWORK = 1, 1 << 1, 4
@@ -60,7 +59,7 @@ def _filter_program(machine: str) -> bytes:
     parts = seccomp.beginning(machine) + _only_listening(number_of(_SOCKET, machine), denied)
     parts += seccomp.refused(_CONNECT, machine, EACCES) + seccomp.refused(seccomp.IO_URING_SETUP, machine, ENOSYS)
     for call, flags in _FLAGS_OF.items():
-        parts += guarded(number_of(call, machine), flags, jump_set(_MSG_FASTOPEN, 0, 1), denied, ALLOW)
+        parts += guarded(number_of(call, machine), flags, jump_set(socket.MSG_FASTOPEN, 0, 1), denied, ALLOW)
     return b"".join([*parts, seccomp.result(ALLOW)])
 
 

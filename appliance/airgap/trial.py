@@ -17,7 +17,6 @@ from appliance import seccomp
 from appliance.airgap.lock import in_force
 
 _V4, _V6 = ("192.0.2.1", 443), ("2001:db8::1", 443)
-_MSG_FASTOPEN = 0x20000000
 _MPTCP = 262
 _REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT})  # of ours, or of systemd's
 
@@ -44,7 +43,7 @@ def _open(family: int, kind: int, protocol: int = 0) -> None:
 def _fast_open() -> None:
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as made:
         made.setblocking(False)
-        made.sendto(b"x", _MSG_FASTOPEN, _V4)
+        made.sendto(b"x", socket.MSG_FASTOPEN, _V4)
 
 
 def _ring() -> None:

@@ -14,6 +14,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.paths import sync_path
+
 NAME = "rag-appliance"
 SERVICE, SOCKET = f"{NAME}.service", f"{NAME}.socket"
 PREFIX = Path("/opt") / NAME
@@ -106,7 +108,7 @@ def point(link: Path, version: str) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(Path("versions") / version)
     beside.rename(link)
-    sync_folder(link.parent)
+    sync_path(link.parent)
 
 
 def write_whole(path: Path, content: str, mode: int = 0o644) -> None:
@@ -120,12 +122,4 @@ def write_whole(path: Path, content: str, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(descriptor)
     beside.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(path.parent)

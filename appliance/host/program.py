@@ -12,7 +12,8 @@ from typing import Any
 
 from appliance.errors import DiskFull
 from appliance.host.errors import HostError
-from appliance.host.layout import NAME, Layout, sync_folder
+from appliance.host.layout import NAME, Layout
+from appliance.paths import sync_path
 
 MANIFEST = "MANIFEST"
 UNPACK_VARIABLE = "RAG_APPLIANCE_UNPACK_DIR"
@@ -123,7 +124,7 @@ def adopt(program: Program, layout: Layout) -> Program:
     if not target.is_dir():
         os.sync()  # every byte is on disk before the name is
         program.root.rename(target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
     shutil.rmtree(layout.staging, ignore_errors=True)
     return read_program(target)
 

@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from appliance.host.layout import Layout, point, slot, sync_folder, write_whole
+from appliance.host.layout import Layout, point, slot, write_whole
 from appliance.host.owner import as_owner
 from appliance.host.steps import note
+from appliance.paths import sync_path
 from appliance.store.migrations import migrations
 from appliance.store.premigration import go_back, schema_of
 
@@ -45,7 +46,7 @@ def begin(layout: Layout, trial: Trial) -> None:
 
 def end(layout: Layout) -> None:
     layout.trial.unlink(missing_ok=True)
-    sync_folder(layout.prefix)
+    sync_path(layout.prefix)
 
 
 def before_start(layout: Layout, tell: Callable[[str], None]) -> None:
