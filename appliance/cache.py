@@ -19,6 +19,7 @@ from appliance.telemetry.metrics import CACHE_ERRORS, CACHE_REQUESTS
 
 log = structlog.get_logger(__name__)
 
+LAYER = "answers"  # its label in the metrics
 FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
 LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
 LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
@@ -255,7 +256,7 @@ class AnswerCache:
 
     def _note(self, operation: str, error: BaseException) -> None:
         self._errors += 1
-        CACHE_ERRORS.inc()
+        CACHE_ERRORS.labels(LAYER).inc()
         log.warning("cache_error", operation=operation, error=type(error).__name__, detail=str(error)[:200])
 
     def _count(self, hit: bool) -> None:
@@ -263,7 +264,7 @@ class AnswerCache:
             self._hits += 1
         else:
             self._misses += 1
-        CACHE_REQUESTS.labels("hit" if hit else "miss").inc()
+        CACHE_REQUESTS.labels(LAYER, "hit" if hit else "miss").inc()
 
 
 def _not_erased(reason: str) -> StorageError:

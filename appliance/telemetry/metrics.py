@@ -78,10 +78,19 @@ GENERATOR_REQUESTS = Gauge("rag_generator_requests", "Requests that hold a slot 
 GENERATOR_HELD = Gauge("rag_generator_held_tokens", "Tokens in the slots of the generator.", registry=REGISTRY)
 
 CACHE_REQUESTS = Counter(
-    "rag_cache_requests", "Look-ups in the answer cache, by outcome.", ("outcome",), registry=REGISTRY
+    "rag_cache_requests",
+    "Look-ups in a cache by outcome; `layer` is `answers` for whole answers on disk.",
+    ("layer", "outcome"),
+    registry=REGISTRY,
+)
+CACHE_EVICTIONS = Counter(
+    "rag_cache_evictions",
+    "Entries that a cache dropped for want of room or because of their age.",
+    ("layer",),
+    registry=REGISTRY,
 )
 CACHE_ERRORS = Counter(
-    "rag_cache_errors", "Failures of the answer cache; each was answered without it.", registry=REGISTRY
+    "rag_cache_errors", "Failures of a cache; each was answered without it.", ("layer",), registry=REGISTRY
 )
 
 INGESTED_DOCUMENTS = Counter(
