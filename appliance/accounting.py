@@ -71,6 +71,7 @@ class Accounts:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._unwritten: dict[tuple[int, str], dict[str, float]] = {}
+        self._totals: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name="accounts", daemon=True)
 
@@ -105,6 +106,12 @@ class Accounts:
             known = self._unwritten.setdefault(key, {})
             for name, amount in amounts.items():
                 known[name] = known.get(name, 0) + amount
+                self._totals[name] = self._totals.get(name, 0) + amount
+
+    def totals(self) -> dict[str, float]:
+        """The sums of everybody since the start, by the names of `Sums`."""
+        with self._lock:
+            return dict(self._totals)
 
     def write(self) -> None:
         """Bring the database up to date; where it cannot be written now, the sums wait in memory."""

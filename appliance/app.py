@@ -29,6 +29,7 @@ from appliance.pulse import Pulses
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
 from appliance.search import TermReranker
+from appliance.starts import Starts
 from appliance.store import Store
 from appliance.types import FieldInfo, Generator, PassageReader, Principal, Reranker, Role
 
@@ -53,13 +54,13 @@ class Appliance:
     def __init__(
         self,
         loaded: LoadedSettings,
-        lock: DataLock,
+        life: tuple[DataLock, Starts],
         paths: DataPaths,
         parts: contextlib.ExitStack,
         tell: Callable[[str], None],
     ) -> None:
         self.loaded = loaded
-        self._lock = lock
+        self._lock, self.starts = life
         self.settings: Settings = loaded.settings
         self.paths = paths
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
@@ -81,7 +82,9 @@ class Appliance:
             lock = DataLock.acquire(paths.lock, purpose)
             parts.callback(lock.close)
             reached("start.locked")
-            appliance = cls(loaded, lock, paths, parts, tell)
+            starts = Starts(paths.starts)
+            starts.begin(purpose, lock.cut_off, host_restarted=lock.host_restarted)
+            appliance = cls(loaded, (lock, starts), paths, parts, tell)
             appliance._parts = parts.pop_all()
         return appliance
 
@@ -113,7 +116,8 @@ class Appliance:
         self.accounts.start()
         parts.callback(self.accounts.close)
         self.prompts = Prompts(self.paths.prompts)
-        models = (self.generator, self.reranker, self._open_reader())
+        self.reader = self._open_reader()
+        models = (self.generator, self.reranker, self.reader)
         self.asking = Asking(settings, self.store, self.collections, *models, self.accounts, self.prompts)
         parts.callback(self.asking.close)
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)

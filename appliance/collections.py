@@ -82,6 +82,10 @@ class Collections:
     def all(self) -> list[Collection]:
         return self._store.documents.collections()
 
+    def opened(self) -> dict[str, CollectionIndex]:
+        """The open indexes by the name of their collection. Waits for nothing."""
+        return {name: opened.index for name, opened in list(self._opened.items())}
+
     @property
     def open_count(self) -> int:
         return len(self._opened)

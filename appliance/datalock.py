@@ -15,12 +15,14 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class DataLock:
     """Holds `path` until closed. The file tells others who holds it; its content alone never blocks anyone.
 
-    `host_restarted` says that the holder before was cut off by the end of its host (a power cut), not by its own.
+    `cut_off` is the purpose of the holder before where that did not end in order, else ""; `host_restarted` says that
+    it was cut off by the end of its host (a power cut), not by its own.
     """
 
-    def __init__(self, descriptor: int, path: Path, *, host_restarted: bool = False) -> None:
+    def __init__(self, descriptor: int, path: Path, *, cut_off: str = "", host_restarted: bool = False) -> None:
         self._descriptor = descriptor
         self._path = path
+        self.cut_off = cut_off
         self.host_restarted = host_restarted
 
     @classmethod
@@ -46,11 +48,12 @@ class DataLock:
                 hint="Ask the running server over HTTP, stop that process, or choose another --data-dir.",
             ) from None
         boot = _boot()
-        before = _content(path).get("boot", boot)
+        before = _content(path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "purpose": purpose, "boot": boot}).encode(), 0)
         os.fsync(descriptor)
-        return cls(descriptor, path, host_restarted=before != boot)
+        restarted = before.get("boot", boot) != boot
+        return cls(descriptor, path, cut_off=str(before.get("purpose", "")), host_restarted=restarted)
 
     def close(self) -> None:
         """Give the lock back; harmless when done twice."""

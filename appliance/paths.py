@@ -64,6 +64,11 @@ class DataPaths:
         return self.root / "backups"
 
     @property
+    def starts(self) -> Path:
+        """How often the server has started, and how the lives before ended."""
+        return self.root / "starts.json"
+
+    @property
     def packs(self) -> Path:
         """Imports of corpus packs that are not at their end; made with the first."""
         return self.root / "packs"

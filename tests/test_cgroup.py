@@ -46,3 +46,23 @@ def test_a_quota_leaves_whole_cores_and_never_none(own: Path) -> None:
 def test_without_control_groups_it_is_the_host(tmp_path: Path) -> None:
     assert cgroup.memory_bytes(GIB, tmp_path, tmp_path / "none") == GIB
     assert cgroup.cores(tmp_path, tmp_path / "none") == len(os.sched_getaffinity(0))
+
+
+def test_memory_use_is_that_of_the_group_nearest_to_its_limit(own: Path) -> None:
+    root = own.parent / "root"
+    assert cgroup.memory_use(root, own) is None
+    for folder, limit, used in (("system.slice/rag.service", "max", 300), ("system.slice", "1000", 600)):
+        (root / folder / "memory.max").write_text(f"{limit}\n")
+        (root / folder / "memory.current").write_text(f"{used}\n")
+        (root / folder / "memory.stat").write_text("anon 1\ninactive_file 100\n")
+    assert cgroup.memory_use(root, own) == cgroup.MemoryUse(500, 1000)
+
+
+def test_memory_use_under_the_first_version_of_cgroups(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("4:memory:/jobs/one\n1:cpu:/\n0::/\n")
+    group = tmp_path / "root/memory/jobs/one"
+    group.mkdir(parents=True)
+    (group / "memory.limit_in_bytes").write_text("2000\n")
+    (group / "memory.usage_in_bytes").write_text("1500\n")
+    (group / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 200\n")
+    assert cgroup.memory_use(tmp_path / "root", tmp_path / "own") == cgroup.MemoryUse(1300, 2000)

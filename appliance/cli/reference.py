@@ -69,17 +69,12 @@ def _commands() -> Iterator[tuple[str, click.Command]]:
 
 def metrics_table() -> str:
     """One line a metric: name as it is exported, kind, labels, meaning."""
-    from appliance.telemetry import metrics
+    from appliance.telemetry.declared import declared
 
     lines = ["| metric | kind | labels | what it is |", "|---|---|---|---|"]
-    for collector in vars(metrics).values():
-        name = getattr(collector, "_name", "")
-        if not str(name).startswith("rag_"):
-            continue
-        kind = str(collector._type)
-        labels = ", ".join(f"`{label}`" for label in collector._labelnames) or "none"
-        exported = f"{name}_total" if kind == "counter" else name
-        lines.append(f"| `{exported}` | {kind} | {labels} | {collector._documentation} |")
+    for metric in declared():
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
+        lines.append(f"| `{metric.exported}` | {metric.kind} | {labels} | {metric.documentation} |")
     return "\n".join(lines)
 
 

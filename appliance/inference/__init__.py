@@ -10,7 +10,7 @@ from appliance.inference.registry import ModelFile, ModelRegistry
 from appliance.inference.rerank import CrossEncoder
 from appliance.inference.scripted import ScriptedGenerator
 from appliance.pulse import Pulse
-from appliance.types import Generator, PassageReader, Reranker
+from appliance.types import Generator, GeneratorState, PassageReader, Reranker
 
 __all__ = [
     "CrossEncoder",
@@ -25,6 +25,7 @@ __all__ = [
     "ScriptedGenerator",
     "SharedTime",
     "describe",
+    "generator_state",
     "open_embedder",
     "open_generator",
     "open_reader",
@@ -61,6 +62,11 @@ def describe(generator: Generator) -> str:
     if not isinstance(generator, LlamaGenerator):
         return generator.name
     return f"{generator.name}: {generator.budget}, kernels {generator.kernels}"
+
+
+def generator_state(generator: Generator) -> GeneratorState:
+    """What it does at this moment. Waits for nothing; the scripted one is always at hand."""
+    return generator.state() if isinstance(generator, LlamaGenerator) else GeneratorState(0, 1, True, 0.0)
 
 
 def open_generator(

@@ -21,6 +21,7 @@ from appliance.ingest.names import is_text, path_from_bytes
 from appliance.ingest.sandbox import ReaderLimits, ReaderProcess, ReadItem
 from appliance.ingest.unit import CHUNK_WEIGHT, Draft, Unit
 from appliance.store.job_rows import ItemRow
+from appliance.telemetry.metrics import INGESTED_BYTES
 from appliance.types import Embedder
 
 BLOCK_BYTES = 1 << 20
@@ -182,6 +183,7 @@ def _blocks(descriptor: int, limit: int, stopped: Callable[[], bool]) -> Iterato
         if stopped():
             raise Stopped
         size += len(block)
+        INGESTED_BYTES.inc(len(block))
         _check_size(size, limit)
         yield block
 

@@ -27,7 +27,6 @@ from appliance.pulse import IDLE_S, Pulse
 from appliance.store import Store, collections
 from appliance.store.job_rows import NewTask, TaskRow
 from appliance.store.jobs import check_room
-from appliance.telemetry.metrics import QUEUE_DEPTH
 from appliance.types import Embedder
 
 FAILED_SHOWN = 100
@@ -132,12 +131,18 @@ class Ingestion:
         if self._thread is None or not self._thread.is_alive():
             hint = "Start the appliance again; the log says why it ended."
             raise ApplianceError("The ingestion worker does not run.", code="ingestion_stopped", hint=hint)
-        if waiting := self._waiting:
+        if waiting := self.waiting:
             return f"waiting: {waiting}"
         return f"working on task {run.task.id}" if (run := self._run) else "idle"
 
+    def backlog(self) -> tuple[int, float | None]:
+        """Unfinished tasks, and when the oldest of them was submitted: seconds since the epoch, None without one."""
+        accepted, first = self.inbox.tasks(), self._jobs.next()
+        times = [task.created_at for task in (first, *accepted) if task is not None]
+        return self._jobs.unfinished() + len(accepted), min(times, default=None)
+
     @property
-    def _waiting(self) -> str:
+    def waiting(self) -> str:
         """What the worker waits for, and so every task; "" while it goes on."""
         return self._ledger.waiting or (run.waiting if (run := self._run) else "")
 
@@ -172,13 +177,13 @@ class Ingestion:
         """Raises NotFound."""
         accepted = self.inbox.find(task_id)
         if accepted:
-            return status_of_accepted(accepted, self._waiting)
+            return status_of_accepted(accepted, self.waiting)
         return self._status(self._jobs.task(task_id))
 
     def tasks(self, limit: int = 50) -> list[TaskStatus]:
         """The newest first."""
         limit = max(1, min(limit, 1000))
-        accepted = [status_of_accepted(task, self._waiting) for task in reversed(self.inbox.tasks())]
+        accepted = [status_of_accepted(task, self.waiting) for task in reversed(self.inbox.tasks())]
         begun = [self._status(task) for task in self._jobs.tasks(limit)]
         return list({status.id: status for status in (*accepted, *begun)}.values())[:limit]
 
@@ -220,7 +225,7 @@ class Ingestion:
         count, failed = self._jobs.failures(task.seq, FAILED_SHOWN)
         run = self._run
         live = run if run is not None and run.task.id == task.id and task.finished_at is None else None
-        return status_of(task, count, failed, live, self._waiting if task.finished_at is None else "")
+        return status_of(task, count, failed, live, self.waiting if task.finished_at is None else "")
 
     # --- work --------------------------------------------------------------------------------------------------------
 
@@ -234,7 +239,6 @@ class Ingestion:
             self._pulse.beat()
             try:
                 task = self._ledger.run(self._next, self._stopping)
-                QUEUE_DEPTH.labels("ingest").set(self._jobs.unfinished())
                 if task is None:
                     give_back()
                     self._wake.wait(IDLE_S)

@@ -19,11 +19,18 @@ log = structlog.get_logger(__name__)
 class Watchdog:
     """A thread that feeds every `watchdog_s` / FEEDINGS seconds (0: there is no watchdog) and keeps STATUS up to date.
 
-    `state` says in one line what the service does.
+    `state` says in one line what the service does; `remember` learns when a loop gets stuck, and when all go on.
     """
 
-    def __init__(self, notifier: Notifier, pulses: Pulses, watchdog_s: float, state: Callable[[], str]) -> None:
-        self._notifier, self._pulses, self._state = notifier, pulses, state
+    def __init__(
+        self,
+        notifier: Notifier,
+        pulses: Pulses,
+        watchdog_s: float,
+        state: Callable[[], str],
+        remember: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._notifier, self._pulses, self._state, self._remember = notifier, pulses, state, remember
         self._every_s = min(STATUS_S, watchdog_s / FEEDINGS) if watchdog_s else STATUS_S
         self._feeds = bool(watchdog_s)
         self._missed: set[str] = set()
@@ -53,6 +60,8 @@ class Watchdog:
             faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
         for name in self._missed - late.keys():
             log.warning("work_loop_goes_on", loop=name)
+        if bool(late) != bool(self._missed):
+            self._remember(bool(late))
         self._missed = set(late)
         if late:
             self._notifier.status(f"Stuck: {', '.join(sorted(late))}; the watchdog is not fed")

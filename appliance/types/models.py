@@ -93,6 +93,18 @@ class Generated:
     finish_reason: str  # stop | length | cancelled | deadline
 
 
+@dataclass(frozen=True, slots=True)
+class GeneratorState:
+    """`waiting` requests, `slots` written at once (0 before it is loaded), `resting_s` seconds until it is tried again
+    after failures.
+    """
+
+    waiting: int
+    slots: int
+    loaded: bool
+    resting_s: float
+
+
 class Generator(Protocol):
     """Writes text. Raises Overloaded at once when its queue is full, ModelError when the model cannot be used."""
 

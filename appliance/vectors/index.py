@@ -23,7 +23,7 @@ from appliance.vectors.job import Job, Jobs
 from appliance.vectors.links import Links, WrongLinksError, read_links
 from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
-from appliance.vectors.status import IndexStatus, index_status
+from appliance.vectors.status import IndexCounts, IndexStatus, index_counts, index_status
 
 DEAD_SHARE = 0.2  # of a graph's vectors; beyond it the graph is compacted
 RETRY_S, RETRY_REFUSED_S = 60.0, 3600.0  # after a job that began by itself and failed
@@ -179,6 +179,10 @@ class CollectionIndex:
 
     def status(self) -> IndexStatus:
         return index_status(self._current, self._jobs)
+
+    def counts(self) -> IndexCounts:
+        """The figures of `status` that need no look at the disk."""
+        return index_counts(self._current, self._jobs)
 
     def close(self) -> None:
         """Stop building and write a generation; failing to write is logged, it costs only time at the next start."""

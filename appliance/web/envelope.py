@@ -24,6 +24,7 @@ log = telemetry_log.get(__name__)
 BESIDE_QUESTIONS = 200  # requests in flight that are allowed on top of the questions
 _QUIET = frozenset({"/health", "/health/ready", "/metrics", "/assets/{name}"})
 _OPEN = frozenset({"/health", "/health/ready", "/metrics"})  # answered even when everything else is refused
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no label
 _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _COMMON = [
     (b"x-content-type-options", b"nosniff"),
@@ -111,7 +112,7 @@ class Envelope:
 
     def _record(self, scope: Scope, status: int, seconds: float, query_id: str) -> None:
         route = str(scope.get("path_template") or "unmatched")
-        method = scope["method"] if route != "unmatched" else "ANY"
+        method = scope["method"] if route != "unmatched" and scope["method"] in _METHODS else "ANY"
         kind = f"{status // 100}xx"
         series = self._seconds.get((method, route, kind))
         if series is None:

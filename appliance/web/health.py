@@ -7,10 +7,11 @@ from litestar import Request, get
 from litestar.types import ASGIApp
 
 from appliance import __version__
-from appliance.telemetry import metrics
+from appliance.telemetry import gauges, metrics
+from appliance.telemetry.exposition import Readings
 from appliance.types import Role
 from appliance.web.endpoint import Reply, endpoint, reply
-from appliance.web.rooms import rooms
+from appliance.web.rooms import Rooms, rooms
 
 
 class HealthBody(msgspec.Struct, frozen=True):
@@ -56,5 +57,16 @@ async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
 )
 async def prometheus(request: Request[Any, Any, Any]) -> ASGIApp:
     """All metrics for Prometheus; without a key from this host itself."""
-    body = await rooms(request).desk.run(metrics.render)
+    web = rooms(request)
+    body = await web.monitors.run(lambda: metrics.render(_readings(web)))
     return Reply(body, media_type=metrics.CONTENT_TYPE.encode())
+
+
+def _readings(web: Rooms) -> Readings:
+    """What the parts say, and the questions that are in work here."""
+    found = {sampled: list(values) for sampled, values in web.observer.readings().items()}
+    active, queued, limit = web.questions.load
+    found[gauges.QUESTIONS] = [(("active",), float(active)), (("queued",), float(queued))]
+    found.setdefault(gauges.QUEUE_DEPTH, []).append((("questions",), float(active + queued)))
+    found.setdefault(gauges.QUEUE_LIMIT, []).append((("questions",), float(limit)))
+    return found

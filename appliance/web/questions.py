@@ -66,13 +66,19 @@ class Questions:
         self._timeout_s = settings.query_timeout_s
         self._working = 0
         self._flights: dict[str, Flight] = {}
-        threads = min(self._limit, settings.generator_queue + GENERATING + 2 * settings.threads)
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="question")
+        self._threads = min(self._limit, settings.generator_queue + GENERATING + 2 * settings.threads)
+        self._pool = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix="question")
 
     @property
     def longest_s(self) -> float:
         """How long a caller is kept waiting at most, in seconds."""
         return self._timeout_s + GRACE_S
+
+    @property
+    def load(self) -> tuple[int, int, int]:
+        """Questions in threads, questions that wait for one, and how many there may be of both together."""
+        active = min(self._working, self._threads)
+        return active, self._working - active, self._limit
 
     def cut(self) -> None:
         """Cancel what is in work: each ends with what it has, or as stopped."""

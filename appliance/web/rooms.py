@@ -10,6 +10,7 @@ from litestar import Request
 
 from appliance.app import Appliance
 from appliance.errors import Overloaded
+from appliance.observation import Observer
 from appliance.web.questions import Questions
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class Room:
 class Rooms:
     """One appliance on the web and the places where its work is done.
 
-    `desk` is for short calls, `uploads` for bodies at their senders' pace, `upkeep` for whole indexes and models.
+    `desk` is for short calls, `monitors` for the metrics, `uploads` for bodies at their senders' pace, `upkeep` for
+    whole indexes and models.
     """
 
     def __init__(self, appliance: Appliance) -> None:
@@ -54,11 +56,13 @@ class Rooms:
         self.draining = False  # the server is about to stop: every answer closes its connection
         self.questions = Questions(appliance)
         self.desk = Room("desk", threads=4, limit=100)
+        self.monitors = Room("monitor", threads=1, limit=20)
+        self.observer = Observer(appliance)
         self.uploads = Room("upload", threads=8, limit=8)
         self.upkeep = Room("upkeep", threads=1, limit=4)
 
     def close(self) -> None:
-        for room in (self.questions, self.desk, self.uploads, self.upkeep):
+        for room in (self.questions, self.desk, self.monitors, self.uploads, self.upkeep):
             room.close()
 
 

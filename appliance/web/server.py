@@ -124,7 +124,9 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
     rooms = Rooms(appliance)
     pulse = appliance.pulses.new("event loop", EVENT_LOOP_S)
     server = Server(config(appliance, rooms), rooms, pulse, notifier)
-    watchdog = server.watchdog = Watchdog(notifier, appliance.pulses, watchdog_s, appliance.doing)
+    watchdog = server.watchdog = Watchdog(
+        notifier, appliance.pulses, watchdog_s, appliance.doing, appliance.starts.stuck
+    )
     gc.collect()
     gc.freeze()  # models and modules live as long as the process: collections need not walk them
     if notifier.heard:

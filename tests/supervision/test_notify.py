@@ -124,3 +124,16 @@ def test_variables_of_another_process_are_left_alone(monkeypatch: pytest.MonkeyP
     assert supervisor().watchdog_s == 30
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
     assert supervisor().watchdog_s == 0
+
+
+def test_a_stuck_loop_is_remembered_and_forgotten(heard: Ear, notifier: Notifier) -> None:
+    pulses, told = Pulses(), list[bool]()
+    pulse = pulses.new("ingestion", 0.0)
+    pulse.beat()
+    watchdog = Watchdog(notifier, pulses, 0.2, lambda: "Ready", told.append)
+    watchdog.start()
+    heard.all(0.2)
+    pulse.end()
+    heard.all(0.2)
+    watchdog.stop()
+    assert told == [True, False]

@@ -21,7 +21,7 @@ from appliance.inference.llama.job import Job
 from appliance.inference.llama.loading import LazyModel
 from appliance.inference.llama.spare_cores import SpareCores
 from appliance.pulse import IDLE_S, Pulse
-from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink, Usage, Waiting
+from appliance.types import CancelToken, Generated, GenerationRequest, GeneratorState, TokenSink, Usage, Waiting
 
 POLL_S = 0.05  # how often a waiting caller looks at its cancel token, its deadline and its place in the queue
 PATIENCE_S = 0.05  # given to the batch under way before it is broken off for a request that must stop
@@ -91,6 +91,13 @@ class LlamaGenerator:
     @property
     def loaded(self) -> bool:
         return self._model.loaded
+
+    def state(self) -> GeneratorState:
+        """What waits, how many it writes at once, and whether it rests. Loads nothing."""
+        planned = self._model.planned
+        with self._condition:
+            waiting, resting_s = len(self._queue), self._breaker.wait_s()
+        return GeneratorState(waiting, planned.slots if planned else 0, self.loaded, resting_s)
 
     @property
     def budget(self) -> Budget:
