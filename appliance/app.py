@@ -11,9 +11,9 @@ import structlog
 
 from appliance.accounting import Accounts
 from appliance.answer import Prompts
-from appliance.asking import Asking
+from appliance.asking import Asking, Models
 from appliance.backup import Backups
-from appliance.cache import AnswerCache
+from appliance.cache import Caches
 from appliance.calibration import Calibrator
 from appliance.collections import DEFAULT_COLLECTION, Collections
 from appliance.config import LoadedSettings, Settings
@@ -104,7 +104,7 @@ class Appliance:
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
-        self.cache = AnswerCache(self.paths.cache, size_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
+        self.cache = Caches(self.paths.cache, settings)
         parts.callback(self.cache.close)
         keywords = self.pulses.new("keywords", UPKEEP_S)
         self.collections = Collections(self.store, self.embedders, self.paths.index, settings, keywords)
@@ -117,8 +117,8 @@ class Appliance:
         parts.callback(self.accounts.close)
         self.prompts = Prompts(self.paths.prompts)
         self.reader = self._open_reader()
-        models = (self.generator, self.reranker, self.reader)
-        self.asking = Asking(settings, self.store, self.collections, *models, self.accounts, self.prompts)
+        models = Models(self.generator, self.reranker, self.reader)
+        self.asking = Asking(settings, self.store, self.collections, models, self.accounts, self.prompts, self.cache)
         parts.callback(self.asking.close)
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
         parts.callback(self.calibrator.stop)
@@ -274,7 +274,7 @@ class Appliance:
             "ingestion": self._component(self.ingestion.health),
             "generator": self._optional(self.generator, self.settings.generator, self._generator_detail),
             "reranker": self._optional(self.reranker, self.settings.reranker, self._reranker_detail),
-            "cache": Component(True, f"{self.cache.stats().entries} entries"),
+            "cache": Component(True, f"{self.cache.answers.stats()[0].entries} entries"),
         }
 
     @staticmethod

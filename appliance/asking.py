@@ -5,12 +5,13 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance import __version__
 from appliance.accounting import Accounts, Spending
 from appliance.answer import Answering, Prompts, evidence_rules, is_strong, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
+from appliance.cache import Caches
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
 from appliance.errors import ModelError
@@ -25,6 +26,7 @@ from appliance.telemetry.metrics import PROMPT_QUESTIONS
 from appliance.types import (
     Answer,
     CancelToken,
+    Checking,
     Claim,
     EvidenceEffort,
     Expand,
@@ -45,6 +47,15 @@ from appliance.types import (
 RERANKED_AT_ONCE = 2  # questions under way for each thread; beyond it no model reranks or reads their passages
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models beside a collection's embedder, as far as there are any."""
+
+    generator: Generator | None = None
+    reranker: Reranker | None = None
+    reader: PassageReader | None = None
+
+
 class Asking:
     """Searches and answers. Thread-safe; the parts it is given stay open as long as it is used."""
 
@@ -53,24 +64,25 @@ class Asking:
         settings: Settings,
         store: Store,
         collections: Collections,
-        generator: Generator | None,
-        reranker: Reranker | None,
-        reader: PassageReader | None,
+        models: Models,
         accounts: Accounts,
         prompts: Prompts,
+        cache: Caches,
     ) -> None:
         self._settings, self._store, self._collections = settings, store, collections
-        self._generator, self._reranker, self._reader = generator, reranker, reader
-        self._accounts, self._prompts = accounts, prompts
+        self._generator, self._reranker, self._reader = models.generator, models.reranker, models.reader
+        self._accounts, self._prompts, self._cache = accounts, prompts, cache
         self._lexicons = Lexicons(store)
         self._defaults = Defaults.of(settings)
         self.asked = 0  # questions being worked on
         self._asked_lock = threading.Lock()
         self._pool = beside(settings.threads)
-        self._condenses = is_strong(generator) if settings.condense == "auto" else settings.condense == "generator"
+        self._condenses = (
+            is_strong(self._generator) if settings.condense == "auto" else settings.condense == "generator"
+        )
         self._rules = (  # what an answer depends on besides the question and the collection
             *(__version__, settings.abstain_below, settings.answer_tokens, self._defaults),
-            *(model.fingerprint if model else "" for model in (generator, reranker, reader)),
+            *(model.fingerprint if model else "" for model in (self._generator, self._reranker, self._reader)),
             *(REWRITE_VERSION, self._condenses),
         )
 
@@ -91,7 +103,7 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settled(query)
         check_query(query, self._settings)
-        with self._asking(query) as spending, self._collections.serving(query.collection) as serving:
+        with self._asking(query) as spending, self._serving(query.collection) as serving:
             spending.counts["searches"] += 1
             found = self._find(query, serving, deadline, threading.Event(), spending)
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
@@ -112,7 +124,7 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._to_answer(query)
         check_query(query, self._settings)
-        with self._asking(query) as spending, self._collections.serving(query.collection) as serving:
+        with self._asking(query) as spending, self._serving(query.collection) as serving:
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
             found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
@@ -218,7 +230,14 @@ class Asking:
             pool=self._pool,
         )
         writer = Writer(spending.generator, deadline, cancel, self._condenses)
-        return find(query, retrieval, writer, self._lexicons, most=most)
+        key = self._search_key(query, most)
+        return self._cache.retrieval.through(
+            key,
+            lambda: find(query, retrieval, writer, self._lexicons, most=most),
+            collection=query.collection,
+            ttl_s=self._settings.cache_ttl_search_s,
+            still=lambda: self._search_key(query, most) == key,
+        )
 
     def _crowded(self) -> bool:
         """Whether so many questions are under way that no model reads their passages."""
@@ -235,6 +254,27 @@ class Asking:
             with self._asked_lock:
                 self.asked -= 1
 
+    @contextlib.contextmanager
+    def _serving(self, collection: str) -> Iterator[Serving]:
+        """Model and index for one question; vectors of questions asked before are not computed again."""
+        with self._collections.serving(collection) as serving:
+            yield replace(serving, embedder=self._cache.embeddings.over(serving.embedder))
+
+    def _search_key(self, query: Query, most: int | None) -> str:
+        """Everything that what is found depends on, hashed: less than an answer does."""
+        asked = replace(
+            query, principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
+            checking=Checking.STRICT, answer_tokens=None, temperature=0.0,
+        )  # fmt: skip
+        return _hashed(asked, most, self._collections.published(query.collection), self._rules)
+
+    def lifetime(self, made: Answer) -> float:
+        """How long an answer of this class is kept, in seconds."""
+        if made.abstained:
+            return self._settings.cache_ttl_abstained_s
+        generated = made.mode is Mode.GENERATIVE
+        return self._settings.cache_ttl_generative_s if generated else self._settings.cache_ttl_s
+
     def cache_key(self, query: Query) -> str | None:
         """Everything the answer depends on, hashed; None when the cache is off, or the answer is left to chance.
 
@@ -247,9 +287,9 @@ class Asking:
         query = self._to_answer(query)
         if query.temperature > 0:
             return None
-        parts = (
-            replace(query, text=" ".join(query.text.split()), principal="", role=None),
-            self._collections.published(query.collection),
-            self._rules,
-        )
-        return hashlib.blake2b(repr(parts).encode(), digest_size=24).hexdigest()
+        asked = replace(query, text=" ".join(query.text.split()), principal="", role=None)
+        return _hashed(asked, self._collections.published(query.collection), self._rules)
+
+
+def _hashed(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=24).hexdigest()

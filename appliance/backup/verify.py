@@ -10,10 +10,11 @@ import msgspec
 
 from appliance.accounting import Accounts
 from appliance.answer import Prompts
-from appliance.asking import Asking
+from appliance.asking import Asking, Models
 from appliance.backup.manifest import DATABASE, Manifest, Probe
 from appliance.backup.repository import Repository
 from appliance.backup.restore import restore_into
+from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.config import Settings
 from appliance.errors import ApplianceError
@@ -90,13 +91,14 @@ def _examine(
         if problems:
             return problems, 0
         paths.create()
-        scanned = settings.model_copy(update={"exact_scan_below": 10_000_000, "data_dir": scratch})
+        scanned = settings.model_copy(update={"exact_scan_below": 10_000_000, "data_dir": scratch, "cache_bytes": 0})
         collections = Collections(store, embedders, paths.index, scanned)  # searched exactly: no graph is built for it
         parts.callback(collections.close)
         collections.open_all()
         accounts = Accounts(store.costs, scanned)
         reranker = TermReranker() if settings.reranker == "terms" else None
-        asking = Asking(scanned, store, collections, None, reranker, None, accounts, Prompts(paths.prompts))
+        prompts, cache = Prompts(paths.prompts), Caches(paths.cache, scanned)
+        asking = Asking(scanned, store, collections, Models(reranker=reranker), accounts, prompts, cache)
         parts.callback(asking.close)
         step("searching", 0, len(backup.probes))
         return _missed(asking, collections, backup.probes, LATER), len(backup.probes)

@@ -137,10 +137,20 @@ class Settings(BaseModel):
         list[Path], Field(description="Folders editors may ingest by path; admins may ingest any readable path.")
     ] = []
 
-    cache_bytes: Annotated[int, Field(ge=0, description="Size of the answer cache on disk; 0 turns it off.")] = (
-        256 * 1024**2
-    )
-    cache_ttl_s: Annotated[float, Field(gt=0, description="Longest life of a cached answer, in seconds.")] = 7 * 86400.0
+    cache_bytes: Annotated[
+        int, Field(ge=0, description="Size of the answer cache on disk; 0 turns every cache of questions off.")
+    ] = 256 * 1024**2
+    cache_memory_bytes: Annotated[
+        int, Field(ge=0, description="Memory for the answers asked for last, above those on disk.")
+    ] = 16 * 1024**2
+    retrieval_cache_bytes: Annotated[int, Field(ge=0, description="Memory for what searches found.")] = 16 * 1024**2
+    embedding_cache_bytes: Annotated[int, Field(ge=0, description="Memory for the vectors of questions.")] = 4 * 1024**2
+    cache_ttl_s: Annotated[
+        float, Field(ge=0, description="Longest life of a cached extractive answer, in seconds; 0 keeps none.")
+    ] = 7 * 86400.0
+    cache_ttl_generative_s: Annotated[float, Field(ge=0, description="The same of a generated answer.")] = 7 * 86400.0
+    cache_ttl_abstained_s: Annotated[float, Field(ge=0, description="The same of a refusal to answer.")] = 86400.0
+    cache_ttl_search_s: Annotated[float, Field(ge=0, description="The same of what a search found.")] = 86400.0
     costs_days: Annotated[int, Field(ge=1, le=3660, description="Days that the sums of `/costs` are kept.")] = 400
     watts_per_core: Annotated[
         float,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from appliance.cache import AnswerCache
+from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.erasure.begin import EraseRequest, begin
 from appliance.erasure.steps import Run, Stopped
@@ -47,7 +47,7 @@ class Eraser:
         self,
         store: Store,
         collections: Collections,
-        cache: AnswerCache,
+        cache: Caches,
         ingestion: Ingestion,
         paths: DataPaths,
         forget_backups: Callable[[bool], int],

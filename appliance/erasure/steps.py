@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from appliance.cache import AnswerCache
+from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.erasure.needles import Sought, metadata_values
 from appliance.erasure.plan import Outcome, decode_plan, receipt
@@ -53,7 +53,7 @@ class Run:
         row: ErasureRow,
         store: Store,
         collections: Collections,
-        cache: AnswerCache,
+        cache: Caches,
         paths: DataPaths,
         stopping: threading.Event,
         forget_backups: Callable[[bool], int],

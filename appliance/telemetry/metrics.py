@@ -81,16 +81,13 @@ GENERATOR_HELD = Gauge("rag_generator_held_tokens", "Tokens in the slots of the 
 
 CACHE_REQUESTS = Counter(
     "rag_cache_requests",
-    "Look-ups in a cache by outcome; `layer` is `answers` for whole answers on disk.",
+    "Look-ups by layer and outcome; `answers` is the answer cache as a whole, `memory` and `disk` are its layers.",
     ("layer", "outcome"),
     registry=REGISTRY,
 )
-CACHE_EVICTIONS = Counter(
-    "rag_cache_evictions",
-    "Entries that a cache dropped for want of room or because of their age.",
-    ("layer",),
-    registry=REGISTRY,
-)
+CACHE_EVICTIONS = Counter("rag_cache_evictions", "Entries that went to make room.", ("layer",), registry=REGISTRY)
+CACHE_ENTRIES = Gauge("rag_cache_entries", "Entries that are kept.", ("layer",), registry=REGISTRY)
+CACHE_BYTES = Gauge("rag_cache_bytes", "Bytes that the kept entries take.", ("layer",), registry=REGISTRY)
 CACHE_ERRORS = Counter(
     "rag_cache_errors", "Failures of a cache; each was answered without it.", ("layer",), registry=REGISTRY
 )

@@ -174,3 +174,4 @@ class SearchResult:
     reranked: bool = False
     notice: str = ""  # what was left out, and why, as a sentence for a person
     understood: Understood | None = None  # where filters were to be read out of the question
+    cached: bool = False  # found earlier, and nothing has changed since

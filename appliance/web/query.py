@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request, post
 from litestar.types import ASGIApp
 
+from appliance.cache import COMPUTED, Origin
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
 from appliance.types import Query, Role
@@ -44,19 +45,19 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
     asked, wanted = await _question(request, web, QueryRequest)
     with QUERIES.labels("query", "error").count_exceptions():
         key = web.appliance.cache_key(wanted)
-        stored = web.appliance.cache.get(key) if key is not None else None
+        stored = web.appliance.cache.answers.get(key) if key is not None else None
         if stored is not None:
             fields(request.scope)["cache_hit"] = True
-            count_cached(request, stored)
+            count_cached(request, stored.value)
             if not asked.stream:
                 QUERIES.labels("query", "ok").inc()
-                return Reply(_spliced(stored, {"cache": elapsed_ms(request.scope)}, True, request.scope))
+                return Reply(_spliced(stored.value, {"cache": elapsed_ms(request.scope)}, stored.origin, request.scope))
         if asked.stream:
             flight = web.questions.join(wanted, key) if stored is None else None
             return AnswerStream(web.questions, flight, stored, _Events(request.scope))
         finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
     QUERIES.labels("query", "ok").inc()
-    return Reply(_spliced(finished.core, finished.timings, False, request.scope))
+    return Reply(_spliced(finished.core, finished.timings, COMPUTED, request.scope))
 
 
 @post("/search", status_code=200, opt=endpoint(Role.READER, "questions", body=(SearchRequest,), returns=SearchBody))
@@ -87,8 +88,8 @@ class _Events:
     def claim(self, claim: bytes) -> bytes:
         return event(b"claim", claim)
 
-    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes:
-        return event(b"done", _spliced(core, timings, cache_hit, self.scope))
+    def done(self, core: bytes, timings: Any, origin: Origin) -> bytes:
+        return event(b"done", _spliced(core, timings, origin, self.scope))
 
     def failed(self, problem: bytes) -> bytes:
         return event(b"error", problem)
@@ -114,11 +115,12 @@ def elapsed_ms(scope: Scope) -> float:
     return round((perf_counter() - started) * 1000, 3)
 
 
-def _spliced(core: bytes, timings: Any, cache_hit: bool, scope: Scope) -> bytes:
+def _spliced(core: bytes, timings: Any, origin: Origin, scope: Scope) -> bytes:
     """An encoded AnswerCore with the fields of one request put in before its last brace: an AnswerBody."""
     own = {
         "timings": timings,
-        "cache_hit": cache_hit,
+        "cache_hit": origin.layer != "",
+        "cache": origin.layer,
         "latency_ms": elapsed_ms(scope),
         "query_id": scope["query_id"],
     }

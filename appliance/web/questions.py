@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from appliance.app import Appliance
+from appliance.cache import tags_of
 from appliance.errors import DeadlineExceeded, Overloaded
 from appliance.types import Answer, CancelToken, Claim, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
@@ -180,12 +181,26 @@ class Questions:
             answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told, on_wait=placed)
             core = msgspec.json.encode(answer_core(answer))
             if key is not None and keeps(answer) and not flight.cancel.is_set():
-                self._appliance.cache.put(
-                    key, core, tag=query.collection, still=lambda: self._appliance.cache_key(query) == key
-                )
+                self._keep(query, key, answer, core)
             return Finished(core, milliseconds(answer.timings))
 
         return work
+
+    def _keep(self, query: Query, key: str, answer: Answer, core: bytes) -> None:
+        """Into the cache, unless the collection has changed since it was asked for."""
+        appliance = self._appliance
+        appliance.cache.answers.put(
+            key,
+            core,
+            ttl_s=appliance.asking.lifetime(answer),
+            tags=tags_of(
+                query.collection,
+                documents={hit.chunk.document_id for hit in answer.hits} | cited(answer),
+                models=[appliance.generator.name] if answer.prompt_id and appliance.generator else [],
+                prompt=answer.prompt_id,
+            ),
+            still=lambda: appliance.cache_key(query) == key,
+        )
 
     async def finish(self, flight: Flight, receive: Receive) -> Finished:
         """Wait for a joined computation, no longer than its caller does; leaves it.
@@ -217,6 +232,11 @@ async def disconnected(receive: Receive) -> None:
     """Returns when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def cited(answer: Answer) -> set[int]:
+    """The ids of the documents that hold its claims up."""
+    return {citation.document_id for claim in answer.claims for citation in claim.citations}
 
 
 def keeps(answer: Answer) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from appliance.cache import COMPUTED, Kept, Origin
 from appliance.errors import ApplianceError, DeadlineExceeded
 from appliance.telemetry.metrics import QUERIES
 from appliance.web.endpoint import Receive, Scope, Send
@@ -32,14 +33,14 @@ class Wording(Protocol):
     def begin(self) -> bytes: ...
     def waiting(self, place: bytes) -> bytes: ...
     def claim(self, claim: bytes) -> bytes: ...
-    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes: ...
+    def done(self, core: bytes, timings: Any, origin: Origin) -> bytes: ...
     def failed(self, problem: bytes) -> bytes: ...
 
 
 class AnswerStream:
     """ASGI application that sends one answer: `stored` from the cache, or `flight`, a joined computation it leaves."""
 
-    def __init__(self, questions: Questions, flight: Flight | None, stored: bytes | None, wording: Wording) -> None:
+    def __init__(self, questions: Questions, flight: Flight | None, stored: Kept | None, wording: Wording) -> None:
         self._questions = questions
         self._flight = flight
         self._stored = stored
@@ -62,9 +63,9 @@ class AnswerStream:
         assert self._stored is not None
         self._count("ok")
         await self._begin(send)
-        for claim in msgspec.json.decode(self._stored, type=AnswerCore).claims:
+        for claim in msgspec.json.decode(self._stored.value, type=AnswerCore).claims:
             await send(_part(self._wording.claim(msgspec.json.encode(claim))))
-        await send(_part(self._wording.done(self._stored, {}, True), more=False))
+        await send(_part(self._wording.done(self._stored.value, {}, self._stored.origin), more=False))
 
     async def _as_it_comes(self, flight: Flight, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(disconnected(receive))
@@ -105,7 +106,7 @@ class AnswerStream:
             await self._failed(error, scope, send)
         else:
             self._count("ok")
-            await send(_part(self._wording.done(finished.core, finished.timings, False), more=False))
+            await send(_part(self._wording.done(finished.core, finished.timings, COMPUTED), more=False))
 
     async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
         self._count("error")

@@ -136,16 +136,20 @@ class AnswerCore(msgspec.Struct, frozen=True):
 
 
 class AnswerBody(AnswerCore, frozen=True):
-    """An answer, or a refusal (`abstained`) with its `reason` and the `nearest` passages. Times are milliseconds."""
+    """An answer, or a refusal (`abstained`) with its `reason` and the `nearest` passages. Times are milliseconds.
+
+    `cache` names the layer of the cache that it came from: `memory`, `disk`; empty where it was made for this request.
+    """
 
     timings: dict[str, float]
     cache_hit: bool
+    cache: str
     latency_ms: float
     query_id: str
 
 
 class SearchBody(msgspec.Struct, frozen=True):
-    """Passages, best first, and how they were found. Times are milliseconds."""
+    """Passages, best first, and how they were found; `cache_hit` where that was done earlier. Times in milliseconds."""
 
     hits: list[HitBody]
     shape: str
@@ -158,6 +162,7 @@ class SearchBody(msgspec.Struct, frozen=True):
     understood: UnderstoodBody | None
     context: ContextBody | None
     timings: dict[str, float]
+    cache_hit: bool
     latency_ms: float
     query_id: str
 
@@ -268,6 +273,7 @@ def search_body(found: SearchResult, latency_ms: float, query_id: str) -> Search
         understood=understood_body(found.understood),
         context=None if found.context is None else context_body(found.context),
         timings=milliseconds(found.timings),
+        cache_hit=found.cached,
         latency_ms=latency_ms,
         query_id=query_id,
     )

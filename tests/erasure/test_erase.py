@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from appliance.cache import tags_of
 from appliance.erasure.begin import EraseRequest
 from appliance.errors import Conflict, DiskFull, InvalidRequest, NotFound
 from appliance.ingest.spec import IngestSpec
@@ -149,14 +150,18 @@ def test_answers_that_quote_it(office: Office) -> None:
     assert any(piece in core for piece in pieces(SECRET))
     key = office.appliance.cache_key(query)
     assert key is not None
-    office.appliance.cache.put(key, core, tag="default")
+    kept = office.appliance.cache.answers
+    kept.put(key, core, ttl_s=60, tags=tags_of("default"))
+    assert office.appliance.cache.retrieval.stats().entries == 1
     assert "cache" in {Path(name).parts[0] for name in raw_hits(office.data, *pieces(SECRET))}
     receipt = office.erase(office.id_of("secret.txt"))
     assert receipt["verdict"] == "proved", str(receipt["scan"])
     assert receipt["removed"]["cached_answers"] == 1
     assert raw_hits(office.data, *pieces(SECRET)) == {}
-    office.appliance.cache.put(key, core, tag="default", still=lambda: office.appliance.cache_key(query) == key)
-    assert office.appliance.cache.get(key) is None, "an answer found before the erasure is not kept after it"
+    assert not any(layer.entries for layer in office.appliance.cache.stats() if layer.layer != "embedding")
+    still = lambda: office.appliance.cache_key(query) == key  # noqa: E731
+    kept.put(key, core, ttl_s=60, tags=tags_of("default"), still=still)
+    assert kept.get(key) is None, "an answer found before the erasure is not kept after it"
 
 
 def test_a_copy_that_was_planted_is_found(office: Office) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request, post
 from litestar.types import ASGIApp
 
+from appliance.cache import COMPUTED
 from appliance.config import Settings
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
@@ -83,17 +84,17 @@ async def _answer(
         lambda text: web.appliance.collections.embedder(wanted.collection).token_spans(text),
     )
     key = web.appliance.cache_key(wanted)
-    stored = web.appliance.cache.get(key) if key is not None else None
+    stored = web.appliance.cache.answers.get(key) if key is not None else None
     fields(request.scope)["cache_hit"] = stored is not None
     if stored is not None:
-        count_cached(request, stored)
+        count_cached(request, stored.value)
     if asked.stream:
         flight = web.questions.join(wanted, key) if stored is None else None
         return AnswerStream(web.questions, flight, stored, AnswerEvents(form, content))
     if stored is not None:
-        return reply(answered(stored, True, form, content))
+        return reply(answered(stored.value, stored.origin, form, content))
     finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
-    return reply(answered(finished.core, False, form, content))
+    return reply(answered(finished.core, COMPUTED, form, content))
 
 
 async def _write(request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest, messages: Messages) -> ASGIApp:

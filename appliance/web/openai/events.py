@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.cache import Origin
 from appliance.web.openai.content import Content, sentences
 from appliance.web.openai.wire import (
     ChatCompletion,
@@ -78,10 +79,10 @@ class AnswerEvents(_ChunkEvents):
         self._claims += 1
         return self._text(self._content.sentence(msgspec.json.decode(claim, type=ClaimBody).text))
 
-    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes:
+    def done(self, core: bytes, timings: Any, origin: Origin) -> bytes:
         answer = msgspec.json.decode(core, type=AnswerCore)
         text = "".join(map(self._content.sentence, sentences(answer)[self._claims :])) + self._content.rest()
-        last = grounded(answer, cache_hit, self._form.notice)
+        last = grounded(answer, origin, self._form.notice)
         return self._text(text) + self._end(last, _reason(answer, self._form, self._content), total(answer.usage))
 
 
@@ -91,17 +92,17 @@ class WritingEvents(_ChunkEvents):
     def claim(self, claim: bytes) -> bytes:
         return self._text(claim.decode())
 
-    def done(self, core: bytes, timings: Any, cache_hit: bool) -> bytes:
+    def done(self, core: bytes, timings: Any, origin: Origin) -> bytes:
         written = msgspec.json.decode(core, type=Written)
         last = Said() if written.finish_reason != "deadline" else Said(notice=OUT_OF_TIME)
         return self._end(last, "stop" if written.finish_reason == "stop" else "length", total(written.usage))
 
 
-def answered(core: bytes, cache_hit: bool, form: Form, content: Content) -> ChatCompletion:
+def answered(core: bytes, origin: Origin, form: Form, content: Content) -> ChatCompletion:
     """An answer from the documents in one piece; `core` is an encoded AnswerCore."""
     answer = msgspec.json.decode(core, type=AnswerCore)
     text = "".join(map(content.sentence, sentences(answer))) + content.rest()
-    message = msgspec.structs.replace(grounded(answer, cache_hit, form.notice), role="assistant", content=text)
+    message = msgspec.structs.replace(grounded(answer, origin, form.notice), role="assistant", content=text)
     return _completion(form, message, _reason(answer, form, content), total(answer.usage))
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from appliance.cache import Origin
 from appliance.web.wire import AnswerCore, CitationBody, ClaimBody, HitBody, SourceBody, UsageBody
 
 OWNER = "rag-appliance"
@@ -56,6 +57,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     condensed_question: str | UnsetType = UNSET
     nearest: list[HitBody] | UnsetType = UNSET
     cache_hit: bool | UnsetType = UNSET
+    cache: str | UnsetType = UNSET
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -111,7 +113,7 @@ def total(usage: UsageBody) -> Usage:
     return Usage(*tokens, sum(tokens), usage.compute_s, usage.watt_hours)
 
 
-def grounded(core: AnswerCore, cache_hit: bool, notice: str) -> Said:
+def grounded(core: AnswerCore, origin: Origin, notice: str) -> Said:
     """A message without text that has the grounds of an answer; `notice` is added to the answer's own."""
     citations = dict.fromkeys(place for claim in core.claims for place in claim.citations)
     return Said(
@@ -126,5 +128,6 @@ def grounded(core: AnswerCore, cache_hit: bool, notice: str) -> Said:
         notice=" ".join(part for part in (core.notice, notice) if part),
         condensed_question=core.condensed_question,
         nearest=core.nearest,
-        cache_hit=cache_hit,
+        cache_hit=origin.layer != "",
+        cache=origin.layer,
     )

@@ -1,4 +1,4 @@
-"""The answer cache on disk: diskcache without pickle, private to this user, and never a reason to fail a question."""
+"""The layer on disk: diskcache without pickle, private to this user, and never a reason to fail a question."""
 
 import os
 import sqlite3
@@ -6,20 +6,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from diskcache import Cache, Disk, Timeout
 from diskcache.core import MODE_RAW, UNKNOWN
 
+from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
-from appliance.telemetry.metrics import CACHE_ERRORS, CACHE_REQUESTS
+from appliance.telemetry.metrics import CACHE_ERRORS
 
 log = structlog.get_logger(__name__)
 
-LAYER = "answers"  # its label in the metrics
+LAYER = "disk"
+_BETWEEN = "\n"  # tags in the one column that diskcache has for them
 FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
 LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
 LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
@@ -71,53 +72,53 @@ class BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no type hints
         return bytes(value)
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """Counts since this process opened the cache (hits, misses, errors) and what is on disk (entries, bytes)."""
+class Found(NamedTuple):
+    """A value, when its life ends (seconds since the epoch), and its tags."""
 
-    hits: int
-    misses: int
-    entries: int
-    bytes: int
-    errors: int
+    value: bytes
+    until: float
+    tags: frozenset[str]
 
 
-class AnswerCache:
-    """Answers by key. A missing, torn or unwritable directory means misses and a fresh start, never an exception.
+class DiskLayer:
+    """Values by key. A missing, torn or unwritable directory means misses and a fresh start, never an exception.
 
-    `size_bytes` bounds the database file (least recently stored entries go first; 0 turns the cache off), `ttl_s` is
-    the longest life of an entry in seconds.
+    `size_bytes` bounds the database file (least recently stored entries go first; 0 turns the layer off).
     """
 
-    def __init__(self, directory: Path, *, size_bytes: int, ttl_s: float) -> None:
+    def __init__(self, directory: Path, *, size_bytes: int) -> None:
         self._directory = directory
         self._database = str(directory / FILES[0])
         self._size_bytes = size_bytes
-        self._ttl_s = ttl_s
         self._lock = threading.RLock()  # one write or fresh start at a time; reads take no lock
         self._cache: Cache | None = None
         self._inode = 0
         self._not_before = 0.0
         self._closed = False
-        self._hits = self._misses = self._errors = 0
+        self._errors = 0
+        self._counts = Counts(LAYER)
         self._open()
 
-    def get(self, key: str) -> bytes | None:
-        """The value stored under `key`, or None. Safe from many threads."""
+    def get(self, key: str) -> Found | None:
+        """What is stored under `key`, or None. Safe from many threads."""
         cache = self._usable()
-        value: bytes | None = None
+        found: Found | None = None
         if cache is not None:
             try:
-                value = cache.get(key)
+                value, until, tag = cache.get(key, expire_time=True, tag=True)
+                if value is not None:
+                    found = Found(value, float(until), _split(tag))
             except ForeignEntry as error:
                 self._drop(cache, key, error)
             except FAILURES as error:
                 self._failed(cache, "get", error)
-        self._count(value is not None)
-        return value
+        self._counts.asked(found is not None)
+        return found
 
-    def put(self, key: str, value: bytes, *, tag: str, still: Callable[[], bool] = lambda: True) -> None:
-        """Store `value` under `key`; `tag` is what `clear` takes. Values over 4 MiB are left out.
+    def put(
+        self, key: str, value: bytes, *, ttl_s: float, tags: frozenset[str], still: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Store `value` under `key` for `ttl_s` seconds; `tags` are what `clear` takes. Values over 4 MiB are left out.
 
         `still` says, under the lock that `erase` takes as well, whether the value may be kept.
         """
@@ -128,11 +129,15 @@ class AnswerCache:
             try:
                 if not still():
                     return
-                cache.set(key, value, expire=self._ttl_s, tag=tag)
+                before = len(cache)
+                cache.set(key, value, expire=ttl_s, tag=_joined(tags))
+                entries = len(cache)
+                self._counts.evicted(before - entries)
+                self._counts.holds(entries, cache.volume())
             except FAILURES as error:
                 self._failed(cache, "put", error)
 
-    def stats(self) -> CacheStats:
+    def stats(self) -> LayerStats:
         cache = self._usable()
         entries = size = 0
         if cache is not None:
@@ -140,16 +145,19 @@ class AnswerCache:
                 entries, size = len(cache), cache.volume()
             except FAILURES as error:
                 self._failed(cache, "stats", error)
-        return CacheStats(self._hits, self._misses, entries, size, self._errors)
+        counts = (self._counts.hits, self._counts.misses, self._counts.evictions)
+        return LayerStats(LAYER, *counts, entries, size, self._size_bytes, self._errors)
 
     def clear(self, tag: str | None = None) -> int:
-        """Remove the entries of one tag, or all; returns how many went."""
+        """Remove the entries that carry `tag`, or all; returns how many went."""
         cache = self._usable()
         if cache is None:
             return 0
         with self._lock:
             try:
-                return int(cache.clear() if tag is None else cache.evict(tag))
+                removed = int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S)
+                self._counts.holds(len(cache), cache.volume())
+                return removed
             except FAILURES as error:
                 self._failed(cache, "clear", error)
                 return 0
@@ -164,15 +172,24 @@ class AnswerCache:
             return 0
         with self._lock:
             try:
-                with closing(sqlite3.connect(self._database, timeout=ERASE_WAIT_S, isolation_level=None)) as connection:
-                    connection.execute("PRAGMA secure_delete = ON")
-                    removed = connection.execute("DELETE FROM Cache WHERE tag = ?", (tag,)).rowcount
-                    connection.execute("VACUUM")
-                    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                removed = self._delete(tag, ERASE_WAIT_S, for_good=True)
             except sqlite3.Error as error:
                 raise _not_erased(str(error)) from error
-        if busy:
-            raise _not_erased("its log is being read")
+        return removed
+
+    def _delete(self, tag: str, wait_s: float, *, for_good: bool = False) -> int:
+        """The entries that carry `tag`, found in the index of tags alone."""
+        with closing(sqlite3.connect(self._database, timeout=wait_s, isolation_level=None)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            removed = connection.execute(
+                "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE instr(tag, ?))",
+                (f"{_BETWEEN}{tag}{_BETWEEN}",),
+            ).rowcount
+            if for_good:
+                connection.execute("VACUUM")
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise _not_erased("its log is being read")
         return int(removed)
 
     def close(self) -> None:
@@ -259,12 +276,13 @@ class AnswerCache:
         CACHE_ERRORS.labels(LAYER).inc()
         log.warning("cache_error", operation=operation, error=type(error).__name__, detail=str(error)[:200])
 
-    def _count(self, hit: bool) -> None:
-        if hit:
-            self._hits += 1
-        else:
-            self._misses += 1
-        CACHE_REQUESTS.labels(LAYER, "hit" if hit else "miss").inc()
+
+def _joined(tags: frozenset[str]) -> str:
+    return _BETWEEN + _BETWEEN.join(sorted(tags)) + _BETWEEN
+
+
+def _split(tag: object) -> frozenset[str]:
+    return frozenset(filter(None, tag.split(_BETWEEN))) if isinstance(tag, str) else frozenset()
 
 
 def _not_erased(reason: str) -> StorageError:
