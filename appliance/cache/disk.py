@@ -131,9 +131,7 @@ class DiskLayer:
                     return
                 before = len(cache)
                 cache.set(key, value, expire=ttl_s, tag=_joined(tags))
-                entries = len(cache)
-                self._counts.evicted(before - entries)
-                self._counts.holds(entries, cache.volume())
+                self._counts.evicted(before - len(cache))
             except FAILURES as error:
                 self._failed(cache, "put", error)
 
@@ -155,9 +153,7 @@ class DiskLayer:
             return 0
         with self._lock:
             try:
-                removed = int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S)
-                self._counts.holds(len(cache), cache.volume())
-                return removed
+                return int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S)
             except FAILURES as error:
                 self._failed(cache, "clear", error)
                 return 0

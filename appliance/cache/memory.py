@@ -71,7 +71,6 @@ class MemoryLayer(Generic[V]):
             while self._bytes > self._bound:
                 self._remove(next(iter(self._entries)))
             self._counts.evicted(before - len(self._entries))
-            self._counts.holds(len(self._entries), self._bytes)
 
     def clear(self, tag: str | None = None) -> int:
         """Remove the entries that carry `tag`, or all; returns how many went."""
@@ -80,7 +79,6 @@ class MemoryLayer(Generic[V]):
             gone = [key for key, entry in self._entries.items() if tag is None or tag in entry.tags]
             for key in gone:
                 self._remove(key)
-            self._counts.holds(len(self._entries), self._bytes)
             return len(gone)
 
     def stats(self) -> LayerStats:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.telemetry.metrics import CACHE_BYTES, CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_REQUESTS
+from appliance.telemetry.metrics import CACHE_EVICTIONS, CACHE_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,13 @@ class LayerStats:
 class Counts:
     """Hits, misses and evictions of one layer, in memory and as metrics. Calls come under the layer's own lock."""
 
-    __slots__ = ("_bytes", "_entries", "_evicted", "_hit", "_miss", "evictions", "hits", "misses")
+    __slots__ = ("_evicted", "_hit", "_miss", "evictions", "hits", "misses")
 
     def __init__(self, layer: str) -> None:
         self.hits = self.misses = self.evictions = 0
         self._hit = CACHE_REQUESTS.labels(layer, "hit")
         self._miss = CACHE_REQUESTS.labels(layer, "miss")
         self._evicted = CACHE_EVICTIONS.labels(layer)
-        self._entries, self._bytes = CACHE_ENTRIES.labels(layer), CACHE_BYTES.labels(layer)
 
     def asked(self, hit: bool) -> None:
         """One look-up."""
@@ -45,8 +44,3 @@ class Counts:
         if count > 0:
             self.evictions += count
             self._evicted.inc(count)
-
-    def holds(self, entries: int, size: int) -> None:
-        """What is in the layer now."""
-        self._entries.set(entries)
-        self._bytes.set(size)

@@ -70,10 +70,10 @@ def costs(appliance: Appliance) -> Iterator[Reading]:
 
 def caches(appliance: Appliance) -> Iterator[Reading]:
     """The answers on disk."""
-    stats = appliance.cache.stats()
-    yield gauges.CACHE_ENTRIES, ("answers",), float(stats.entries)
-    yield gauges.CACHE_BYTES, ("answers",), float(stats.bytes)
-    yield gauges.CACHE_LIMIT, ("answers",), float(appliance.settings.cache_bytes)
+    for layer in appliance.cache.stats():
+        yield gauges.CACHE_ENTRIES, (layer.layer,), float(layer.entries)
+        yield gauges.CACHE_BYTES, (layer.layer,), float(layer.bytes)
+        yield gauges.CACHE_LIMIT, (layer.layer,), float(layer.bound)
 
 
 def models(appliance: Appliance) -> Iterator[Reading]:

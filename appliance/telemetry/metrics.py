@@ -86,8 +86,6 @@ CACHE_REQUESTS = Counter(
     registry=REGISTRY,
 )
 CACHE_EVICTIONS = Counter("rag_cache_evictions", "Entries that went to make room.", ("layer",), registry=REGISTRY)
-CACHE_ENTRIES = Gauge("rag_cache_entries", "Entries that are kept.", ("layer",), registry=REGISTRY)
-CACHE_BYTES = Gauge("rag_cache_bytes", "Bytes that the kept entries take.", ("layer",), registry=REGISTRY)
 CACHE_ERRORS = Counter(
     "rag_cache_errors", "Failures of a cache; each was answered without it.", ("layer",), registry=REGISTRY
 )
