@@ -46,6 +46,9 @@ _STANDARD = re.compile(r"\b[A-Z]{2,6} \d{3,}\b(?![-.]\w)")  # RFC 9457, ISO 9001
 _DISTINCTIVE = re.compile(
     r"\w_\w|^_|^[~.]*/[^/]+/[^/]|[\\@#]|/.*\.\w|::|->|^--|\(\)|\w\.\w+\.\w|^v\d|[a-z0-9][A-Z][a-z0-9]+[A-Z][a-z]"
 )
+_DENIAL = re.compile(
+    r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without|except|unable|\w+n['’]t)\b", re.IGNORECASE
+)
 _QUOTED = re.compile(r'["“]([^"“”]{3,100})["”]')
 
 
@@ -137,3 +140,8 @@ def holds(text: str, term: str, *, whole: bool = True) -> bool:
     pattern = r"\s+".join(map(re.escape, term.removesuffix("()").casefold().split()))
     around = (r"(?<!\w)(?<!\w[-._/:])", r"(?!\w)(?![-._/:]\w)") if whole else (r"(?<!\w)", r"(?!\w)")
     return re.search(around[0] + pattern + around[1], text.casefold()) is not None
+
+
+def denies(text: str) -> bool:
+    """Whether something is denied in it: "not", "never", "without", "isn't". English."""
+    return _DENIAL.search(text) is not None

@@ -2,6 +2,7 @@
 
 Every article is one document. The questions of the articles with an even number are reported; the weights in
 `appliance.evidence` were fitted, and the reader was trained, on the others. "Read again" is `evidence: full`.
+"Adversarial" are SQuAD 2.0's own unanswerable questions, written to look answerable from the paragraph before them.
 """
 
 import contextlib
@@ -11,16 +12,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from appliance.answer import Answering, answer, strength
-from appliance.calibration import CalibrationSpec
-from appliance.calibration.measure import Strengths, report
-from appliance.calibration.measure import strengths as probe_strengths
-from appliance.calibration.probes import made_probes
+from appliance.answer import Answering, answer
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.evidence.question import read_question
@@ -30,12 +26,11 @@ from appliance.inference import ModelRegistry, open_reader
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import Answer, Embedder, EvidenceEffort, PassageReader, Query, SearchResult
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+from bench import syllabi
+from bench.corpus import COLLECTION, Corpus, Text, ingested, measured, open_models
+from bench.refusals import Floats, calibrated, refusal
 
-HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form)."
-STATED_RATE = 0.05  # of wrong answers that thresholds are fitted to here
-Floats: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
+HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form), or SyllabusQA's."
 PAST = 3600.0  # seconds until the deadline of a question here
 
 
@@ -51,6 +46,8 @@ class Asked:
 
 def run(data: Path, settings: Settings, *, embedder: Embedder | None = None) -> dict[str, Any]:
     """{"runs": [{"name", ...}], "documents", "queries"}: shares from 0 to 1, latency in ms. Raises InvalidRequest."""
+    if syllabi.is_syllabusqa(data):
+        return syllabi.run(data, settings)
     texts, asked = read_squad(data)
     if embedder is not None:
         return _run(texts, asked, embedder, None, settings)
@@ -78,13 +75,17 @@ def _run(
             retrieved = extraction(reported, corpus, effort, given=False)
             retrieved |= latency(reported, corpus, effort, settings)
             runs.append({"name": f"retrieved from all articles{then}", **retrieved})
+        tricky = [question for question in asked if question.article % 2 == 0]
+        answered = np.array([bool(question.answers) for question in tricky])
+        told = refusal(_strengths(tricky, corpus), answered, settings.abstain_below)
+        runs.append({"name": "refusal, adversarial questions", **told})
     with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
         answerable = [question for question in asked if question.answers]
-        strengths = np.array([_strength(question, corpus) for question in answerable])
+        strengths = _strengths(answerable, corpus)
         covered = np.array([question.article % 2 == 0 for question in answerable])
-        runs.append({"name": "refusal, half not stored", **refusal(strengths, covered, settings)})
+        runs.append({"name": "refusal, half not stored", **refusal(strengths, covered, settings.abstain_below)})
         held_out = np.array([question.article % 4 < 2 for question in answerable])
-        runs += calibrated(strengths, covered, held_out, corpus)
+        runs += calibrated(strengths, covered, held_out, corpus, lambda query: measured(query, corpus))
     return {"runs": runs, "documents": len(texts), "queries": len(reported)}
 
 
@@ -113,37 +114,6 @@ def extraction(
     }
 
 
-def refusal(strengths: Floats, covered: Flags, settings: Settings) -> dict[str, float]:
-    """Questions of the stored half against those of the other: area under ROC, and both shares at `abstain_below`."""
-    kept = strengths >= settings.abstain_below
-    return {
-        "auc": round(area_under_roc(strengths[covered], strengths[~covered]), 4),
-        "answerable_kept": round(float(kept[covered].mean()), 4),
-        "others_refused": round(float(1 - kept[~covered].mean()), 4),
-    }
-
-
-def calibrated(strengths: Floats, covered: Flags, held_out: Flags, corpus: Corpus) -> list[dict[str, Any]]:
-    """Thresholds fitted to STATED_RATE of wrong answers, by the questions not held out and by questions made from the
-    stored documents alone; what they do is told of the questions held out, whose articles the fit has not seen.
-    """
-    spec = CalibrationSpec(max_wrong=STATED_RATE)
-    probes = made_probes(corpus.store, COLLECTION, spec.made)
-    made = probe_strengths(probes, COLLECTION, lambda query: _measured(query, corpus), lambda done, total: None)
-    asked = Strengths(strengths[covered & ~held_out].tolist(), strengths[~covered & ~held_out].tolist())
-    runs = []
-    for name, fitted_on in (("half of the questions", asked), ("questions made", made)):
-        threshold = report(fitted_on, spec, 0.0, made=fitted_on is made)["abstain_below"]
-        kept = strengths >= threshold
-        told = {
-            "abstain_below": threshold,
-            "answerable_kept": round(float(kept[covered & held_out].mean()), 4),
-            "others_refused": round(float(1 - kept[~covered & held_out].mean()), 4),
-        }
-        runs.append({"name": f"calibrated to {STATED_RATE:.0%} by {name}", **told})
-    return runs
-
-
 def latency(
     asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, settings: Settings, *, most: int = 300
 ) -> dict[str, float]:
@@ -164,21 +134,8 @@ def ranked_sentences(query: Query, found: SearchResult, corpus: Corpus) -> list[
     return rank_sentences(question, found.query_vector, sentences_of(found.hits[:PASSAGES], corpus.store))
 
 
-def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """The share of pairs that are in the right order (Mann-Whitney U)."""
-    both = np.concatenate([positive, negative])
-    ranks = np.argsort(np.argsort(both)) + 1
-    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
-    return float(wins / (len(positive) * len(negative)))
-
-
-def _strength(question: Asked, corpus: Corpus) -> float:
-    return _measured(Query(question.text, COLLECTION), corpus)[1]
-
-
-def _measured(query: Query, corpus: Corpus) -> tuple[SearchResult, float]:
-    found = search(query, corpus.served)
-    return found, strength(query, found, corpus.store, corpus.embedder.fingerprint)
+def _strengths(asked: Sequence[Asked], corpus: Corpus) -> Floats:
+    return np.array([measured(Query(question.text, COLLECTION), corpus)[1] for question in asked])
 
 
 def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:

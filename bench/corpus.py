@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from appliance.answer import strength
 from appliance.config import Settings
 from appliance.inference import ModelRegistry, open_embedder
 from appliance.ingest.chunk import chunk_document
 from appliance.ingest.unit import Draft, embedded, passages
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval, TermReranker
+from appliance.search import Retrieval, TermReranker, search
 from appliance.store import Store
-from appliance.types import Embedder, Metadata, NewDocument, ReadDocument
+from appliance.types import Embedder, Metadata, NewDocument, Query, ReadDocument, SearchResult
 from appliance.vectors import CollectionIndex
 
 COLLECTION = "bench"
@@ -91,6 +92,12 @@ def ingested(texts: Sequence[Text], embedder: Embedder, settings: Settings, *, l
                 index.close()
         finally:
             store.close()
+
+
+def measured(query: Query, corpus: Corpus) -> tuple[SearchResult, float]:
+    """What a question is served, and the strength of its evidence."""
+    found = search(query, corpus.served)
+    return found, strength(query, found, corpus.store, corpus.embedder.fingerprint)
 
 
 def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) -> list[NewDocument]:

@@ -8,7 +8,7 @@ from appliance.answer.cite import Citer, trimmed
 from appliance.evidence.question import Question, Wanted
 from appliance.evidence.rank import Scored, Sentence
 from appliance.types import Claim
-from appliance.words import FUNCTION_WORDS, stem, stems, words
+from appliance.words import FUNCTION_WORDS, denies, stem, stems, words
 
 # Chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles, each paragraph a
 # document. On the others: where a false passage is shown although a true one is stored, 72 % are told as a conflict; of
@@ -25,7 +25,7 @@ _ONE_THING = re.compile(  # "what county", "which band"; "what is …" and "what
     re.IGNORECASE,
 )
 _SAID = re.compile(r"(?:\?|\bor false|^)\W*(yes|no|true|false)\b", re.IGNORECASE)
-_NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|void|false|\w+n['’]t)\b", re.IGNORECASE)
+_VOID = re.compile(r"\b(?:void|false)\b", re.IGNORECASE)
 _DENIED = re.compile(
     r"\b(?:not|no longer|never|rather than|instead of|unlike|contrary to|\w+n['’]t|mistaken(?:ly)?|misidentified|"
     r"wrongly|formerly|previously|originally|no)\b[^,.;:]*",
@@ -108,7 +108,7 @@ def _contradict(question: Question, one: Stance, other: Stance) -> bool:
 def _stance(question: Question, text: str) -> Stance:
     denied = _values(question, " ".join(_DENIED.findall(text)))
     said = _SAID.search(text)
-    yes = said[1].lower() in ("yes", "true") if said else _NEGATION.search(text) is None
+    yes = said[1].lower() in ("yes", "true") if said else not (denies(text) or _VOID.search(text))
     return Stance(_values(question, _DENIED.sub(" ", text)) - denied, denied, yes)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from appliance.answer.cite import Citer, trimmed
 from appliance.evidence.rank import Sentence
 from appliance.types import Claim, Embedder
-from appliance.words import FUNCTION_WORDS, stem, words
+from appliance.words import FUNCTION_WORDS, denies, stem, words
 
 # Shares of the claim's content words, each occurrence counted. Small models put the question's words around whatever
 # they have read, so words of the question count only where the passage has them too.
@@ -31,7 +31,6 @@ _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copi
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
 _DIGIT = re.compile(r"\d")
 _HEDGE = re.compile(r"\b(?:may|might|could|possibly|perhaps|probably|allegedly|reportedly)\b", re.IGNORECASE)
-_NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|\w+n['’]t)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +172,6 @@ def _denies(text: str, support: Support, index: int) -> bool:
     """Whether one of claim and sentence has a negation and the other has none."""
     near = " ".join(support.sentences[at].text for at in _neighbours(support.sentences, index))
     own = support.sentences[index].text
-    if _NEGATION.search(text):
-        return not _NEGATION.search(near)
-    return _NEGATION.search(own) is not None and not _NEGATION.search(text)
+    if denies(text):
+        return not denies(near)
+    return denies(own) and not denies(text)

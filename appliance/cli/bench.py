@@ -89,7 +89,7 @@ def retrieval(invocation: Invocation, data: Path) -> None:
 
 
 @command("answers", group=bench, examples=["bench answers --data squad2 --json"])
-@_data(True, "SQuAD 2.0 file, or its folder.")
+@_data(True, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
 def answers(invocation: Invocation, data: Path) -> None:
     """How often the answer is right, and how often it is rightly declined."""
     _show(invocation, _module("answers").run(data, _settings(invocation)))
@@ -120,7 +120,7 @@ def identifiers(invocation: Invocation, seed: int | None) -> None:
 
 
 @command("compression", group=bench, examples=["bench compression --data squad2 --json"])
-@_data(True, "SQuAD 2.0 file, or its folder.")
+@_data(True, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
 def compression(invocation: Invocation, data: Path) -> None:
     """How much smaller a context becomes by compression, and how often the answer is still in it."""
     _show(invocation, _module("compression").run(data, _settings(invocation)))
