@@ -31,6 +31,7 @@ from appliance.reembed.run import Surroundings
 from appliance.search import TermReranker
 from appliance.starts import Starts
 from appliance.store import Store
+from appliance.telemetry.traces import Traces
 from appliance.types import FieldInfo, Generator, PassageReader, Principal, Reranker, Role
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ class Appliance:
         self.local_key = f"local_{secrets.token_urlsafe(32)}"
         self.first_key: str | None = None
         self._parts = parts
+        self.traces = Traces()
         self.pulses = Pulses()
         self._open_parts(tell)
 
@@ -128,6 +130,7 @@ class Appliance:
             changed=self.collections.publish,
             busy=self.asking.busy,
             pulse=self.pulses.new("ingestion", INGESTION_S + 1.5 * settings.reader_timeout_s),
+            traces=self.traces,
         )
         self.ingestion.start()
         parts.callback(self.ingestion.stop)

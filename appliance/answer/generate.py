@@ -11,6 +11,8 @@ from appliance.evidence.rank import kept, sentences_in
 from appliance.sentences import split_sentences
 from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_CLAIMS, PROMPT_SECONDS, PROMPT_TOKENS, UNSUPPORTED_CLAIMS
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
 from appliance.types import CancelToken, Checking, Claim, Context, Embedder, GenerationRequest, Generator, Usage
 
 MOST_CLAIMS = 12
@@ -86,7 +88,9 @@ class _Checker:
                 self._check_one(sentence)
 
     def _check_one(self, sentence: str) -> None:
-        claim = check(sentence, self.support, self.writing.embedder, self.writing.citer)
+        with stage("verify"):
+            claim = check(sentence, self.support, self.writing.embedder, self.writing.citer)
+            note(supported=claim is not None)
         if claim is None:
             UNSUPPORTED_CLAIMS.inc()
             self._doubt(sentence)

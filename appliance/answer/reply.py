@@ -21,6 +21,7 @@ from appliance.evidence.rank import PASSAGES, Scored, Sentence, rank_sentences, 
 from appliance.store import Store
 from appliance.telemetry.metrics import ABSTENTIONS, CONFLICTS
 from appliance.telemetry.stages import Stages
+from appliance.telemetry.tracing import note
 from appliance.types import (
     AbstainReason,
     Answer,
@@ -102,6 +103,7 @@ def answer(
         sentences = sentences_in(turn.context, answering.store, answering.embedder.fingerprint)
         ranked = rank_sentences(question, found.query_vector, sentences)
         evidence = weigh(question, found, ranked)
+        note(sentences=len(sentences), strength=round(evidence.strength, 3), abstain_below=answering.abstain_below)
     if not ranked or evidence.strength < answering.abstain_below:
         return _abstain(turn, AbstainReason.WEAK_EVIDENCE)
     said, usage = "", Usage()

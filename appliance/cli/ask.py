@@ -11,6 +11,7 @@ from appliance.cli.output import dim, heading, place, print_json, print_text, sn
 from appliance.cli.problem import Problem
 from appliance.cli.ranking import ranking_options
 from appliance.cli.search import context_options, print_condensed, print_understood, question_body
+from appliance.cli.waterfall import print_traced, trace_of, trace_option
 
 if TYPE_CHECKING:
     from appliance.cli.client import Client
@@ -59,6 +60,7 @@ REASONS = {
 @ranking_options
 @context_options
 @click.option("--stream", is_flag=True, help="Print each sentence as soon as it is checked.")
+@trace_option
 def ask(
     invocation: Invocation,
     text: str | None,
@@ -68,6 +70,7 @@ def ask(
     k: int | None,
     filters: str | None,
     stream: bool,
+    trace: bool,
     **more: Any,
 ) -> None:
     """Answer a question from the documents, with the exact place of every sentence.
@@ -82,10 +85,12 @@ def ask(
             _chat(client, body, text, as_json=invocation.as_json, stream=stream)
             return
         answer = _answer(client, {**body, "question": text}, stream=stream and not invocation.as_json)
+        spans = trace_of(client, answer["query_id"]) if trace else {}
     if invocation.as_json:
-        print_json(answer)
+        print_json({**answer, **spans})
     else:
         print_answer(answer, streamed=stream)
+        print_traced(spans)
 
 
 def _answer(client: "Client", body: dict[str, Any], *, stream: bool) -> dict[str, Any]:

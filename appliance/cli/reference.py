@@ -78,10 +78,20 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def stages_table() -> str:
+    """One line a stage: its name in timings, metrics and traces, and what it is."""
+    from appliance.telemetry.stages import STAGES
+
+    return "\n".join(
+        ["| step | what it is |", "|---|---|", *(f"| `{name}` | {told} |" for name, told in STAGES.items())]
+    )
+
+
 TABLES = {
     "configuration.md": {"settings": settings_table},
     "command-line.md": {"commands": commands_table, "options": options_table},
     "metrics-and-logs.md": {"metrics": metrics_table},
+    "tracing.md": {"stages": stages_table},
 }
 
 

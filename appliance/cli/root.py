@@ -68,12 +68,13 @@ def _register() -> None:
     from appliance.cli.search import search
     from appliance.cli.serve import serve
     from appliance.cli.tasks import tasks
+    from appliance.cli.traces import traces
     from appliance.cli.trust import trust
     from appliance.cli.version import version
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, calibrate, backup, pack, bench, doctor, costs, config, trust, version):
+    for made in (prompts, calibrate, backup, pack, bench, doctor, costs, traces, config, trust, version):
         cli.add_command(made)
     for made in (install, uninstall, upgrade, rollback):
         cli.add_command(made)

@@ -9,6 +9,7 @@ from appliance.cli.invocation import Invocation, command
 from appliance.cli.output import dim, heading, place, print_json, print_text, snippet
 from appliance.cli.problem import Problem
 from appliance.cli.ranking import ranking_options
+from appliance.cli.waterfall import print_traced, trace_of, trace_option
 
 EXAMPLES = [
     "search 'how do refunds work'",
@@ -76,6 +77,7 @@ def context_options(function: Any) -> Any:
 @ranking_options
 @context_options
 @click.option("--explain", is_flag=True, help="Show every score that put a passage where it is.")
+@trace_option
 def search(
     invocation: Invocation,
     text: str,
@@ -83,6 +85,7 @@ def search(
     collection: str | None,
     filters: str | None,
     explain: bool,
+    trace: bool,
     **more: Any,
 ) -> None:
     """Find passages. Shows rank, score, place, the rank by keywords and by meaning, and the beginning of the text.
@@ -92,9 +95,15 @@ def search(
     body = question_body(question=text, k=k, collection=collection, filters=filters, **more)
     with invocation.connect() as client:
         found = client.post("/search", body)
+        spans = trace_of(client, found["query_id"]) if trace else {}
     if invocation.as_json:
-        print_json(found)
+        print_json({**found, **spans})
         return
+    _print_found(found, explain=explain)
+    print_traced(spans)
+
+
+def _print_found(found: dict[str, Any], *, explain: bool) -> None:
     print_condensed(found)
     print_understood(found)
     if not found["hits"]:

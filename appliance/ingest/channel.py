@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from appliance.ingest.breaker import Stopped
+from appliance.telemetry.tracing import carried
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Crew:
         self._lock = threading.Lock()
 
     def start(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+        thread = threading.Thread(target=carried(lambda: self._run(work)), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -19,6 +19,8 @@ from appliance.store import Store
 from appliance.store.ingested import Intake, IntakeResult, take_in
 from appliance.store.job_rows import TaskRow
 from appliance.telemetry.metrics import INGESTED_CHUNKS, INGESTED_DOCUMENTS
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
 from appliance.types import Ids, Matrix, Vector
 
 GROUP_CHUNKS = 256  # of one transaction: some tens of milliseconds, so that other writers wait no longer
@@ -86,7 +88,9 @@ class Committing:
             return intakes, take_in(self._store.database, task, intakes, self._embedder)
 
         try:
-            intakes, result = self._breaker.run(commit, self._stopped)
+            with stage("ingest.commit"):
+                note(files=len(group), chunks=sum(unit.chunks for unit in group))
+                intakes, result = self._breaker.run(commit, self._stopped)
         except InvalidRequest as error:
             if len(group) > 1:
                 for unit in group:
@@ -115,7 +119,9 @@ class Committing:
         if not len(result.added) and not len(result.removed):
             return
         vectors = [chunk.vector for unit in group for draft in unit.drafts for chunk in draft.embedded]
-        update_index(self._index, collection, result.removed, result.added, vectors)
+        with stage("ingest.index"):
+            note(added=len(result.added), removed=len(result.removed))
+            update_index(self._index, collection, result.removed, result.added, vectors)
         reached("ingest.index_told")
         self._changed(collection)
         reached("ingest.published")

@@ -12,6 +12,8 @@ from appliance.ingest.channel import Channel
 from appliance.ingest.priority import give_way
 from appliance.ingest.progress import Progress
 from appliance.ingest.unit import Draft, Unit, embedded, passages
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
 from appliance.types import ChunkSpan, Embedder, Passage, PassageVectors
 
 BATCH_CHUNKS = 128
@@ -62,7 +64,9 @@ class Embedding:
         batch, self._batch = [entry for entry in self._batch if entry[0].error is None], []
         give_way(self._busy, self._stopped)
         progress.step = "embedding"
-        vectors = self._embed([passage for *_, passage in batch])
+        with stage("ingest.embed"):
+            note(chunks=len(batch))
+            vectors = self._embed([passage for *_, passage in batch])
         reached("ingest.batch_embedded")
         part = 0.0
         for (unit, draft, span, _), vector in zip(batch, vectors, strict=True):

@@ -61,6 +61,16 @@ class Progress:
             self._file_rate.sample(self._settled + self._partial)
 
     @property
+    def settled(self) -> int:
+        """Files that came to an end."""
+        return self._settled
+
+    @property
+    def chunks(self) -> int:
+        """Chunks that were embedded."""
+        return self._chunks
+
+    @property
     def partial(self) -> float:
         """Files' worth of work that is done but not yet durable."""
         return self._partial

@@ -22,6 +22,8 @@ from appliance.ingest.sandbox import ReaderLimits, ReaderProcess, ReadItem
 from appliance.ingest.unit import CHUNK_WEIGHT, Draft, Unit
 from appliance.store.job_rows import ItemRow
 from appliance.telemetry.metrics import INGESTED_BYTES
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
 from appliance.types import Embedder
 
 BLOCK_BYTES = 1 << 20
@@ -75,7 +77,10 @@ class FileReader:
         """
         unit = Unit(item)
         try:
-            self._fill(unit, unchanged, stopped)
+            with stage("ingest.read"):
+                note(file=item.id)
+                self._fill(unit, unchanged, stopped)
+                note(skipped=unit.skipped or None, chunks=unit.chunks)
             reached("ingest.file_read")
         except DocumentError as error:
             unit.fail(error)
@@ -128,7 +133,9 @@ class FileReader:
             if stopped():
                 raise Stopped
             if read.document is not None:
-                draft = self._draft(read)
+                with stage("ingest.chunk"):
+                    draft = self._draft(read)
+                    note(chunks=len(draft.spans))
                 unit.drafts.append(draft)
                 unit.weight += len(read.document.text) + CHUNK_WEIGHT * len(draft.spans)
             elif read.source == unit.item.source:

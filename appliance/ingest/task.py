@@ -28,6 +28,7 @@ from appliance.ingest.version import intake_version
 from appliance.store import Store
 from appliance.store.ingested import take_out
 from appliance.store.job_rows import Failure, ItemRow, TaskRow, container
+from appliance.telemetry.stages import stage
 from appliance.types import Embedder
 
 T = TypeVar("T")
@@ -104,7 +105,8 @@ class TaskRun:
             )
         )
         if not self.task.listed:
-            self._list()
+            with stage("ingest.list"):
+                self._list()
         self._step("reading")
         after_crash = self.task.crashes >= CRASHES_BEFORE_CARE
         while (due := self._jobs.next_due(self.task.seq)) is not None:
@@ -250,7 +252,7 @@ class TaskRun:
         directory = self._spec.directory
         assert directory is not None
         if self._jobs.task(self.task.id).listed != 1 or not directory.is_dir():
-            log.warning("nothing_removed", reason="not all of the folder could be listed", task=self.task.id)
+            log.warning("nothing_removed", reason="not all of the folder could be listed")
             return
         self._step("removing")
         prefix = source_prefix(directory, self._spec.label)

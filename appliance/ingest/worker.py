@@ -23,10 +23,12 @@ from appliance.ingest.spec import DeadDocument, IngestSpec, TaskStatus, check_sp
 from appliance.ingest.spool import Spool, UploadSpool
 from appliance.ingest.status import dead_document, nothing_done, status_of, status_of_accepted
 from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
+from appliance.ingest.tracing import end_of_task, traced_task
 from appliance.pulse import IDLE_S, Pulse
 from appliance.store import Store, collections
 from appliance.store.job_rows import NewTask, TaskRow
 from appliance.store.jobs import check_room
+from appliance.telemetry.traces import Traces
 from appliance.types import Embedder
 
 FAILED_SHOWN = 100
@@ -57,10 +59,12 @@ class Ingestion:
         reader: ReaderProcess | None = None,
         breaker_s: tuple[float, float, float] = BREAKER_S,
         pulse: Pulse | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._store, self._jobs, self._embedder, self._settings = store, store.jobs, embedder, settings
         self._spool = Spool(spool, upload_bytes=settings.upload_bytes, file_bytes=settings.file_bytes)
         self._pulse = pulse or Pulse("ingestion")
+        self._traces = traces or Traces()
         self._reader = reader or ReaderProcess(scratch=spool, heard=self._pulse.beat)
         self.inbox = Inbox(spool, lambda task, patience_s: store.jobs.add(task, patience_s=patience_s))
         self._around = Surroundings(
@@ -244,7 +248,7 @@ class Ingestion:
                     self._wake.wait(IDLE_S)
                 else:
                     self._pulse.end()
-                    with self._turn:
+                    with self._turn, traced_task(self._traces, task):
                         self._work_on(task)
             except Stopped:
                 return
@@ -272,7 +276,8 @@ class Ingestion:
             failure = self._outcome(run)
             self._ledger.run(lambda: self._jobs.finish(task.seq, failure, time.time()), self._stopping)
             reached("ingest.task_finished")
-            log.info("ingestion_task_finished", task=task.id, error=failure)
+            end_of_task(failure, run.progress)
+            log.info("ingestion_task_finished", error=failure)
         except Stopped:
             with contextlib.suppress(ApplianceError):
                 self._jobs.put_down(task.seq)
@@ -296,10 +301,10 @@ class Ingestion:
                 return "cancelled"
             raise
         except (TaskFailed, ApplianceError) as error:
-            log.warning("ingestion_task_failed", task=run.task.id, error=str(error))
+            log.warning("ingestion_task_failed", error=str(error))
             return f"{error} {getattr(error, 'hint', '')}".strip()
         except Exception as error:
-            log.exception("ingestion_task_failed", task=run.task.id)
+            log.exception("ingestion_task_failed")
             return f"Internal error: {error!r}. The log has the details; retry the task, and report it."
 
     def _tidy_spool(self, task: TaskRow) -> None:

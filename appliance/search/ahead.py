@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from appliance.telemetry.stages import Stages
+from appliance.telemetry.tracing import carried
 
 T = TypeVar("T")
 
@@ -15,18 +16,18 @@ class Ahead(Generic[T]):
 
     def __init__(self, work: Callable[[], T], pool: ThreadPoolExecutor | None) -> None:
         self._work = work
-        self._begun: Future[tuple[T, float]] | None = pool.submit(self._timed) if pool else None
+        self._begun: Future[tuple[T, float, float]] | None = pool.submit(carried(self._timed)) if pool else None
 
     def result(self, stages: Stages, stage: str) -> T:
-        """What `work` gives; the seconds it took go to `stage`. Raises what `work` raises."""
+        """What `work` gives; the time it took goes to `stage`. Raises what `work` raises."""
         waiting = self._begun is None or self._begun.cancel()
-        result, seconds = self._timed() if waiting or self._begun is None else self._begun.result()
-        stages.add(stage, seconds)
+        result, began, ended = self._timed() if waiting or self._begun is None else self._begun.result()
+        stages.add(stage, began, ended)
         return result
 
-    def _timed(self) -> tuple[T, float]:
+    def _timed(self) -> tuple[T, float, float]:
         began = time.perf_counter()
-        return self._work(), time.perf_counter() - began
+        return self._work(), began, time.perf_counter()
 
 
 def beside(threads: int) -> ThreadPoolExecutor | None:

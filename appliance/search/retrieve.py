@@ -17,6 +17,7 @@ from appliance.search.rerank import Reranking, rerank, with_vectors
 from appliance.search.rewrite import Rewording, joined
 from appliance.store import LexicalResult, Store
 from appliance.telemetry.stages import Stages
+from appliance.telemetry.tracing import note
 from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult
 from appliance.vectors import CollectionIndex
 
@@ -61,9 +62,11 @@ def search(
     exact = _exact_terms(query, eligible, retrieval) if plan.exact_terms else None
     with stages.stage("embed"):
         vector = retrieval.embedder.embed_query(query.text)
+        note(model=retrieval.embedder.name)
     found = candidates(query, vector, eligible, words, retrieval.index, stages)
     with stages.stage("fuse"):
         fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
+        note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))
     if rewording.texts:
         fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
     bonus = exact.result(stages, "fuse") if exact else {}
@@ -74,6 +77,7 @@ def search(
         if plan.rerank and retrieval.reranker is not None:
             busy = retrieval.busy()
             reranking = rerank(hits, query, vector, retrieval.reranker, store, deadline=deadline, busy=busy)
+            note(reranker=retrieval.reranker.name, done=reranking.done)
     with stages.stage("select"):
         chosen = _select(reranking.hits, plan, query, store)
     notice = " ".join(filter(None, (rewording.notice, reranking.notice)))

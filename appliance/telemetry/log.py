@@ -131,7 +131,7 @@ def configure(level: str = "info", format: str = "auto", *, questions: bool = Fa
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_LibraryRecords([_foreign, *last])]
+    root.handlers[:] = [_LibraryRecords([_foreign, structlog.contextvars.merge_contextvars, *last])]
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 

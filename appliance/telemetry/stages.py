@@ -1,10 +1,89 @@
-"""How long the stages of one question took: for the answer's `timings` and for the stage histogram."""
+"""The stages of a question and of a document: one name in `timings`, the stage histogram and the traces."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
 
 from appliance.telemetry.metrics import STAGE_SECONDS
+from appliance.telemetry.tracing import record, span
+
+STAGES: Final = {  # name -> what it is
+    "receive": "The body of the request comes in and is decoded.",
+    "settle": "What the settings, rules and prompts make of the question; the key of the cache.",
+    "cache": "The look-up in the cache of answers.",
+    "wait": "The question waits for a thread.",
+    "join": "The same question is being answered for somebody else; its trace is named.",
+    "answer": "Everything a thread does for an answer.",
+    "search": "Everything a thread does for a search.",
+    "condense": "A follow-up is completed from the conversation.",
+    "rewrite": "The generator words the question anew.",
+    "understand": "Filters are read out of the question.",
+    "filter": "Which documents pass the filter.",
+    "embed": "The embedding of the question.",
+    "dense": "The nearest vectors.",
+    "lexical": "The best by keywords, in another thread beside `embed` and `dense`.",
+    "fuse": "Both rankings become one; with it identifiers found to the letter.",
+    "fetch": "The texts of the hits are read.",
+    "rerank": "The best passages are read again.",
+    "select": "Near duplicates are left out, the others diversified.",
+    "expand": "Hits grow to their section or document.",
+    "compress": "The passages are cut to a budget of tokens.",
+    "extract": "Sentences are ranked and chosen, and their evidence is weighed.",
+    "read": "A small model reads the passages.",
+    "generate": "The generator writes, and every sentence is checked.",
+    "queue": "The request waits for a slot of the generator.",
+    "prompt": "The generator reads its prompt, until the first token.",
+    "decode": "The generator writes tokens.",
+    "verify": "A generated sentence is held against the passages.",
+    "compare": "The claims are compared with the sentences of other documents.",
+    "encode": "The answer becomes JSON.",
+    "store": "The answer is put into the cache.",
+    "send": "From the first byte of the response to the last.",
+    "ingest.list": "The files of a folder are listed.",
+    "ingest.read": "A file is hashed and read in the child process.",
+    "ingest.chunk": "A document is cut into chunks.",
+    "ingest.embed": "A batch of chunks is embedded.",
+    "ingest.commit": "A transaction stores documents, words and vectors.",
+    "ingest.index": "The index learns what was committed.",
+}
+_SERIES: dict[str, Any] = {}  # the histogram's series by stage, found once: labels() costs more than observing
+
+
+def observed(name: str, seconds: float) -> None:
+    """Count what a stage took in the histogram. `name` is one of STAGES."""
+    series = _SERIES.get(name)
+    if series is None:
+        assert name in STAGES, name
+        series = _SERIES[name] = STAGE_SECONDS.labels(name)
+    series.observe(seconds)
+
+
+class stage(span):
+    """A span that is counted in the stage histogram as well."""
+
+    __slots__ = ("_began",)
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        return super().__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        observed(self.name, time.perf_counter() - self._began)
+
+
+class _Timed(stage):
+    """A stage whose time is noted in the answer's timings, too."""
+
+    __slots__ = ("_ms",)
+
+    def __init__(self, name: str, ms: dict[str, float]) -> None:
+        super().__init__(name)
+        self._ms = ms
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        _add(self._ms, self.name, time.perf_counter() - self._began)
 
 
 class Stages:
@@ -13,16 +92,16 @@ class Stages:
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the body under `name`, one of a fixed set of names; a stage that runs twice is added up."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - start)
+    def stage(self, name: str) -> _Timed:
+        """Time the body under `name`, one of STAGES; a stage that runs twice is added up."""
+        return _Timed(name, self.ms)
 
-    def add(self, name: str, seconds: float) -> None:
-        """What a stage took that ran beside the others."""
-        self.ms[name] = self.ms.get(name, 0.0) + round(seconds * 1000, 3)
-        STAGE_SECONDS.labels(name).observe(seconds)
+    def add(self, name: str, began: float, ended: float) -> None:
+        """A stage that ran beside the others, between two readings of `time.perf_counter()`."""
+        record(name, began, ended)
+        observed(name, ended - began)
+        _add(self.ms, name, ended - began)
+
+
+def _add(ms: dict[str, float], name: str, seconds: float) -> None:
+    ms[name] = ms.get(name, 0.0) + round(seconds * 1000, 3)

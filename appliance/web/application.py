@@ -26,6 +26,7 @@ from appliance.web import (
     prompts,
     query,
     tasks,
+    traces,
 )
 from appliance.web.endpoint import Endpoint
 from appliance.web.envelope import Envelope
@@ -70,6 +71,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *models.ROUTES,
     *prompts.ROUTES,
     *model_changes.ROUTES,
+    *traces.ROUTES,
     pages.ask_page,
     pages.api_page,
     pages.asset,
@@ -97,5 +99,5 @@ def create_app(appliance: Appliance, rooms: Rooms | None = None) -> Litestar:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             assert "OPTIONS" in handler.http_methods or isinstance(handler.opt.get("endpoint"), Endpoint), route.path
-    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings, lambda: web.draining)
+    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings, appliance.traces, lambda: web.draining)
     return app

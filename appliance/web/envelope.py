@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from litestar.types import ASGIApp
 from prometheus_client import Histogram
 
@@ -16,6 +17,8 @@ from appliance.config import Settings
 from appliance.errors import ApplianceError, Forbidden, Overloaded
 from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
+from appliance.telemetry.traces import Traces
+from appliance.telemetry.tracing import CURRENT, Trace, record
 from appliance.web.endpoint import Receive, Scope, Send, header
 from appliance.web.problems import problem_reply
 
@@ -23,6 +26,7 @@ log = telemetry_log.get(__name__)
 
 BESIDE_QUESTIONS = 200  # requests in flight that are allowed on top of the questions
 _QUIET = frozenset({"/health", "/health/ready", "/metrics", "/assets/{name}"})
+QUESTIONS = frozenset({"/query", "/search", "/v1/chat/completions", "/v1/embeddings"})  # whose traces are kept
 _OPEN = frozenset({"/health", "/health/ready", "/metrics"})  # answered even when everything else is refused
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no label
 _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
@@ -41,8 +45,11 @@ class MisdirectedRequest(ApplianceError):
 class Envelope:
     """The outermost ASGI application; `inner` is Litestar's router."""
 
-    def __init__(self, inner: ASGIApp, settings: Settings, draining: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, inner: ASGIApp, settings: Settings, traces: Traces, draining: Callable[[], bool] = lambda: False
+    ) -> None:
         self._inner = inner
+        self._traces = traces
         self._draining = draining
         self._hosts = _allowed_hosts(settings.host, settings.allowed_hosts)
         self._limit = settings.query_concurrency + BESIDE_QUESTIONS
@@ -60,6 +67,9 @@ class Envelope:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         query_id = f"{random.getrandbits(64):016x}"  # a name, not a secret
+        trace = self._traces.begin(query_id, started, header(scope, b"traceparent"))
+        CURRENT.set(trace.root)  # a request has a task, and so a context, of its own
+        structlog.contextvars.bind_contextvars(query_id=query_id)
         scope.update({"query_id": query_id, "started": started, "fields": {}})
         sent = _Sent(send, query_id, self._draining)
         self._in_flight += 1
@@ -74,7 +84,7 @@ class Envelope:
         finally:
             self._in_flight -= 1
             HTTP_IN_FLIGHT.dec()
-            self._record(scope, sent.status or 499, perf_counter() - started, query_id)
+            self._record(scope, sent, trace)
 
     def _admit(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """What answers this request: the router, or the problem that keeps it out."""
@@ -110,7 +120,9 @@ class Envelope:
         name = name.lower().rstrip(".")
         return name in self._hosts or _is_address(name.strip("[]"))
 
-    def _record(self, scope: Scope, status: int, seconds: float, query_id: str) -> None:
+    def _record(self, scope: Scope, sent: "_Sent", trace: Trace) -> None:
+        ended = perf_counter()
+        status, seconds = sent.status or 499, ended - scope["started"]
         route = str(scope.get("path_template") or "unmatched")
         method = scope["method"] if route != "unmatched" and scope["method"] in _METHODS else "ANY"
         kind = f"{status // 100}xx"
@@ -118,34 +130,39 @@ class Envelope:
         if series is None:
             series = self._seconds[(method, route, kind)] = HTTP_SECONDS.labels(method, route, kind)
         series.observe(seconds)
-        principal = scope.get("principal")
-        write = log.debug if route in _QUIET else log.info
-        write(
-            "request",
-            query_id=query_id,
-            method=scope["method"],
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            principal=getattr(principal, "id", ""),
+        line = {
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            "principal": getattr(scope.get("principal"), "id", ""),
             **scope["fields"],
-        )
+        }
+        if sent.began:
+            record("send", sent.began, ended)
+        trace.end(route, status, line, ended)
+        if route not in QUESTIONS and not trace.failed:
+            trace.complete = None
+        trace.let_go()
+        (log.debug if route in _QUIET else log.info)("request", **line)
 
 
 class _Sent:
     """`send` with our headers added to the response's start."""
 
-    __slots__ = ("_draining", "_head", "_send", "status")
+    __slots__ = ("_draining", "_head", "_send", "began", "status")
 
     def __init__(self, send: Send, query_id: str, draining: Callable[[], bool]) -> None:
         self._send = send
         self._draining = draining
         self._head = (b"x-query-id", query_id.encode())
         self.status = 0
+        self.began = 0.0  # when the first byte was handed on, by perf_counter()
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.began = perf_counter()
             headers: list[tuple[bytes, bytes]] = [*message["headers"], self._head, *_COMMON]
             names = {name for name, _ in headers}
             if b"content-security-policy" not in names:

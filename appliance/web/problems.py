@@ -87,7 +87,9 @@ def problem_reply(error: BaseException, scope: Scope) -> Reply:
     query_id = str(scope.get("query_id", ""))
     problem = problem_of(error, query_id)
     if problem.status >= 500 and not isinstance(error, ApplianceError):
-        log.error("request_failed", query_id=query_id, route=scope.get("path_template", ""), exc_info=error)
+        log.error("request_failed", route=scope.get("path_template", ""), exc_info=error)
+    if "fields" in scope:
+        scope["fields"]["code"] = problem.code
     headers = [(name.encode(), value.encode("latin-1")) for name, value in extra_headers(error)]
     if str(scope.get("path", "")).startswith(PREFIX):
         field = problem.errors[0].field if problem.errors else None
@@ -99,7 +101,7 @@ def problem_reply(error: BaseException, scope: Scope) -> Reply:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
     if isinstance(error, ClientGone):
-        log.debug("client_gone", query_id=request.scope.get("query_id", ""))
+        log.debug("client_gone")
     made = problem_reply(error, request.scope)
     headers = {name.decode(): value.decode("latin-1") for name, value in made.headers}
     return Response(made.body, status_code=made.status, media_type=made.media_type.decode(), headers=headers)

@@ -8,16 +8,19 @@ import msgspec
 from litestar import Request, post
 from litestar.types import ASGIApp
 
+from appliance.app import Appliance
 from appliance.cache import COMPUTED, Origin
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
-from appliance.types import Query, Role
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
+from appliance.types import Query, Role, SearchResult
 from appliance.web.asked import QueryRequest, SearchRequest, to_query
 from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
 from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
-from appliance.web.questions import Finished
+from appliance.web.questions import Finished, looked_up
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream, event
 from appliance.web.wire import AnswerBody, SearchBody, search_body
@@ -44,8 +47,7 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
     asked, wanted = await _question(request, web, QueryRequest)
     with QUERIES.labels("query", "error").count_exceptions():
-        key = web.appliance.cache_key(wanted)
-        stored = web.appliance.cache.answers.get(key) if key is not None else None
+        key, stored = looked_up(web.appliance, wanted)
         if stored is not None:
             fields(request.scope)["cache_hit"] = True
             count_cached(request, stored.value)
@@ -66,7 +68,7 @@ async def search(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
     _, wanted = await _question(request, web, SearchRequest)
     with QUERIES.labels("search", "error").count_exceptions():
-        found = await web.questions.run(lambda: web.appliance.search(wanted))
+        found = await web.questions.run(lambda: _searched(web.appliance, wanted))
     QUERIES.labels("search", "ok").inc()
     scope: Scope = request.scope
     return reply(search_body(found, elapsed_ms(scope), scope["query_id"]))
@@ -95,12 +97,20 @@ class _Events:
         return event(b"error", problem)
 
 
+def _searched(appliance: Appliance, wanted: Query) -> SearchResult:
+    with stage("search"):
+        found = appliance.search(wanted)
+        note(hits=len(found.hits), reranked=found.reranked)
+        return found
+
+
 async def _question(request: Request[Any, Any, Any], web: Rooms, wanted: type[SearchRequest]) -> tuple[Any, Query]:
     """The body as a question; its log field is set."""
     settings = web.appliance.settings
     characters = settings.question_characters + settings.history_characters
     limit = max(SMALL_BODY, 12 * characters)  # a character is at most \\uXXXX\\uXXXX
-    asked: SearchRequest = await read_json(request, wanted, limit)
+    with stage("receive"):
+        asked: SearchRequest = await read_json(request, wanted, limit)
     noted = asked.question if settings.log_questions else None
     line = fields(request.scope)
     line["question_digest"] = digest(asked.question)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from appliance.app import Appliance
-from appliance.cache import tags_of
+from appliance.cache import Kept, tags_of
 from appliance.errors import DeadlineExceeded, Overloaded
+from appliance.telemetry.stages import observed, stage
+from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
 from appliance.types import Answer, CancelToken, Claim, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
 from appliance.web.wire import answer_core, claim_body, milliseconds
@@ -34,13 +37,15 @@ class Finished:
 class Flight:
     """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
 
-    __slots__ = ("cancel", "claims", "listeners", "place", "result", "waiting")
+    __slots__ = ("cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
 
     def __init__(self) -> None:
         self.cancel = threading.Event()
         self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
         self.place = b""  # in the generator's queue, as JSON; empty without one
         self.listeners: set[asyncio.Event] = set()
+        trace = current_trace()
+        self.query_id = trace.query_id if trace is not None else ""  # of the request that began it
         self.result: asyncio.Future[Finished]
         self.waiting = 0
 
@@ -99,13 +104,25 @@ class Questions:
                 code="too_many_questions",
                 hint="Try again in 1 s, or raise the setting query_concurrency.",
             )
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        submitted, trace = time.perf_counter(), current_trace()
+
+        def begun() -> T:
+            waited = time.perf_counter()
+            record("wait", submitted, waited)
+            observed("wait", waited - submitted)
+            return work()
+
+        future = asyncio.get_running_loop().run_in_executor(self._pool, carried(begun))
         self._working += 1
-        future.add_done_callback(self._finished)
+        if trace is not None:
+            trace.hold()
+        future.add_done_callback(lambda done: self._finished(done, trace))
         return future
 
-    def _finished(self, future: asyncio.Future[Any]) -> None:
+    def _finished(self, future: asyncio.Future[Any], trace: Trace | None) -> None:
         self._working -= 1
+        if trace is not None:
+            trace.let_go()
         if not future.cancelled():
             future.exception()  # seen here, in case that nobody waits any more
 
@@ -130,6 +147,8 @@ class Questions:
         if flight is None or flight.cancel.is_set():
             flight = Flight()
             self._depart(name, flight, self._work(query, key, flight))
+        else:
+            note(joined=flight.query_id)
         flight.waiting += 1
         return flight
 
@@ -178,10 +197,14 @@ class Questions:
         def work() -> Finished:
             if flight.cancel.is_set():
                 raise ClientGone("Everyone who asked this has left.")
-            answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told, on_wait=placed)
-            core = msgspec.json.encode(answer_core(answer))
+            with stage("answer"):
+                answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told, on_wait=placed)
+                note(**_outcome(answer))
+            with stage("encode"):
+                core = msgspec.json.encode(answer_core(answer))
             if key is not None and keeps(answer) and not flight.cancel.is_set():
-                self._keep(query, key, answer, core)
+                with stage("store"):
+                    self._keep(query, key, answer, core)
             return Finished(core, milliseconds(answer.timings))
 
         return work
@@ -237,6 +260,29 @@ async def disconnected(receive: Receive) -> None:
 def cited(answer: Answer) -> set[int]:
     """The ids of the documents that hold its claims up."""
     return {citation.document_id for claim in answer.claims for citation in claim.citations}
+
+
+def looked_up(appliance: Appliance, wanted: Query) -> tuple[str | None, Kept | None]:
+    """The key of a question's answer in the cache, None where it is not to be kept; and the answer, if it is there."""
+    with stage("settle"):
+        key = appliance.cache_key(wanted)
+    if key is None:
+        return None, None
+    with stage("cache"):
+        return key, appliance.cache.answers.get(key)
+
+
+def _outcome(answer: Answer) -> dict[str, str | int | bool | None]:
+    """What a trace says of an answer."""
+    return {
+        "mode": answer.mode.value,
+        "abstained": answer.abstained,
+        "reason": answer.reason.value if answer.reason else None,
+        "claims": len(answer.claims),
+        "degraded": answer.degraded,
+        "prompt_tokens": answer.usage.prompt_tokens or None,
+        "completion_tokens": answer.usage.completion_tokens or None,
+    }
 
 
 def keeps(answer: Answer) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from appliance.cache import COMPUTED, Kept, Origin
-from appliance.errors import ApplianceError, DeadlineExceeded
+from appliance.errors import DeadlineExceeded
 from appliance.telemetry.metrics import QUERIES
 from appliance.web.endpoint import Receive, Scope, Send
 from appliance.web.problems import problem_reply
@@ -110,8 +110,6 @@ class AnswerStream:
 
     async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
         self._count("error")
-        if isinstance(error, ApplianceError):
-            scope["fields"]["code"] = error.code
         await send(_part(self._wording.failed(problem_reply(error, scope).body), more=False))
 
     async def _begin(self, send: Send) -> None:

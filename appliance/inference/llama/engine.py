@@ -191,6 +191,7 @@ class Engine:
         if self._model.ends(token) or running.stream.add(self._model.piece(token)):
             self._finish(running, "stop")
             return
+        running.job.wrote = running.job.wrote or monotonic()
         running.token = token
         running.written += 1
         if running.written == running.job.limit:

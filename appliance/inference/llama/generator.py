@@ -17,7 +17,7 @@ from appliance.inference.llama.admission import FairQueue
 from appliance.inference.llama.breaker import Breaker
 from appliance.inference.llama.budget import BATCH, GRAIN, Budget
 from appliance.inference.llama.engine import Engine
-from appliance.inference.llama.job import Job
+from appliance.inference.llama.job import Job, trace_job
 from appliance.inference.llama.loading import LazyModel
 from appliance.inference.llama.spare_cores import SpareCores
 from appliance.pulse import IDLE_S, Pulse
@@ -130,6 +130,8 @@ class LlamaGenerator:
         except BaseException:
             job.give_up()
             raise
+        finally:
+            trace_job(job)
         if job.error is not None:
             raise job.error
         assert job.result is not None

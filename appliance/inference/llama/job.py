@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from appliance.inference.llama.context import Tokens
-from appliance.types import CancelToken, Generated, GenerationRequest
+from appliance.telemetry.stages import observed
+from appliance.telemetry.tracing import record
+from appliance.types import CancelToken, Generated, GenerationRequest, Usage
 
 TELL_EVERY_S = 0.05  # each telling wakes the caller's thread, and what stands behind it
 
@@ -23,7 +25,9 @@ class Job:
     ended: threading.Event = field(default_factory=threading.Event)
     result: Generated | None = None
     error: Exception | None = None
-    began: float = 0.0  # when it got a slot, in time.monotonic() seconds
+    queued: float = field(default_factory=time.monotonic)  # when it was made
+    began: float = 0.0  # when it got a slot
+    wrote: float = 0.0  # when its first token was there; times in time.monotonic() seconds, 0 for never
     given_up: bool = False
     untold: str = ""
     told_at: float = 0.0
@@ -55,3 +59,21 @@ class Job:
             if self.untold:
                 self.pieces.put(self.untold)
             self.pieces.put(None)
+
+
+def trace_job(job: Job) -> None:
+    """What a request spent its time on in the generator, as spans of the question: waiting, reading, writing."""
+    ended = time.monotonic()
+    began, wrote = job.began or ended, job.wrote or ended
+    usage = job.result.usage if job.result is not None else Usage()
+    _stage("queue", job.queued, began)
+    if job.began:
+        _stage("prompt", began, wrote, tokens=len(job.tokens))
+    if job.wrote:
+        reason = job.result.finish_reason if job.result is not None else None
+        _stage("decode", wrote, ended, tokens=usage.completion_tokens, finish_reason=reason)
+
+
+def _stage(name: str, began: float, ended: float, **attributes: int | str | None) -> None:
+    record(name, began, ended, **attributes)
+    observed(name, ended - began)

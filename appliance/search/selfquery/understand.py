@@ -19,6 +19,7 @@ from appliance.search.selfquery.ordinary import ordinary_in
 from appliance.search.selfquery.parse import read
 from appliance.search.selfquery.question import Condition, Ordinary
 from appliance.store import Store
+from appliance.telemetry.stages import stage
 from appliance.types import (
     AllOf,
     AnyOf,
@@ -106,9 +107,10 @@ def search_understood(
     """
     if query.self_query in {None, SelfQuery.OFF}:
         return search(query, retrieval, deadline, rewording)
-    lexicon, current = lexicons.get(query.collection)
-    ordinary = ordinary_in(retrieval.store, query.collection)
-    narrowed, understood = whole, told = understand(query, lexicon, ordinary)
+    with stage("understand"):
+        lexicon, current = lexicons.get(query.collection)
+        ordinary = ordinary_in(retrieval.store, query.collection)
+        narrowed, understood = whole, told = understand(query, lexicon, ordinary)
     if query.self_query is SelfQuery.ON and understood.parts:
         result = search(narrowed, retrieval, deadline, rewording)
         if not result.hits:  # what is sure alone may leave some

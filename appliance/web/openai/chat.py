@@ -23,7 +23,7 @@ from appliance.web.openai.events import AnswerEvents, Form, WritingEvents, answe
 from appliance.web.openai.models import chat_mode
 from appliance.web.openai.requests import ChatRequest, chat_request, conversation
 from appliance.web.openai.wire import ChatCompletion, Written
-from appliance.web.questions import Finished, Tell
+from appliance.web.questions import Finished, Tell, looked_up
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream
 from appliance.web.wire import usage_body
@@ -83,8 +83,7 @@ async def _answer(
         asked.most_tokens,
         lambda text: web.appliance.collections.embedder(wanted.collection).token_spans(text),
     )
-    key = web.appliance.cache_key(wanted)
-    stored = web.appliance.cache.answers.get(key) if key is not None else None
+    key, stored = looked_up(web.appliance, wanted)
     fields(request.scope)["cache_hit"] = stored is not None
     if stored is not None:
         count_cached(request, stored.value)

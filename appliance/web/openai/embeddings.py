@@ -11,6 +11,8 @@ from litestar import Request, post
 from litestar.types import ASGIApp
 
 from appliance.app import Appliance
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import note
 from appliance.types import CancelToken, Embedder, Passage, Role, Vector
 from appliance.web.endpoint import ClientGone, InvalidField, endpoint, read_json
 from appliance.web.endpoint import Reply as PlainReply
@@ -65,7 +67,9 @@ async def embeddings(request: Request[Any, Any, Any]) -> ASGIApp:
         with web.appliance.accounts.spending(principal) as spending:
             spending.counts["embeddings"] += 1
             began = time.monotonic()
-            made = _embedded(asked, texts, web.appliance, cancel)
+            with stage("embed"):
+                made = _embedded(asked, texts, web.appliance, cancel)
+                note(texts=len(texts))
             if len(texts) > 1 and settings.threads > 1:  # shared out over threads; this one only waits
                 spending.beside_s = (time.monotonic() - began) * settings.threads
             spending.counts["embedded_tokens"] += made.usage.prompt_tokens
