@@ -92,4 +92,3 @@ def test_without_a_server_there_is_nothing_to_list(run: Any) -> None:
     gone = run("traces", "show", "0123456789abcdef")
     assert gone.exit_code == 1
     assert "Kept in memory" in gone.output
-    assert "list" in run("traces", "--help").output
