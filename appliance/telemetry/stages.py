@@ -12,7 +12,6 @@ STAGES: Final = {  # name -> what it is
     "settle": "What the settings, rules and prompts make of the question; the key of the cache.",
     "cache": "The look-up in the cache of answers.",
     "wait": "The question waits for a thread.",
-    "join": "The same question is being answered for somebody else; its trace is named.",
     "answer": "Everything a thread does for an answer.",
     "search": "Everything a thread does for a search.",
     "condense": "A follow-up is completed from the conversation.",
