@@ -87,11 +87,26 @@ def stages_table() -> str:
     )
 
 
+def alerts_table() -> str:
+    """One line an alert: when it fires, what it means, where the runbook is."""
+    from appliance.monitoring import alerts
+
+    lines = ["| alert | severity | fires after | what it means | what to do |", "|---|---|---|---|---|"]
+    for alert in alerts():
+        page, _, section = alert.runbook.removeprefix("handbook/").partition("#")
+        after = alert.after or "at once"
+        lines.append(
+            f"| `{alert.name}` | {alert.severity} | {after} | {alert.summary} | [{section}]({page}#{section}) |"
+        )
+    return "\n".join(lines)
+
+
 TABLES = {
     "configuration.md": {"settings": settings_table},
     "command-line.md": {"commands": commands_table, "options": options_table},
     "metrics-and-logs.md": {"metrics": metrics_table},
     "tracing.md": {"stages": stages_table},
+    "monitoring.md": {"alerts": alerts_table},
 }
 
 

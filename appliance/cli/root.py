@@ -62,6 +62,7 @@ def _register() -> None:
     from appliance.cli.ingest import ingest
     from appliance.cli.keys import keys
     from appliance.cli.model_changes import models
+    from appliance.cli.monitoring import monitoring
     from appliance.cli.pack import pack
     from appliance.cli.prompts import prompts
     from appliance.cli.quickstart import quickstart
@@ -74,7 +75,7 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, calibrate, backup, pack, bench, doctor, costs, traces, config, trust, version):
+    for made in (prompts, calibrate, backup, pack, bench, doctor, monitoring, costs, traces, config, trust, version):
         cli.add_command(made)
     for made in (install, uninstall, upgrade, rollback):
         cli.add_command(made)

@@ -172,7 +172,12 @@ class Settings(BaseModel):
         Field(description="Folder of the backups, best on another disk; none is `backups` in the data directory."),
     ] = None
 
-    @field_validator("data_dir", "backup_dir", mode="after")
+    monitoring_dir: Annotated[
+        Path | None,
+        Field(description="Folder that `monitoring export` wrote to, for `doctor` to look at; none is not looked at."),
+    ] = None
+
+    @field_validator("data_dir", "backup_dir", "monitoring_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None

@@ -58,8 +58,11 @@ def queues(appliance: Appliance) -> Iterator[Reading]:
 
 
 def costs(appliance: Appliance) -> Iterator[Reading]:
-    """Tokens and core-seconds of everybody since the start."""
+    """Answers, tokens and core-seconds of everybody since the start."""
     sums = appliance.accounts.totals()
+    cached = sums.get("cached", 0.0)
+    yield gauges.ANSWERS, ("cache",), cached
+    yield gauges.ANSWERS, ("computed",), sums.get("questions", 0.0) - cached
     for kind in TOKEN_KINDS:
         yield gauges.TOKENS, (kind.removesuffix("_tokens"),), sums.get(kind, 0.0)
     seconds = sums.get("compute_s", 0.0)

@@ -26,6 +26,9 @@ QUEUE_DEPTH = Sampled("rag_queue_depth", "Entries waiting in a bounded queue.", 
 QUEUE_LIMIT = Sampled("rag_queue_limit", "Entries that a bounded queue takes before it refuses.", ("queue",))
 OLDEST_JOB = Sampled("rag_oldest_job_seconds", "Age of the oldest unfinished ingestion task; 0 without one.")
 
+ANSWERS = Sampled(
+    "rag_answers", "Questions that were answered, from the `cache` or `computed`.", ("origin",), kind="counter"
+)
 TOKENS = Sampled(
     "rag_tokens",
     "Tokens since the start: read and written by the generator, embedded, and spared by the cache and by compression.",

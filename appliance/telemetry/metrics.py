@@ -111,7 +111,7 @@ INDEX_REFUSED = Counter(
     "New indexes that found too few of the nearest vectors; the one before kept serving.",
     registry=REGISTRY,
 )
-BACKUPS = Counter("rag_backups", "Backups taken and verified, by outcome.", ("job", "outcome"), registry=REGISTRY)
+BACKUPS = Counter("rag_backups", "Backups taken and verified, by outcome.", ("work", "outcome"), registry=REGISTRY)
 LAST_BACKUP = Gauge(
     "rag_last_backup_timestamp_seconds",
     "When the newest backup in the folder of the settings was taken, seconds since the epoch; 0 for none.",

@@ -5,6 +5,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.telemetry import metrics
+from appliance.telemetry.declared import declared
 
 
 def test_every_collector_has_our_prefix_and_help() -> None:
@@ -13,6 +14,16 @@ def test_every_collector_has_our_prefix_and_help() -> None:
     for family in families:
         assert family.name.startswith(("rag_", "process_")), family.name
         assert family.documentation
+
+
+def test_no_name_is_declared_twice() -> None:
+    names = [metric.exported for metric in declared()]
+    assert len(names) == len(set(names))
+
+
+def test_no_label_is_one_that_prometheus_gives() -> None:
+    for metric in declared():
+        assert not {"job", "instance", "le"} & set(metric.labels), metric.exported
 
 
 def test_no_created_series() -> None:
