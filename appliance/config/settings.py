@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from appliance import cgroup
 from appliance.types import Route
 
 _KEY = re.compile(r"rag_[A-Za-z0-9_-]{32,128}")
+_COLLECTOR = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _HOST_NAME = re.compile(r"(?=.{1,254}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.?)+")
 
 
@@ -52,6 +53,9 @@ class Settings(BaseModel):
     log_format: Annotated[
         Literal["auto", "json", "console"], Field(description="`auto`: console on a terminal, JSON lines elsewhere.")
     ] = "auto"
+    otlp_endpoint: Annotated[
+        str, Field(description="Address of an OpenTelemetry collector (OTLP/HTTP) that gets traces; needs airgap: off.")
+    ] = ""
     log_questions: Annotated[bool, Field(description="Log questions in clear; off, only their hash is logged.")] = False
 
     embedder: Annotated[str, Field(min_length=1, description="Name of the embedding model.")] = "minilm-l6-v2.int8"
@@ -196,6 +200,17 @@ class Settings(BaseModel):
             if not _HOST_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a host name; write it as rag.example.org, without scheme and port")
         return [name.lower().rstrip(".") for name in value]
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _collector(cls, value: str, info: ValidationInfo) -> str:
+        if value and not _COLLECTOR.fullmatch(value):
+            raise ValueError("write the address of a collector as http://HOST:4318")
+        if value and info.data.get("airgap") != "off":
+            raise ValueError(
+                "the lock against connections rules it out; remove it, or give up the lock with airgap: off"
+            )
+        return value
 
     @field_validator("routes", mode="after")
     @classmethod

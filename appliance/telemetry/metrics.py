@@ -117,6 +117,13 @@ LAST_BACKUP = Gauge(
     "When the newest backup in the folder of the settings was taken, seconds since the epoch; 0 for none.",
     registry=REGISTRY,
 )
+TRACES_EXPORTED = Counter("rag_traces_exported", "Traces that the collector of OpenTelemetry took.", registry=REGISTRY)
+TRACES_DROPPED = Counter(
+    "rag_traces_dropped",
+    "Traces that did not reach the collector: queue_full, refused or unreachable. No question waits for it.",
+    ("reason",),
+    registry=REGISTRY,
+)
 METRICS_FAILED = Counter(
     "rag_metrics_failed",
     "Times that a part could not be looked at for this page; its metrics are left out then.",

@@ -35,8 +35,8 @@ class _Recent:
 class Traces:
     """Every trace comes here when it is complete. Thread-safe. `passed_on` gets each of them, to send it elsewhere."""
 
-    def __init__(self, passed_on: Callable[[Trace], None] | None = None) -> None:
-        self._passed_on = passed_on
+    def __init__(self) -> None:
+        self.passed_on: Callable[[Trace], None] | None = None
         self._lock = threading.Lock()
         self._newest, self._errors = _Recent(NEWEST), _Recent(ERRORS)
         self._slowest: dict[str, list[tuple[float, int, Trace]]] = {}  # by route, a bounded set: heaps, fastest first
@@ -55,8 +55,8 @@ class Traces:
             if trace.failed:
                 self._errors.add(trace)
             self._keep_slow(trace)
-        if self._passed_on is not None:
-            self._passed_on(trace)
+        if self.passed_on is not None:
+            self.passed_on(trace)
 
     def _keep_slow(self, trace: Trace) -> None:
         slow = self._slowest.get(trace.route)

@@ -28,6 +28,7 @@ from appliance.faults import reached
 from appliance.pulse import Pulse
 from appliance.supervision import Notifier, Watchdog
 from appliance.telemetry import log as telemetry_log
+from appliance.telemetry.otlp import exported
 from appliance.web.application import create_app
 from appliance.web.rooms import Rooms
 
@@ -110,6 +111,7 @@ def serve(
         listening = list(sockets) or [listen(settings.host, settings.port)]
         for one in listening:
             stack.enter_context(one)
+        stack.enter_context(exported(appliance.traces, settings.otlp_endpoint))
         url = stack.enter_context(_announced(appliance, url_of(listening[0])))
         sys.stdout.write(f"rag-appliance listens on {url} (data in {appliance.paths.root}); Ctrl-C stops it.\n")
         sys.stdout.flush()
