@@ -5,13 +5,15 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Protocol, Self, TypeVar
 
 import structlog
 
+from appliance import optional_models
 from appliance.accounting import Accounts
 from appliance.answer import Prompts
-from appliance.asking import Asking, Models
+from appliance.asking import Asking
 from appliance.backup import Backups
 from appliance.cache import Caches
 from appliance.calibration import Calibrator
@@ -19,25 +21,34 @@ from appliance.collections import DEFAULT_COLLECTION, Collections
 from appliance.config import LoadedSettings, Settings
 from appliance.datalock import DataLock
 from appliance.erasure.eraser import Eraser
-from appliance.errors import ApplianceError, ModelError, NotFound, Unauthenticated
+from appliance.errors import ApplianceError, NotFound, Unauthenticated
 from appliance.faults import reached
-from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reader, open_reranker
+from appliance.flags import LiveFlags
+from appliance.inference import Embedders, ModelRegistry
 from appliance.ingest.worker import Ingestion
+from appliance.optional_models import Models
 from appliance.packs import Packs
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.pulse import Pulses
 from appliance.reembed import Reembedding
 from appliance.reembed.run import Surroundings
-from appliance.search import TermReranker
+from appliance.settling import Settling
 from appliance.starts import Starts
 from appliance.store import Store
 from appliance.telemetry.traces import Traces
-from appliance.types import FieldInfo, Generator, PassageReader, Principal, Reranker, Role
+from appliance.types import FieldInfo, Generator, Principal, Role
 
 log = structlog.get_logger(__name__)
 
 INGESTION_S, GENERATOR_S, UPKEEP_S = 600.0, 300.0, 900.0  # what a step of these loops may take on a slow host
 LOCAL_ADMIN = Principal(id="local", name="local", role=Role.ADMIN)
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+Part = TypeVar("Part", bound=_Closing | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,8 @@ class Appliance:
         with ThreadPoolExecutor(1, "models") as beside:  # both are mostly hashing and reading, which share no lock
             generator = beside.submit(self._open_generator)
             self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
-            self.generator = generator.result()
+            self.generator, self._generator_detail = generator.result()
+        self._closed_at_end(self.generator)
         tell("opening the database")
         self.store = Store.open(self.paths.database, tell)
         parts.callback(self.store.close)
@@ -113,18 +125,21 @@ class Appliance:
         parts.callback(self.collections.close)
         self._first_start(tell)
         reached("start.collections_open")
-        self.reranker = self._open_reranker()
+        self.reranker, self._reranker_detail = optional_models.reranker(self.registry, settings)
+        self._closed_at_end(self.reranker)
         self.accounts = Accounts(self.store.costs, settings, self.pulses.new("accounts", UPKEEP_S))
         self.accounts.start()
         parts.callback(self.accounts.close)
         self.prompts = Prompts(self.paths.prompts)
-        self.reader = self._open_reader()
+        self.reader = self._closed_at_end(optional_models.reader(self.registry, settings))
         models = Models(self.generator, self.reranker, self.reader)
-        self.asking = Asking(settings, self.store, self.collections, models, self.accounts, self.prompts, self.cache)
+        self.flags = LiveFlags(self.store, settings, partial(models.possible, self.prompts))
+        self.settling = Settling(settings, self.collections, models, self.prompts, self.flags)
+        self.asking = Asking(settings, self.store, self.collections, models, self.accounts, self.cache, self.settling)
         parts.callback(self.asking.close)
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
         parts.callback(self.calibrator.stop)
-        self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.asking.cache_key
+        self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.settling.answer_key
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
             changed=self.collections.publish,
@@ -157,56 +172,13 @@ class Appliance:
         self.reembedding.start()
         parts.callback(self.reembedding.stop)
 
-    def _open_generator(self) -> Generator | None:
-        """The generator, or None with the cause kept: without it answers are extractive, which is no reason to stop."""
-        settings = self.settings
-        self._generator_detail = "none: answers are extractive"
-        try:
-            generator = open_generator(
-                self.registry,
-                settings.generator,
-                threads=settings.threads,
-                context_tokens=settings.context_tokens,
-                queue_limit=settings.generator_queue,
-                slots=settings.generator_slots,
-                memory_bytes=settings.generator_memory_bytes,
-                pulse=self.pulses.new("generator", GENERATOR_S),
-            )
-        except ModelError as error:
-            log.error("generator_unusable", error=str(error), hint=error.hint)
-            self._generator_detail = f"unusable, answers are extractive: {error}"
-            return None
-        if generator is not None:
-            self._generator_detail = describe(generator)
-            self._parts.callback(generator.close)
-        return generator
+    def _open_generator(self) -> tuple[Generator | None, str]:
+        return optional_models.generator(self.registry, self.settings, self.pulses.new("generator", GENERATOR_S))
 
-    def _open_reranker(self) -> Reranker | None:
-        """The reranker, or None with the cause kept, as for the generator."""
-        self._reranker_detail = "none: passages stay as they were fused"
-        if self.settings.reranker == "terms":
-            self._reranker_detail = TermReranker.name
-            return TermReranker()
-        try:
-            reranker = open_reranker(self.registry, self.settings.reranker)
-        except ModelError as error:
-            log.error("reranker_unusable", error=str(error), hint=error.hint)
-            self._reranker_detail = f"unusable, passages stay as they were fused: {error}"
-            return None
-        if reranker is not None:
-            self._reranker_detail = reranker.name
-            self._parts.callback(reranker.close)
-        return reranker
-
-    def _open_reader(self) -> PassageReader | None:
-        """The reader, or None with a line in the log: answers are then made from what was stored."""
-        try:
-            reader = open_reader(self.registry, threads=self.settings.threads)
-        except ModelError as error:
-            log.error("reader_unusable", error=str(error), hint=error.hint)
-            return None
-        self._parts.callback(reader.close)
-        return reader
+    def _closed_at_end(self, model: Part) -> Part:
+        if model is not None:
+            self._parts.callback(model.close)
+        return model
 
     def _first_start(self, tell: Callable[[str], None]) -> None:
         if self.settings.auth == "keys" and self.store.keys.empty():
@@ -265,6 +237,12 @@ class Appliance:
             reached("delete.index_told")
             self.collections.publish(collection)
         return [document_id for ids in gone.values() for document_id in ids]
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection with its indexes, its flags and what is cached of it. Raises NotFound, InvalidRequest."""
+        self.collections.drop(name)
+        self.flags.reload()
+        self.cache.clear(f"collection:{name}")
 
     # --- state -------------------------------------------------------------------------------------------------------
 

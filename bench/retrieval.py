@@ -12,6 +12,7 @@ import numpy as np
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
+from appliance.flags import of_settings
 from appliance.search import Defaults, Retrieval, search
 from appliance.types import Embedder, Fusion, Query
 from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
@@ -79,7 +80,7 @@ def _run_all(sets: Sequence[JudgedSet], embedder: Embedder, settings: Settings) 
 
 def measure(judged: JudgedSet, corpus: Corpus, settings: Settings, wishes: Mapping[str, Any]) -> dict[str, float]:
     """One run over all questions. Quality from searches for CHUNKS hits, latency from searches for 10."""
-    retrieval = replace(corpus.served, defaults=Defaults.of(settings))
+    retrieval = replace(corpus.served, defaults=Defaults.of(of_settings(settings)))
     gains, recalls, seconds = [], [], []
     for number, (key, text) in enumerate(judged.queries.items()):
         grades = judged.judgements[key]

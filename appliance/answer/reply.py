@@ -62,6 +62,7 @@ class Answering:
     prompt: Prompt = field(default_factory=read_bundled)
     reader: PassageReader | None = None
     busy: Callable[[], bool] = lambda: False
+    conflicts: bool = True  # compare with other documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
     """What the generator wrote that stands, and what to tell about it."""
     answering = turn.answering
     if answering.generator is None:
-        return None, "No generator is set up; these are the documents' own sentences."
+        return None, "There is no generator to ask; these are the documents' own sentences."
     until = deadline - EXTRACTION_RESERVE_S
     if time.monotonic() >= until:
         return None, "There was no time to generate; these are the documents' own sentences."
@@ -217,6 +218,8 @@ def _sentences(count: int) -> str:
 
 def _compared(turn: _Turn, question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Compared:
     """The claims, with the other side where documents contradict them."""
+    if not turn.answering.conflicts:
+        return Compared(tuple(claims))
     with turn.stages.stage("compare"):
         shown = compared(question, claims, ranked, turn.citer)
     if shown.conflict:

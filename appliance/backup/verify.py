@@ -10,7 +10,7 @@ import msgspec
 
 from appliance.accounting import Accounts
 from appliance.answer import Prompts
-from appliance.asking import Asking, Models
+from appliance.asking import Asking
 from appliance.backup.manifest import DATABASE, Manifest, Probe
 from appliance.backup.repository import Repository
 from appliance.backup.restore import restore_into
@@ -18,9 +18,12 @@ from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.config import Settings
 from appliance.errors import ApplianceError
+from appliance.flags import LiveFlags
 from appliance.inference import Embedders
+from appliance.optional_models import Models
 from appliance.paths import DataPaths
 from appliance.search import TermReranker
+from appliance.settling import Settling
 from appliance.store import Store
 from appliance.types import Query
 
@@ -97,8 +100,9 @@ def _examine(
         collections.open_all()
         accounts = Accounts(store.costs, scanned)
         reranker = TermReranker() if settings.reranker == "terms" else None
-        prompts, cache = Prompts(paths.prompts), Caches(paths.cache, scanned)
-        asking = Asking(scanned, store, collections, Models(reranker=reranker), accounts, prompts, cache)
+        models, prompts, cache = Models(reranker=reranker), Prompts(paths.prompts), Caches(paths.cache, scanned)
+        settling = Settling(scanned, collections, models, prompts, LiveFlags(store, scanned))
+        asking = Asking(scanned, store, collections, models, accounts, cache, settling)
         parts.callback(asking.close)
         step("searching", 0, len(backup.probes))
         return _missed(asking, collections, backup.probes, LATER), len(backup.probes)

@@ -37,6 +37,10 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._decoded(self._send("POST", path, json=dict(body or {})))
 
+    def put(self, path: str, body: Mapping[str, Any], **parameters: Any) -> Any:
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._decoded(self._send("PUT", path, json=dict(body), params=given))
+
     def delete(self, path: str, **parameters: Any) -> Any:
         given = {name: value for name, value in parameters.items() if value is not None}
         return self._decoded(self._send("DELETE", path, params=given))

@@ -101,7 +101,24 @@ def alerts_table() -> str:
     return "\n".join(lines)
 
 
+def flags_table() -> str:
+    """One line a flag: name, what it takes, what it is without anybody setting it, meaning."""
+    from appliance.config import Settings
+    from appliance.flags import FLAGS
+    from appliance.flags.registry import OWN
+
+    lines = ["| flag | takes | unless set | what it does |", "|---|---|---|---|"]
+    for name, flag in FLAGS.items():
+        default = "null" if flag.default is None else flag.default
+        setting = name in Settings.model_fields and name not in OWN
+        on = {True: "on", False: "off"}.get(default, default) if isinstance(default, bool) else default
+        shown = "the setting" if setting else f"`{on}`" if on != "" else "empty"
+        lines.append(f"| `{name}` | {flag.kind} | {shown} | {flag.description} |")
+    return "\n".join(lines)
+
+
 TABLES = {
+    "flags-and-canary.md": {"flags": flags_table},
     "configuration.md": {"settings": settings_table},
     "command-line.md": {"commands": commands_table, "options": options_table},
     "metrics-and-logs.md": {"metrics": metrics_table},

@@ -57,6 +57,7 @@ def _register() -> None:
     from appliance.cli.costs import costs
     from appliance.cli.doctor import doctor
     from appliance.cli.documents import documents
+    from appliance.cli.flags import flags
     from appliance.cli.host import install, rollback, uninstall, upgrade
     from appliance.cli.index import index
     from appliance.cli.ingest import ingest
@@ -75,7 +76,21 @@ def _register() -> None:
 
     for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
         cli.add_command(made)
-    for made in (prompts, calibrate, backup, pack, bench, doctor, monitoring, costs, traces, config, trust, version):
+    for made in (
+        flags,
+        prompts,
+        calibrate,
+        backup,
+        pack,
+        bench,
+        doctor,
+        monitoring,
+        costs,
+        traces,
+        config,
+        trust,
+        version,
+    ):
         cli.add_command(made)
     for made in (install, uninstall, upgrade, rollback):
         cli.add_command(made)

@@ -31,12 +31,12 @@ class Candidates:
 
 def wanted(query: Query) -> int:
     """How many of each part are looked for."""
-    return max(CANDIDATES, query.k)
+    return max(CANDIDATES if query.choice is None else query.choice.flags.candidates, query.k)
 
 
 def scored(query: Query) -> int:
     """How many rows BM25 is asked for."""
-    return max(SCORED, query.k)
+    return max(SCORED, wanted(query))
 
 
 def candidates(

@@ -2,23 +2,30 @@
 
 from dataclasses import dataclass
 
-from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.search.analyse import DEFAULT_ALPHA
-from appliance.types import Fusion, Query, QueryShape, Reranker
+from appliance.types import Flags, Fusion, Query, QueryShape, Reranker
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a question leaves open. `diversify` is the lambda of MMR; 1 leaves the order as it is."""
+    """What a question leaves open. `diversify` is the lambda of MMR; 1 leaves the order as it is. `alpha` None: by the
+    shape of the question.
+    """
 
     fusion: Fusion = Fusion.CONVEX
     collapse: bool = False
     diversify: float = 1.0
+    alpha: float | None = None
+    exact_terms: bool = True
+    rerank: bool = True
 
     @classmethod
-    def of(cls, settings: Settings) -> "Defaults":
-        return cls(_decided(Fusion(settings.fusion)), settings.collapse, settings.diversify)
+    def of(cls, flags: Flags) -> "Defaults":
+        return cls(
+            *(_decided(flags.fusion), flags.collapse, flags.diversify, flags.alpha),
+            *(flags.exact_terms, flags.rerank),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ def plan_for(query: Query, kind: QueryShape, defaults: Defaults, reranker: Reran
 
     Raises InvalidRequest when the question wants to be reranked and there is no reranker.
     """
-    alpha = DEFAULT_ALPHA[kind] if query.alpha is None else query.alpha
+    alpha = next((a for a in (query.alpha, defaults.alpha) if a is not None), DEFAULT_ALPHA[kind])
     mixed = 0 < alpha < 1
     if query.rerank and reranker is None:
         raise InvalidRequest(
@@ -49,8 +56,8 @@ def plan_for(query: Query, kind: QueryShape, defaults: Defaults, reranker: Reran
     return Plan(
         alpha=alpha,
         fusion=defaults.fusion if query.fusion is Fusion.AUTO else query.fusion,
-        exact_terms=mixed,
-        rerank=(mixed and reranker is not None) if query.rerank is None else query.rerank,
+        exact_terms=mixed and defaults.exact_terms,
+        rerank=(mixed and defaults.rerank and reranker is not None) if query.rerank is None else query.rerank,
         collapse=(mixed and defaults.collapse) if query.collapse is None else query.collapse,
         diversify=(defaults.diversify if mixed else 1.0) if query.diversify is None else query.diversify,
     )

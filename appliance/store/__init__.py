@@ -12,6 +12,7 @@ from appliance.store.database import Database
 from appliance.store.documents import Committed, Documents
 from appliance.store.erasures import Erasures
 from appliance.store.fields import Fields
+from appliance.store.flags import StoredFlags
 from appliance.store.jobs import Jobs
 from appliance.store.keys import KeyInfo, Keys
 from appliance.store.lexical import Lexical, LexicalResult
@@ -45,6 +46,7 @@ __all__ = [
     "Space",
     "Store",
     "StoredCalibration",
+    "StoredFlags",
     "Sums",
 ]
 
@@ -65,6 +67,7 @@ class Store:
     erasures: Erasures
     costs: Costs
     calibrations: Calibrations
+    flags: StoredFlags
 
     @classmethod
     def open(cls, path: Path, tell: Callable[[str], None] = lambda _: None) -> "Store":
@@ -73,7 +76,8 @@ class Store:
         try:
             views = (Documents(database), Fields(database), Lexical(database), Segments(database))
             work = (Keys(database), Jobs(database), Shadow(database), ModelChanges(database))
-            return cls(database, *views, *work, Erasures(database), Costs(database), Calibrations(database))
+            rest = (Erasures(database), Costs(database), Calibrations(database), StoredFlags(database))
+            return cls(database, *views, *work, *rest)
         except BaseException:
             database.close()
             raise

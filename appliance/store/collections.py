@@ -108,6 +108,7 @@ def drop(connection: apsw.Connection, collection_id: int) -> None:
         "DELETE FROM model_changes WHERE collection = (SELECT name FROM collections WHERE id = ?1)",
         f"DELETE FROM metadata WHERE document_id IN {documents}",
         "DELETE FROM calibrations WHERE collection_id = ?1",
+        "DELETE FROM flags WHERE collection = (SELECT name FROM collections WHERE id = ?1)",
         "DELETE FROM chunks WHERE collection_id = ?1",
         "DELETE FROM documents WHERE collection_id = ?1",
         "DELETE FROM collections WHERE id = ?1",

@@ -22,6 +22,7 @@ from appliance.types.documents import (
 )
 from appliance.types.fields import FieldInfo, FieldType
 from appliance.types.filters import AllOf, AnyOf, Comparison, Filter, Not
+from appliance.types.flags import Choice, Flags
 from appliance.types.models import (
     CancelToken,
     Candidate,
@@ -67,6 +68,7 @@ __all__ = [
     "CancelToken",
     "Candidate",
     "Checking",
+    "Choice",
     "Chunk",
     "ChunkSpan",
     "Citation",
@@ -83,6 +85,7 @@ __all__ = [
     "FieldInfo",
     "FieldType",
     "Filter",
+    "Flags",
     "Fusion",
     "Generated",
     "GenerationRequest",

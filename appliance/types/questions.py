@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from appliance.types.access import Role
 from appliance.types.arrays import Vector
 from appliance.types.context import Context
 from appliance.types.documents import Chunk
 from appliance.types.filters import Filter
+
+if TYPE_CHECKING:
+    from appliance.types.flags import Choice
 
 
 class Mode(StrEnum):
@@ -102,6 +106,7 @@ class Query:
     role: Role | None = None  # of who asks
     route: str = ""  # the rule that chose the mode
     prompt: str = ""  # the id of the prompt, where the generator is to be asked
+    choice: "Choice | None" = None  # the flags it is answered under, once they were looked up
 
 
 class QueryShape(StrEnum):

@@ -234,5 +234,5 @@ def _field_body(field: FieldInfo) -> FieldBody:
 async def drop_collection(request: Request[Any, Any, Any], name: FromPath[str]) -> ASGIApp:
     """Delete a collection with everything in it."""
     web = rooms(request)
-    await web.upkeep.run(lambda: web.appliance.collections.drop(name))
+    await web.upkeep.run(lambda: web.appliance.drop_collection(name))
     return reply(DroppedBody(name))

@@ -116,7 +116,7 @@ async def _question(request: Request[Any, Any, Any], web: Rooms, wanted: type[Se
     line["question_digest"] = digest(asked.question)
     if noted is not None:
         line["question"] = noted
-    return asked, to_query(asked, principal_of(request.scope))
+    return asked, web.appliance.settling.chosen(to_query(asked, principal_of(request.scope)))
 
 
 def elapsed_ms(scope: Scope) -> float:

@@ -215,7 +215,7 @@ class Questions:
         appliance.cache.answers.put(
             key,
             core,
-            ttl_s=appliance.asking.lifetime(answer),
+            ttl_s=appliance.settling.lifetime(query, answer),
             tags=tags_of(
                 query.collection,
                 documents={hit.chunk.document_id for hit in answer.hits} | cited(answer),

@@ -76,6 +76,7 @@ async def _answer(
 ) -> ASGIApp:
     """The answer from the documents."""
     wanted = _query(asked, messages, mode, principal_of(request.scope), web.appliance.settings)
+    wanted = web.appliance.settling.chosen(wanted)
     notice = SYSTEM_UNUSED if any(message["role"] == "system" for message in messages) else ""
     form = _form(request, asked, notice)
     content = Content(

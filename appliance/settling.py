@@ -1,0 +1,130 @@
+"""What a question leaves open, settled: itself over the flags of its collection over those of all over the settings."""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+
+from appliance import __version__
+from appliance.answer import Prompts, is_strong, wants_generation
+from appliance.collections import Collections
+from appliance.config import Settings
+from appliance.errors import NotFound
+from appliance.flags import LiveFlags
+from appliance.optional_models import Models
+from appliance.search import REWRITE_VERSION
+from appliance.search.analyse import shape
+from appliance.types import (
+    Answer,
+    Checking,
+    Flags,
+    Mode,
+    Query,
+)
+
+
+class Settling:
+    """Settles questions, and gives the keys under which what they find and are answered is kept. Thread-safe."""
+
+    def __init__(
+        self, settings: Settings, collections: Collections, models: Models, prompts: Prompts, flags: LiveFlags
+    ) -> None:
+        self._settings, self._collections, self._models = settings, collections, models
+        self.prompts, self._flags = prompts, flags
+        self._rules = (  # what an answer depends on besides the question, the flags and the collection
+            *(__version__, settings.abstain_below, settings.answer_tokens, settings.prompt_tokens),
+            *(m.fingerprint if m else "" for m in (models.generator, models.reranker, models.reader)),
+            REWRITE_VERSION,
+        )
+
+    def chosen(self, query: Query) -> Query:
+        """The question with the flags that it is answered under, whatever is switched meanwhile."""
+        return query if query.choice is not None else replace(query, choice=self._flags.choice(query.collection))
+
+    def to_search(self, query: Query) -> Query:
+        """The question with everything chosen that it leaves open."""
+        query = self.chosen(query)
+        flags = flags_of(query)
+        return replace(
+            query,
+            history=() if flags.condense == "off" else query.history,
+            expand=flags.expand if query.expand is None else query.expand,
+            compress=flags.compress if query.compress is None else query.compress,
+            rewrite=flags.rewrite if query.rewrite is None else query.rewrite,
+            self_query=flags.self_query if query.self_query is None else query.self_query,
+            evidence=flags.evidence if query.evidence is None else query.evidence,
+        )
+
+    def to_answer(self, query: Query) -> Query:
+        """The settled question of an answer: its mode by the rules, its prompt, and its passages for the generator
+        compressed where nothing else is said.
+        """
+        query = self._routed(self.chosen(query))
+        flags = flags_of(query)
+        if not wants_generation(query.mode, self._models.generator if flags.generation else None):
+            if query.answer_tokens or query.temperature:
+                query = replace(query, answer_tokens=None, temperature=0.0)
+            return self.to_search(query)
+        if query.compress is None and not flags.compress:
+            query = replace(query, compress=self._settings.prompt_tokens)
+        return self.to_search(replace(query, prompt=self._prompt(query, flags)))
+
+    def condenses(self, flags: Flags) -> bool:
+        """Whether the generator completes follow-up questions."""
+        return is_strong(self._models.generator) if flags.condense == "auto" else flags.condense == "generator"
+
+    def answer_key(self, query: Query) -> str | None:
+        """Everything the answer depends on, hashed; None when the cache is off, or the answer is left to chance.
+
+        All keys see all collections, so the access scope is the collection itself. Its version here is the one that
+        rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
+        With it goes the embedding model that answered for the collection then.
+        """
+        if self._settings.cache_bytes == 0:
+            return None
+        query = self.to_answer(query)
+        if query.temperature > 0 or not flags_of(query).answer_cache:
+            return None
+        asked = replace(query, text=" ".join(query.text.split()), principal="", role=None)
+        return _hashed(asked, self._collections.published(query.collection), self._rules)
+
+    def search_key(self, query: Query, most: int | None) -> str:
+        """Everything that what a settled question finds depends on, hashed: less than its answer does."""
+        asked = replace(
+            query, principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
+            checking=Checking.STRICT, answer_tokens=None, temperature=0.0,
+        )  # fmt: skip
+        return _hashed(asked, most, self._collections.published(query.collection), self._rules)
+
+    def lifetime(self, query: Query, made: Answer) -> float:
+        """How long an answer of this class is kept, in seconds."""
+        flags = flags_of(self.chosen(query))
+        if made.abstained:
+            return flags.cache_ttl_abstained_s
+        return flags.cache_ttl_generative_s if made.mode is Mode.GENERATIVE else flags.cache_ttl_s
+
+    def _prompt(self, query: Query, flags: Flags) -> str:
+        """The id of the prompt that the flags name, else of the one whose share the question falls into."""
+        if flags.prompt:
+            with suppress(NotFound):  # its file was removed
+                return self.prompts.named(flags.prompt).id
+        return self.prompts.for_question(query.text, query.principal).id
+
+    def _routed(self, query: Query) -> Query:
+        """The question in the mode of the first rule that takes it; as it is where it names a mode itself."""
+        if query.mode is not Mode.AUTO or not self._settings.routes:
+            return query
+        looks, words = shape(query.text), len(query.text.split())
+        for route in self._settings.routes:
+            if route.takes(looks, words, query.collection, query.role):
+                return replace(query, mode=route.mode, route=route.name)
+        return query
+
+
+def flags_of(query: Query) -> Flags:
+    """Of a question for which they were chosen."""
+    assert query.choice is not None, "a question is settled first"
+    return query.choice.flags
+
+
+def _hashed(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=24).hexdigest()
