@@ -57,7 +57,7 @@ def test_the_command_line_switches_in_the_running_server(service: Service) -> No
         data = str(service.appliance.paths.root)
         done = CliRunner().invoke(cli, [*arguments, "--data-dir", data, "--json"])
         assert done.exit_code == 0, done.output
-        return json.loads(done.output)
+        return json.loads(done.stdout)
 
     server = {"pid": 0, "url": service.url, "key": service.keys["admin"]}
     service.appliance.paths.server.write_text(json.dumps(server))  # as `serve` writes it
