@@ -11,7 +11,7 @@ LOCKS := build/locks
 PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run binary test test-fast system-test check format reference lock models peers setup setup-dev clean
+.PHONY: help run binary test test-fast system-test monitoring-test check format reference lock models peers setup setup-dev clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -31,6 +31,9 @@ test-fast: setup-dev ## Run the tests that take less than a few seconds each
 system-test: setup-dev ## The binary on a Debian guest without a network, from install to uninstall (as root)
 	@test -x dist/rag-appliance || $(MAKE) binary
 	@$(BIN)/python -m tests.system --prepare
+
+monitoring-test: setup-dev ## A real Prometheus sees every alert fire while something is really broken (as root, four minutes)
+	@$(BIN)/python -m tests.monitoring --prepare
 
 check: setup-dev ## Lint, format, types, import directions, generated documentation
 	@$(BIN)/ruff check .

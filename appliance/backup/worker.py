@@ -79,6 +79,9 @@ class Backups:
     def start(self) -> None:
         """Begin to look at the clock, where the settings ask for backups. Call it once."""
         shutil.rmtree(self._scratch, ignore_errors=True)
+        for work in ("create", "verify"):
+            for outcome in ("success", "failure"):
+                BACKUPS.labels(work, outcome)  # there from the start: a first failure is an increase
         self._tell_age()
         if self._settings.backup_every:
             self._clock = threading.Thread(target=self._watch, name="backup-clock", daemon=True)

@@ -123,7 +123,12 @@ class LlamaGenerator:
         if request.max_tokens < 1:
             raise InvalidRequest("max_tokens must be at least 1")
         self._refuse_if_resting()
-        job = self._job(request, cancel)
+        try:
+            job = self._job(request, cancel)
+        except ModelError:  # a file that cannot be loaded is met here already, by whoever counts the prompt's tokens
+            with self._condition:
+                self._breaker.failed()
+            raise
         self._enqueue(job)
         try:
             self._follow(job, on_text)
