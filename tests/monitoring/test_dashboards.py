@@ -1,4 +1,4 @@
-"""The dashboards: whole, laid out without overlaps, asking for what is there; and times of rules divided as they say."""
+"""The dashboards: whole, without overlaps, asking for what is there; and times of rules divided as they say."""
 
 from collections.abc import Callable
 from typing import Any
