@@ -1,11 +1,13 @@
 """`monitoring`: what Prometheus and Grafana need to watch the appliance."""
 
+import time
 from pathlib import Path
 
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command, group
-from appliance.cli.output import print_json
+from appliance.cli.output import print_json, print_table
+from appliance.cli.problem import DONE, PARTLY
 
 monitoring = group("monitoring", "Alert rules and dashboards for Prometheus and Grafana.")
 
@@ -31,3 +33,28 @@ def export(invocation: Invocation, folder: Path, force: bool) -> None:
     for path in paths:
         click.echo(path)
     click.echo(f"{len(paths)} files written. {folder.absolute() / 'README.md'} says what to do with them.")
+
+
+@command(
+    "show", group=monitoring, examples=["monitoring show", "monitoring show --seconds 30", "monitoring show --json"]
+)
+@click.option("--seconds", type=click.FloatRange(0, 3600), default=5.0, show_default=True,
+              help="Watch for so long; 0 tells of everything since the start.")  # fmt: skip
+def show(invocation: Invocation, seconds: float) -> int:
+    """Traffic, latency, errors, cache, memory, disk and queues on one screen, and which alerts' bounds are crossed.
+
+    Needs no Prometheus. Exit code 3 when a bound is crossed.
+    """
+    from appliance.monitoring.summary import Page, summary
+
+    with invocation.connect() as client:
+        before = Page(client.text("/metrics") if seconds else "")
+        time.sleep(seconds)
+        lines = summary(before, Page(client.text("/metrics")), seconds)
+    crossed = sorted({line.alert for line in lines if line.alert})
+    if invocation.as_json:
+        figures = [{"name": line.name, "value": line.shown, "alert": line.alert or None} for line in lines]
+        print_json({"seconds": seconds, "figures": figures, "alerts": crossed})
+    else:
+        print_table(("figure", "value", "bound crossed"), [(line.name, line.shown, line.alert) for line in lines])
+    return PARTLY if crossed else DONE
