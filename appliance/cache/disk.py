@@ -97,6 +97,7 @@ class DiskLayer:
         self._closed = False
         self._errors = 0
         self._counts = Counts(LAYER)
+        CACHE_ERRORS.labels(LAYER)  # there from the start: a first failure is an increase
         self._open()
 
     def get(self, key: str) -> Found | None:

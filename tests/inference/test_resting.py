@@ -25,5 +25,7 @@ def test_a_model_that_cannot_be_loaded_rests(tmp_path: Path) -> None:
         with pytest.raises(Overloaded) as caught:
             generator.generate(request, threading.Event())
         assert caught.value.code == "generator_resting"
+        with pytest.raises(Overloaded):
+            generator.count_tokens("Hello")
     finally:
         generator.close()

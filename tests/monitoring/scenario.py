@@ -22,7 +22,9 @@ class Scenario:
         self.disk = disk
         self.busy = Site(folder, "busy", query_concurrency=6)
         self.cold = Site(folder, "cold", embedder="hash", generator="broken", abstain_below=-1.0)
-        self.sick = Site(disk, "sick", embedder="hash", generator="absent", backup_every=0.01, ingest_queue=5)
+        self.sick = Site(
+            folder, "sick", disk / "sick", embedder="hash", generator="absent", backup_every=0.01, ingest_queue=5
+        )
         self.sites = (self.busy, self.cold, self.sick)
         self.began = time.monotonic()
         self._fillers: list[threading.Thread] = []
@@ -69,6 +71,7 @@ class Scenario:
 
     def kill(self) -> None:
         """`cold` is killed and comes back; `forget_rows` and what it counted are gone then."""
+        self.cold.free_memory()
         self.cold.kill()
         self.cold.start()
 

@@ -31,8 +31,8 @@ def free_port() -> int:
 class Site:
     """One appliance on its own data; without authentication, so that anybody on this host may ask."""
 
-    def __init__(self, folder: Path, name: str, **settings: Any) -> None:
-        self.name, self.data = name, folder / name
+    def __init__(self, folder: Path, name: str, data: Path | None = None, **settings: Any) -> None:
+        self.name, self.data = name, data or folder / name
         self.data.mkdir(exist_ok=True)
         self.address = f"127.0.0.1:{free_port()}"
         self.log = folder / f"{name}.log"
@@ -119,6 +119,11 @@ class Site:
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
         return enter
+
+    def free_memory(self) -> None:
+        """No limit any more."""
+        assert self._group is not None
+        (self._group / "memory.limit_in_bytes").write_text("-1")
 
     def limit_memory(self, share: float) -> None:
         """Let what it uses now, without what the kernel can drop, be `share` of its limit."""

@@ -1,7 +1,11 @@
 """A circuit breaker: after several failures in a row nothing is tried for a time, then one request is."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from appliance.errors import ModelError
 
 FAILURES = 3  # in a row that open it
 FIRST_PAUSE_S = 10.0
@@ -27,6 +31,16 @@ class Breaker:
         if self._failures >= FAILURES:
             self._until = self._clock() + self._pause_s
             self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+
+    @contextmanager
+    def watching(self, lock: threading.Condition) -> Iterator[None]:
+        """Work of callers, not under the lock, that counts as a failure when the model cannot be loaded."""
+        try:
+            yield
+        except ModelError:
+            with lock:
+                self.failed()
+            raise
 
     def worked(self) -> None:
         """Close it."""

@@ -110,8 +110,15 @@ class LlamaGenerator:
         return kernels.load()
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of plain text, without a chat template. Loads the model at the first use."""
-        return self._model.count_tokens(text)
+        """Tokens of plain text, without a chat template. Loads the model at the first use.
+
+        Raises ModelError, Overloaded while it rests after failures.
+        """
+        if self._model.loaded:
+            return self._model.count_tokens(text)
+        self._refuse_if_resting()
+        with self._breaker.watching(self._condition):
+            return self._model.count_tokens(text)
 
     def generate(self, request: GenerationRequest, cancel: CancelToken, on_text: TokenSink | None = None) -> Generated:
         """Write an answer; `on_text` gets its pieces in the caller's thread.
@@ -123,12 +130,8 @@ class LlamaGenerator:
         if request.max_tokens < 1:
             raise InvalidRequest("max_tokens must be at least 1")
         self._refuse_if_resting()
-        try:
+        with self._breaker.watching(self._condition):
             job = self._job(request, cancel)
-        except ModelError:  # a file that cannot be loaded is met here already, by whoever counts the prompt's tokens
-            with self._condition:
-                self._breaker.failed()
-            raise
         self._enqueue(job)
         try:
             self._follow(job, on_text)
