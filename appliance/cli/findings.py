@@ -8,31 +8,35 @@ import rich_click as click
 from appliance.cli.output import print_json
 from appliance.cli.problem import DONE, FAILED, PARTLY
 
-MARKS = {"ok": ("ok  ", "green"), "warning": ("warn", "yellow"), "error": ("FAIL", "red")}
+MARKS = {"ok": ("ok  ", "green"), "notice": ("note", "cyan"), "warning": ("warn", "yellow"), "error": ("FAIL", "red")}
+_RANK = list(MARKS)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: `severity` is ok, warning or error."""
+    """One check: `severity` is ok, notice (nothing is wrong), warning or error; `id` names the check for programs."""
 
     check: str
     severity: str
     detail: str
     hint: str = ""
+    id: str = ""
 
 
-def show(findings: Iterable[Finding], *, as_json: bool) -> int:
-    """Print them as they come; 0 when all is well, 3 with warnings, 1 with errors."""
+def show(findings: Iterable[Finding], *, as_json: bool, strict: bool = False) -> int:
+    """Print them as they come; 0 when nothing is wrong, 3 with warnings (1 if `strict`), 1 with errors."""
     found: list[Finding] = []
     for finding in findings:
         found.append(finding)
         if not as_json:
             _print(finding)
-    worst = {finding.severity for finding in found}
-    verdict = "error" if "error" in worst else "warning" if "warning" in worst else "ok"
+    verdict = max((finding.severity for finding in found), key=_RANK.index, default="ok")
     if as_json:
-        print_json({"verdict": verdict, "findings": [asdict(finding) for finding in found]})
-    return {"ok": DONE, "warning": PARTLY, "error": FAILED}[verdict]
+        told = [asdict(finding) | {"id": finding.id or finding.check.replace(" ", "_")} for finding in found]
+        print_json({"verdict": verdict, "findings": told})
+    return (
+        FAILED if verdict == "error" or (strict and verdict == "warning") else PARTLY if verdict == "warning" else DONE
+    )
 
 
 def _print(finding: Finding) -> None:

@@ -117,11 +117,20 @@ def flags_table() -> str:
     return "\n".join(lines)
 
 
+def checks_table() -> str:
+    """One line a check of doctor: its id, what it looks at, and the worst that may come of it."""
+    from appliance.cli.checks import CHECKS
+
+    lines = ["| id | what is looked at | at worst |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{name}` | {told} | {worst} |" for name, (told, worst) in CHECKS.items())])
+
+
 TABLES = {
     "flags-and-canary.md": {"flags": flags_table},
     "configuration.md": {"settings": settings_table},
     "command-line.md": {"commands": commands_table, "options": options_table},
     "metrics-and-logs.md": {"metrics": metrics_table},
+    "doctor.md": {"checks": checks_table},
     "tracing.md": {"stages": stages_table},
     "monitoring.md": {"alerts": alerts_table},
 }

@@ -1,0 +1,165 @@
+"""Checks of what lies on the disk; they need no open appliance, write nothing, and stand next to a running server."""
+
+import json
+import os
+import pwd
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance import __version__
+from appliance.cli.findings import Finding
+from appliance.cli.output import duration, on_terminal, size
+from appliance.errors import ApplianceError
+from appliance.paths import BUNDLED_MODELS, DataPaths
+
+if TYPE_CHECKING:
+    from appliance.config import Settings
+
+GIB = 1024**3
+FEW_ENTRIES = 10_000
+CERTIFICATE_DAYS = 90
+_SHOWN_AFTER = 64 * 1024**2  # bytes of a model file from which on hashing it takes long enough to be told
+
+
+def disk(data_dir: Path) -> Finding:
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("disk", "error", f"{existing} cannot be written by this user",
+                       "Choose another --data-dir or give the folder to this user.")  # fmt: skip
+    usage, entries = shutil.disk_usage(existing), os.statvfs(existing)
+    detail = f"{size(usage.free)} of {size(usage.total)} free for {data_dir}"
+    if usage.free < GIB:
+        return Finding("disk", "warning", detail, "Make room: below 1 GiB ingestion may stop with disk_full.")
+    if entries.f_files and entries.f_favail < FEW_ENTRIES:
+        told = f"{detail}, but room for {entries.f_favail:,} more files only"
+        return Finding("disk", "warning", told, "Remove small files from this file system, or move the data.")
+    return Finding("disk", "ok", detail)
+
+
+def owner(data_dir: Path) -> Finding | None:
+    """A finding where the data are somebody else's; None where this user may look at them."""
+    try:
+        found = data_dir.stat().st_uid
+    except OSError:
+        return None
+    if found == os.geteuid():
+        return None
+    try:
+        name = pwd.getpwuid(found).pw_name
+    except KeyError:
+        name = f"user {found}"
+    hint = f"Run it as {name} (`sudo -u {name} rag-appliance doctor`), or while the server runs."
+    return Finding("owner", "warning", f"{data_dir} belongs to {name}; opening it would leave files of yours", hint)
+
+
+def model_files(paths: DataPaths) -> Iterator[Finding]:
+    """Every file hashed and compared; with progress on a terminal, since models can be large."""
+    from appliance.inference import ModelRegistry
+    from appliance.inference.registry import check_file
+
+    try:
+        models = ModelRegistry(BUNDLED_MODELS, paths.models).list()
+    except (ApplianceError, OSError) as error:
+        yield Finding("model files", "error", str(error), getattr(error, "hint", ""))
+        return
+    wrong = 0
+    for model in models:
+        for path, expected in model.files():
+            try:
+                with _told(f"hashing {path.name} ({size(model.size)})", model.size):
+                    check_file(path, expected)
+            except ApplianceError as error:
+                wrong += 1
+                yield Finding("model files", "error", str(error), "Make or add that model again.")
+    if not models:
+        yield Finding("model files", "error", "there are no models", "`make models`, or install the program again.")
+    elif not wrong:
+        yield Finding("model files", "ok", f"{len(models)} models as recorded")
+
+
+class _told:
+    """A line on a terminal while something long is done, gone afterwards."""
+
+    def __init__(self, line: str, length: int) -> None:
+        self._line = line if length > _SHOWN_AFTER and on_terminal() and sys.stderr.isatty() else ""
+
+    def __enter__(self) -> None:
+        if self._line:
+            sys.stderr.write(self._line)
+            sys.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._line:
+            sys.stderr.write("\r" + " " * len(self._line) + "\r")
+            sys.stderr.flush()
+
+
+def backups(settings: "Settings", paths: DataPaths) -> Finding:
+    """How old the newest is, against what the settings ask for."""
+    from appliance.backup.repository import Repository
+
+    folder = settings.backup_dir or paths.backups
+    try:
+        found = Repository(folder).all()
+    except (ApplianceError, OSError) as error:
+        return Finding("backups", "error", str(error), getattr(error, "hint", "") or "Check the folder of the backups.")
+    if not found:
+        severity = "warning" if settings.backup_every else "notice" if paths.database.exists() else "ok"
+        hint = "`backup create` makes one, the setting backup_every makes them by itself." if severity != "ok" else ""
+        return Finding("backups", severity, "none yet", hint)
+    hours = (time.time() - found[-1].taken_at) / 3600
+    detail = f"{len(found)}, the newest {duration(3600 * hours)} old, {found[-1].documents:,} documents"
+    if settings.backup_every and hours > 2 * settings.backup_every:
+        return Finding("backups", "warning", detail, f"One is due every {settings.backup_every:g} h: see the log.")
+    return Finding("backups", "ok", detail)
+
+
+def certificate(data_dir: Path) -> Finding:
+    """Whether `bench certificate` has measured this host with this program, not too long ago."""
+    hint = "`bench certificate` measures what this host can sustain."
+    try:
+        told: dict[str, Any] = json.loads((data_dir / "certificate" / "capacity.json").read_text("utf-8"))
+        days = (time.time() - datetime.fromisoformat(told["made"]).timestamp()) / 86_400
+    except FileNotFoundError:
+        return Finding("certificate", "notice", "none", hint)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Finding("certificate", "notice", f"it cannot be read: {error}", hint)
+    detail = f"made {duration(86_400 * days)} ago" if days < 2 else f"made {days:.0f} days ago"
+    reasons = [
+        *([f"older than {CERTIFICATE_DAYS} days"] if days > CERTIFICATE_DAYS else []),
+        *([f"of version {told.get('program')}"] if told.get("program") != __version__ else []),
+        *_otherwise(told),
+    ]
+    if reasons:
+        return Finding("certificate", "notice", f"{detail}, but {', '.join(reasons)}", hint)
+    return Finding("certificate", "ok", detail)
+
+
+def _otherwise(told: dict[str, Any]) -> Iterator[str]:
+    """What is not as it was when the certificate was made."""
+    known = told.get("processor")
+    if isinstance(known, str) and known and (here := _processor()) and known not in here and here not in known:
+        yield "of another processor"
+    if told.get("cores") not in (None, len(os.sched_getaffinity(0))):
+        yield f"of {told['cores']} cores"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def guarded(check: str, look: Callable[[], Finding]) -> Finding:
+    """What a look gives; where the disk does not let it, a finding that says so."""
+    try:
+        return look()
+    except OSError as error:
+        return Finding(check, "error", f"it cannot be looked at: {error}", "Check the disk and its rights.")
