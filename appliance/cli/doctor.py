@@ -97,6 +97,7 @@ def _findings(invocation: Invocation, *, quick: bool) -> Iterator[Finding]:
         yield from files.model_files(paths)
     yield files.guarded("backups", lambda: files.backups(settings, paths))
     yield files.guarded("certificate", lambda: files.certificate(settings.data_dir))
+    yield files.guarded("monitoring", lambda: files.monitoring(settings.monitoring_dir))
     foreign = files.owner(settings.data_dir) if server is None else None
     yield from [foreign] if foreign is not None else _opened(invocation, quick=quick)
     yield host.clock(offset, host.newest_write(settings.data_dir))

@@ -77,7 +77,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert run(data, "backup", "restore", "--from", disk, code=1)["code"] == "data_directory_not_empty"
     run(data, "backup", "restore", made["id"], "--from", disk, "--force")
     [finding] = [f for f in run(data, "doctor", code=0)["findings"] if f["check"] == "backups"]
-    assert (finding["severity"], finding["detail"][:4]) == ("ok", "none")
+    assert (finding["severity"], finding["detail"][:4]) == ("notice", "none")
     pack = next((disk / "packs").iterdir())
     pack.write_bytes(pack.read_bytes().replace(b"boiler", b"toiler"))
     assert run(data, "backup", "verify", "--from", disk, code=1)["code"] == "backup_damaged"

@@ -21,7 +21,7 @@ CHECKS: Final = {  # id -> (what is looked at, what may come of it beside "ok")
     "model_files": ("Every model file has the SHA-256 that was recorded.", "error"),
     "backups": ("The age of the newest backup.", "warning"),
     "certificate": ("What this host can sustain was measured here, with this program, in the last 90 days.", "notice"),
-    "monitoring": ("The rules and dashboards in `monitoring_dir` are there and of this program.", "warning"),
+    "monitoring": ("Alert rules and dashboards in `monitoring_dir` are there and of this program.", "warning"),
     "server": ("Whether a server runs; without one the data are opened for the checks below.", "none"),
     "appliance": ("The data directory can be opened.", "error"),
     "part": ("Every part that `/health/ready` lists.", "error"),

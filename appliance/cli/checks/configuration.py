@@ -2,15 +2,18 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from appliance import cgroup
 from appliance.cli.findings import Finding
-from appliance.config import LoadedSettings, Settings
+
+if TYPE_CHECKING:
+    from appliance.config import LoadedSettings, Settings
 
 GREAT_SCAN = 500_000  # chunks: an exact scan of so many takes some 40 ms of both cores for every question
 
 
-def findings(loaded: LoadedSettings) -> Iterator[Finding]:
+def findings(loaded: "LoadedSettings") -> Iterator[Finding]:
     """One for each setting to think about; one that says ok when there is none."""
     found = [
         Finding("configuration", severity, detail, hint) for severity, detail, hint in _all(loaded.settings, loaded)
@@ -18,7 +21,7 @@ def findings(loaded: LoadedSettings) -> Iterator[Finding]:
     yield from found or [Finding("configuration", "ok", "nothing unusual")]
 
 
-def _all(settings: Settings, loaded: LoadedSettings) -> Iterator[tuple[str, str, str]]:
+def _all(settings: "Settings", loaded: "LoadedSettings") -> Iterator[tuple[str, str, str]]:
     yield from _open(settings)
     yield from _privacy(settings)
     yield from _work(settings)
@@ -28,7 +31,7 @@ def _all(settings: Settings, loaded: LoadedSettings) -> Iterator[tuple[str, str,
         yield "notice", f"first_admin_key is still in the {origin}", hint
 
 
-def _open(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _open(settings: "Settings") -> Iterator[tuple[str, str, str]]:
     local = _loopback(settings.host)
     if settings.auth == "off" and not local:
         hint = "Set auth: keys, or listen on 127.0.0.1."
@@ -52,14 +55,14 @@ def _open(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _privacy(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _privacy(settings: "Settings") -> Iterator[tuple[str, str, str]]:
     if settings.log_questions:
         yield "warning", "log_questions is on: questions are in the log in clear", "Set it to false when done."
     if settings.log_level == "debug":
         yield "notice", "log_level is debug: a line for every look at /health", "Set it to info when done."
 
 
-def _work(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _work(settings: "Settings") -> Iterator[tuple[str, str, str]]:
     cores = cgroup.cores()
     if settings.threads > cores:
         hint = f"Set threads to {cores}, or leave it out."

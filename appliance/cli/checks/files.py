@@ -163,3 +163,23 @@ def guarded(check: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except OSError as error:
         return Finding(check, "error", f"it cannot be looked at: {error}", "Check the disk and its rights.")
+
+
+def monitoring(folder: Path | None) -> Finding:
+    """Whether alert rules and dashboards were exported, and are those of this program."""
+    from appliance.monitoring import check
+
+    if folder is None:
+        hint = "`monitoring export DIR` writes alert rules and dashboards; set monitoring_dir to have them looked at."
+        return Finding("monitoring", "notice", "monitoring_dir is not set, so alert rules are not looked at", hint)
+    found = check(folder)
+    if found.missing:
+        told = f"{len(found.missing)} files are missing from {folder}, such as {found.missing[0]}"
+        return Finding("monitoring", "warning", told, f"`monitoring export {folder}` writes them.")
+    if found.older:
+        told = f"{len(found.older)} files in {folder} are of version {found.version}, such as {found.older[0]}"
+        return Finding("monitoring", "warning", told, f"`monitoring export {folder}` replaces them.")
+    if found.changed:
+        told = f"rules and dashboards of this program, {len(found.changed)} of them changed by you"
+        return Finding("monitoring", "notice", f"{told}: {', '.join(found.changed[:3])}")
+    return Finding("monitoring", "ok", f"rules and dashboards of this program in {folder}")
