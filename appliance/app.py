@@ -23,7 +23,7 @@ from appliance.datalock import DataLock
 from appliance.erasure.eraser import Eraser
 from appliance.errors import ApplianceError, NotFound, Unauthenticated
 from appliance.faults import reached
-from appliance.flags import LiveFlags
+from appliance.flags import Canary, LiveFlags
 from appliance.inference import Embedders, ModelRegistry
 from appliance.ingest.worker import Ingestion
 from appliance.optional_models import Models
@@ -134,7 +134,8 @@ class Appliance:
         self.reader = self._closed_at_end(optional_models.reader(self.registry, settings))
         models = Models(self.generator, self.reranker, self.reader)
         self.flags = LiveFlags(self.store, settings, partial(models.possible, self.prompts))
-        self.settling = Settling(settings, self.collections, models, self.prompts, self.flags)
+        self.canary = Canary(self.store, self.flags)
+        self.settling = Settling(settings, self.collections, models, self.prompts, self.canary)
         self.asking = Asking(settings, self.store, self.collections, models, self.accounts, self.cache, self.settling)
         parts.callback(self.asking.close)
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)

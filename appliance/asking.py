@@ -55,6 +55,7 @@ class Asking:
         self._settings, self._store, self._collections = settings, store, collections
         self._generator, self._reranker, self._reader = models.generator, models.reranker, models.reader
         self._accounts, self._cache, self._settling = accounts, cache, settling
+        self._watching = settling.canary.watching
         self._lexicons = Lexicons(store)
         self.asked = 0  # questions being worked on
         self._asked_lock = threading.Lock()
@@ -77,7 +78,7 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settling.to_search(query)
         check_query(query, self._settings)
-        with self._asking(query) as spending, self._serving(query) as serving:
+        with self._watching(query), self._asking(query) as spending, self._serving(query) as serving:
             spending.counts["searches"] += 1
             found = self._find(query, serving, deadline, threading.Event(), spending)
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
@@ -98,7 +99,7 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settling.to_answer(query)
         check_query(query, self._settings)
-        with self._asking(query) as spending, self._serving(query) as serving:
+        with self._watching(query) as watch, self._asking(query) as spending, self._serving(query) as serving:
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
             found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
@@ -107,6 +108,7 @@ class Asking:
             if found.understood is not None and found.understood.applied:
                 query = replace(query, text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
+            watch.declined = made.abstained
             spared = found.context.dropped if found.context is not None and made.usage.prompt_tokens else 0
             spending.counts.update(questions=1, compression_saved_tokens=spared)
             if query.prompt:

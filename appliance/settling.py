@@ -9,7 +9,7 @@ from appliance.answer import Prompts, is_strong, wants_generation
 from appliance.collections import Collections
 from appliance.config import Settings
 from appliance.errors import NotFound
-from appliance.flags import LiveFlags
+from appliance.flags import Canary
 from appliance.optional_models import Models
 from appliance.search import REWRITE_VERSION
 from appliance.search.analyse import shape
@@ -26,10 +26,10 @@ class Settling:
     """Settles questions, and gives the keys under which what they find and are answered is kept. Thread-safe."""
 
     def __init__(
-        self, settings: Settings, collections: Collections, models: Models, prompts: Prompts, flags: LiveFlags
+        self, settings: Settings, collections: Collections, models: Models, prompts: Prompts, canary: Canary
     ) -> None:
         self._settings, self._collections, self._models = settings, collections, models
-        self.prompts, self._flags = prompts, flags
+        self.prompts, self.canary = prompts, canary
         self._rules = (  # what an answer depends on besides the question, the flags and the collection
             *(__version__, settings.abstain_below, settings.answer_tokens, settings.prompt_tokens),
             *(m.fingerprint if m else "" for m in (models.generator, models.reranker, models.reader)),
@@ -38,7 +38,7 @@ class Settling:
 
     def chosen(self, query: Query) -> Query:
         """The question with the flags that it is answered under, whatever is switched meanwhile."""
-        return query if query.choice is not None else replace(query, choice=self._flags.choice(query.collection))
+        return query if query.choice is not None else replace(query, choice=self.canary.choice(query))
 
     def to_search(self, query: Query) -> Query:
         """The question with everything chosen that it leaves open."""

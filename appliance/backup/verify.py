@@ -18,7 +18,7 @@ from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.config import Settings
 from appliance.errors import ApplianceError
-from appliance.flags import LiveFlags
+from appliance.flags import Canary, LiveFlags
 from appliance.inference import Embedders
 from appliance.optional_models import Models
 from appliance.paths import DataPaths
@@ -101,7 +101,7 @@ def _examine(
         accounts = Accounts(store.costs, scanned)
         reranker = TermReranker() if settings.reranker == "terms" else None
         models, prompts, cache = Models(reranker=reranker), Prompts(paths.prompts), Caches(paths.cache, scanned)
-        settling = Settling(scanned, collections, models, prompts, LiveFlags(store, scanned))
+        settling = Settling(scanned, collections, models, prompts, Canary(store, LiveFlags(store, scanned)))
         asking = Asking(scanned, store, collections, models, accounts, cache, settling)
         parts.callback(asking.close)
         step("searching", 0, len(backup.probes))

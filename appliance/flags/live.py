@@ -102,8 +102,8 @@ class LiveFlags:
         for collection, name, value in self._store.flags.all():
             found.setdefault(collection, {})[name] = msgspec.json.decode(value)
         everywhere = self._known(self._base, found.get(EVERYWHERE, {}))
-        own = {name: _choice(self._known(everywhere, values)) for name, values in found.items() if name != EVERYWHERE}
-        return _Picture(_choice(everywhere), MappingProxyType(own), MappingProxyType(found))
+        own = {name: chosen(self._known(everywhere, values)) for name, values in found.items() if name != EVERYWHERE}
+        return _Picture(chosen(everywhere), MappingProxyType(own), MappingProxyType(found))
 
     @staticmethod
     def _known(flags: Flags, values: Mapping[str, Any]) -> Flags:
@@ -116,5 +116,6 @@ class LiveFlags:
         return flags
 
 
-def _choice(flags: Flags) -> Choice:
+def chosen(flags: Flags) -> Choice:
+    """The flags as a question carries them."""
     return Choice(digest(flags), flags)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.store.calibrations import Calibrations, StoredCalibration
+from appliance.store.canaries import Canaries
 from appliance.store.change_rows import ChangeRow, ModelChanges, NewChange
 from appliance.store.collections import Collection
 from appliance.store.costs import Costs, DayCosts, Sums
@@ -23,6 +24,7 @@ from appliance.store.vectors import CollectionVectors
 
 __all__ = [
     "Calibrations",
+    "Canaries",
     "ChangeRow",
     "ChunkText",
     "Collection",
@@ -68,6 +70,7 @@ class Store:
     costs: Costs
     calibrations: Calibrations
     flags: StoredFlags
+    canaries: Canaries
 
     @classmethod
     def open(cls, path: Path, tell: Callable[[str], None] = lambda _: None) -> "Store":
@@ -76,8 +79,8 @@ class Store:
         try:
             views = (Documents(database), Fields(database), Lexical(database), Segments(database))
             work = (Keys(database), Jobs(database), Shadow(database), ModelChanges(database))
-            rest = (Erasures(database), Costs(database), Calibrations(database), StoredFlags(database))
-            return cls(database, *views, *work, *rest)
+            kept = (Erasures(database), Costs(database), Calibrations(database))
+            return cls(database, *views, *work, *kept, StoredFlags(database), Canaries(database))
         except BaseException:
             database.close()
             raise

@@ -79,6 +79,21 @@ GENERATED_TOKENS = Counter("rag_generated_tokens", "Tokens written by the genera
 GENERATOR_REQUESTS = Gauge("rag_generator_requests", "Requests that hold a slot of the generator.", registry=REGISTRY)
 GENERATOR_HELD = Gauge("rag_generator_held_tokens", "Tokens in the slots of the generator.", registry=REGISTRY)
 
+CANARY_QUESTIONS = Counter(
+    "rag_canary_questions",
+    "Questions that were computed while a canary ran, by its side (stable, canary): answered, declined, error.",
+    ("variant", "outcome"),
+    registry=REGISTRY,
+)
+CANARY_SECONDS = Histogram(
+    "rag_canary_seconds",
+    "Time that they took, by side.",
+    ("variant",),
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+CANARY_ROLLBACKS = Counter("rag_canary_rollbacks", "Canaries that were rolled back by themselves.", registry=REGISTRY)
+
 CACHE_REQUESTS = Counter(
     "rag_cache_requests",
     "Look-ups by layer and outcome; `answers` is the answer cache as a whole, `memory` and `disk` are its layers.",

@@ -75,9 +75,9 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 class Choice:
     """The flags that one question is answered under. Two with the same `digest` answer alike.
 
-    `variant` is the side of a canary that the question is on.
+    `variant` is the side of a canary that the question is on, stable or canary; empty where none runs.
     """
 
     digest: str  # of the flags that answers depend on
     flags: Flags = field(repr=False, compare=False)
-    variant: str = field(default="stable", repr=False, compare=False)
+    variant: str = field(default="", repr=False, compare=False)
