@@ -52,6 +52,7 @@ def _register() -> None:
     from appliance.cli.bench import bench
     from appliance.cli.cache import cache
     from appliance.cli.calibrate import calibrate
+    from appliance.cli.canary import canary
     from appliance.cli.collections import collections
     from appliance.cli.config import config
     from appliance.cli.costs import costs
@@ -78,6 +79,7 @@ def _register() -> None:
         cli.add_command(made)
     for made in (
         flags,
+        canary,
         prompts,
         calibrate,
         backup,
