@@ -46,7 +46,7 @@ _STANDARD = re.compile(r"\b[A-Z]{2,6} \d{3,}\b(?![-.]\w)")  # RFC 9457, ISO 9001
 _DISTINCTIVE = re.compile(
     r"\w_\w|^_|^[~.]*/[^/]+/[^/]|[\\@#]|/.*\.\w|::|->|^--|\(\)|\w\.\w+\.\w|^v\d|[a-z0-9][A-Z][a-z0-9]+[A-Z][a-z]"
 )
-_DENIAL = re.compile(
+DENIAL = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without|except|unable|\w+n['’]t)\b", re.IGNORECASE
 )
 _QUOTED = re.compile(r'["“]([^"“”]{3,100})["”]')
@@ -144,4 +144,4 @@ def holds(text: str, term: str, *, whole: bool = True) -> bool:
 
 def denies(text: str) -> bool:
     """Whether something is denied in it: "not", "never", "without", "isn't". English."""
-    return _DENIAL.search(text) is not None
+    return DENIAL.search(text) is not None

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.answer.cite import Citer, trimmed
+from appliance.answer.entail import content, entails
 from appliance.evidence.rank import Sentence
 from appliance.types import Claim, Embedder
-from appliance.words import FUNCTION_WORDS, denies, stem, words
+from appliance.words import FUNCTION_WORDS, stem, words
 
-# Shares of the claim's content words, each occurrence counted. Small models put the question's words around whatever
-# they have read, so words of the question count only where the passage has them too.
-MOST_NEW = 0.1  # in neither the sentence it stands on, nor beside it, nor in its title and section
-LEAST_OWN = 0.5  # in that sentence itself
-LEAST_ORDER = 0.5  # of those, in the sentence's order: "A beat B" does not hold up "B beat A", but "B was beaten by A"
+LEAST_OWN = 0.5  # of the claim's content words, each occurrence counted, in the sentence that it stands on
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
+SUBJECT_WORDS = 6  # of a sentence that may be its subject
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
 LEAST_WORDS = 4  # of a claim without a full stop; "Margaret Sloane." and "In 1905" answer, "Roles of keys" does not
@@ -30,7 +28,7 @@ _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\w+://\S*\w|[\w-]+(?:\.[\w-]+)*\.[a
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
 _DIGIT = re.compile(r"\d")
-_HEDGE = re.compile(r"\b(?:may|might|could|possibly|perhaps|probably|allegedly|reportedly)\b", re.IGNORECASE)
+_PRONOUN = re.compile(r"\b(?:he|she|it|they|his|her|its|their|him|them|this|that|these|those|such)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,14 @@ class Support:
     question: str
     sentences: Sequence[Sentence]
     own: Sequence[Sequence[str]]  # the content words of each sentence, as stems
-    around: Sequence[frozenset[str]]  # those of its neighbours in the same passage, of its title and section
+    around: Sequence[frozenset[str]]  # those that a claim about it may take from elsewhere (see `_around`)
     vectors: NDArray[np.float32]  # (n, dimensions)
 
     @classmethod
     def of(cls, question: str, sentences: Sequence[Sentence]) -> "Support":
-        own = [_content(item.text) for item in sentences]
-        around = [
-            frozenset(_content(f"{item.hit.chunk.title} {item.hit.chunk.section}")).union(
-                *(own[near] for near in _neighbours(sentences, index))
-            )
-            for index, item in enumerate(sentences)
-        ]
+        own = [content(item.text) for item in sentences]
+        asked = frozenset(content(question))
+        around = [_around(sentences, own, index, asked) for index in range(len(sentences))]
         vectors = np.stack([item.vector for item in sentences]) if sentences else np.zeros((0, 0), dtype=np.float32)
         return cls(question, sentences, own, around, vectors)
 
@@ -59,23 +53,23 @@ class Support:
 def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Claim | None:
     """The claim with the exact span of the sentence that holds it up; None when nothing does.
 
-    Its numbers, quotations and addresses must stand in that sentence, its names in the passage, nearly all of its
-    content words in the sentence or beside it and in no other order, its meaning must be near the sentence's, it must
-    not deny what the sentence says nor say for certain what that leaves open, and it must not be a mere heading.
+    Its numbers, quotations and addresses must stand in that sentence, its names in the passage, at least half of its
+    content words in the sentence, its meaning must be near the sentence's, which must entail it word by word (see
+    entail.py), and it must not be a mere heading.
     """
     text = _REFERENCE.sub("", claim).strip()
-    content = _content(text)
-    if not content or len(text) > LONGEST_CLAIM or _is_heading(text, support):
+    said = content(text)
+    if not said or len(text) > LONGEST_CLAIM or _is_heading(text, support):
         return None
     cosines = _cosines(text, support, embedder)
-    shared = np.array([(Counter(content) & Counter(own)).total() / len(content) for own in support.own])
+    shared = np.array([(Counter(said) & Counter(own)).total() / len(said) for own in support.own])
     for index in map(int, np.argsort(-(cosines + shared), kind="stable")[:TRIED]):
         sentence = support.sentences[index]
-        if cosines[index] < LEAST_COSINE or not _words_stand(content, support.own[index], support.around[index]):
+        if cosines[index] < LEAST_COSINE or shared[index] < LEAST_OWN or not _facts_stand(text, sentence):
             continue
-        if not _facts_stand(text, sentence) or _denies(text, support, index) or _overstates(text, sentence):
+        if not entails(sentence.text, text, support.around[index]):
             continue
-        start, end = trimmed(sentence.hit.chunk.text, sentence.start, sentence.end, dict.fromkeys(content, 1.0))
+        start, end = trimmed(sentence.hit.chunk.text, sentence.start, sentence.end, dict.fromkeys(said, 1.0))
         citation = citer.cite(sentence.hit, start, end)
         if citation is not None:
             return Claim(text, (citation,), supported=True)
@@ -107,33 +101,25 @@ def _neighbours(sentences: Sequence[Sentence], index: int) -> list[int]:
     ]
 
 
-def _content(text: str) -> list[str]:
-    return [stem(word) for word in words(text) if word.lower() not in FUNCTION_WORDS]
+def _around(
+    sentences: Sequence[Sentence], own: Sequence[Sequence[str]], index: int, asked: frozenset[str]
+) -> frozenset[str]:
+    """What a sentence leaves to its surroundings: title and section; of the sentences beside it the words that the
+    question has too (small models put the question's words around whatever they have read); and where the sentence has
+    a pronoun, what stands before the verb of the sentence before it, as far as one can tell without a grammar.
+    """
+    chunk = sentences[index].hit.chunk
+    near = _neighbours(sentences, index)
+    known = set(content(f"{chunk.title} {chunk.section}"))
+    known.update(word for at in near for word in own[at] if word in asked)
+    if index - 1 in near and _PRONOUN.search(sentences[index].text):
+        known.update(map(stem, _subject(sentences[index - 1].text)))
+    return frozenset(known)
 
 
-def _words_stand(content: Sequence[str], own: Sequence[str], around: frozenset[str]) -> bool:
-    """Whether the sentence says what the claim says, as far as words and their order tell."""
-    matched = Counter(content) & Counter(own)
-    new = [word for word in (Counter(content) - matched).elements() if word not in around or word in matched]
-    if len(new) > MOST_NEW * len(content) or matched.total() < LEAST_OWN * len(content):
-        return False
-    mine, theirs = ([word for word in text if word in matched] for text in (content, own))
-    return _common_order(mine, theirs) >= LEAST_ORDER * matched.total()
-
-
-def _common_order(one: Sequence[str], other: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
-    row = [0] * (len(other) + 1)
-    for word in one:
-        before = 0
-        for at, mate in enumerate(other, start=1):
-            before, row[at] = row[at], before + 1 if word == mate else max(row[at], row[at - 1])
-    return row[-1]
-
-
-def _overstates(text: str, sentence: Sentence) -> bool:
-    """Whether the sentence only says that something may be so, and the claim that it is."""
-    return _HEDGE.search(sentence.text) is not None and _HEDGE.search(text) is None
+def _subject(text: str) -> list[str]:
+    """The names of a sentence, and its words up to the first comma or SUBJECT_WORDS."""
+    return [*words(text.partition(",")[0])[:SUBJECT_WORDS], *(part for name in _names(text) for part in words(name))]
 
 
 def _cosines(text: str, support: Support, embedder: Embedder) -> NDArray[np.float32]:
@@ -166,12 +152,3 @@ def _facts_stand(text: str, sentence: Sentence) -> bool:
 def _names(text: str) -> list[str]:
     """Capitalised words; the first of the claim only when it is no function word."""
     return [word for word in _NAME.findall(text) if word.lower() not in FUNCTION_WORDS]
-
-
-def _denies(text: str, support: Support, index: int) -> bool:
-    """Whether one of claim and sentence has a negation and the other has none."""
-    near = " ".join(support.sentences[at].text for at in _neighbours(support.sentences, index))
-    own = support.sentences[index].text
-    if denies(text):
-        return not denies(near)
-    return denies(own) and not denies(text)

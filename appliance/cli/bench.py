@@ -95,6 +95,13 @@ def answers(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("answers").run(data, _settings(invocation)))
 
 
+@command("claims", group=bench, examples=["bench claims --data squad2", "bench claims --data syllabusqa --json"])
+@_data(True, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
+def claims(invocation: Invocation, data: Path) -> None:
+    """How many claims that the passages do not make are marked as supported, by how they were made."""
+    _show(invocation, _module("claims").run([data], _settings(invocation)))
+
+
 @command("start", group=bench, examples=["bench start", "bench start --data /var/lib/rag-appliance --times 10 --json"])
 @_data(False, "An appliance's data directory, of which a copy is started on as well.")
 @click.option("--times", type=click.IntRange(1, 100), default=5, show_default=True, help="Starts that are counted.")
