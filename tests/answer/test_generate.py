@@ -173,7 +173,7 @@ def test_a_busy_or_broken_generator_degrades(ask: Ask, error: Exception, said: s
 def test_without_a_generator_it_says_so(ask: Ask) -> None:
     answered = ask(QUESTION, mode=Mode.GENERATIVE)
     assert answered.mode is Mode.EXTRACTIVE
-    assert "No generator" in answered.notice
+    assert "no generator" in answered.notice
 
 
 def test_it_abstains_before_it_generates(ask: Ask) -> None:
