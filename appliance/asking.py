@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from appliance.accounting import Accounts, Spending
-from appliance.answer import Answering, evidence_rules, why_no_hits
+from appliance.answer import Answering, evidence_rules, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
 from appliance.cache import Caches
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
-from appliance.errors import ModelError
+from appliance.errors import DeadlineExceeded, ModelError
 from appliance.evidence import PASSAGES
 from appliance.optional_models import Models
 from appliance.search import Defaults, Retrieval, Writer, beside, find
@@ -22,6 +22,7 @@ from appliance.search.selfquery import Lexicons
 from appliance.settling import Settling, flags_of
 from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_QUESTIONS
+from appliance.turns import Turns
 from appliance.types import (
     Answer,
     CancelToken,
@@ -59,6 +60,7 @@ class Asking:
         self._lexicons = Lexicons(store)
         self.asked = 0  # questions being worked on
         self._asked_lock = threading.Lock()
+        self._turns = Turns(settings.threads)
         self._pool = beside(settings.threads)
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settling.to_search(query)
         check_query(query, self._settings)
-        with self._watching(query), self._asking(query) as spending, self._serving(query) as serving:
+        with self._watching(query), self._asking(query, deadline) as spending, self._serving(query) as serving:
             spending.counts["searches"] += 1
             found = self._find(query, serving, deadline, threading.Event(), spending)
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
@@ -99,7 +101,9 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settling.to_answer(query)
         check_query(query, self._settings)
-        with self._watching(query) as watch, self._asking(query) as spending, self._serving(query) as serving:
+        generates = wants_generation(query.mode, self._generator)
+        asking = self._asking(query, deadline, generates=generates)
+        with self._watching(query) as watch, asking as spending, self._serving(query) as serving:
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
             found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
@@ -172,7 +176,7 @@ class Asking:
         retrieval = Retrieval(
             *(self._store, serving.embedder, lambda _: serving.index, self._reranker, Defaults.of(flags)),
             busy=self._crowded,
-            pool=self._pool,
+            pool=self._pool if self.asked == 1 else None,
         )
         writer = Writer(spending.generator, deadline, cancel, self._settling.condenses(flags))
         if not flags.retrieval_cache:
@@ -191,16 +195,36 @@ class Asking:
         return self.asked > RERANKED_AT_ONCE * self._settings.threads
 
     @contextlib.contextmanager
-    def _asking(self, query: Query) -> Iterator[Spending]:
+    def _asking(self, query: Query, deadline: float, *, generates: bool = False) -> Iterator[Spending]:
         with self._asked_lock:
             self.asked += 1
         try:
             generator = self._generator if flags_of(query).generation else None
-            with self._accounts.spending(query.principal, generator) as spending:
+            with (
+                self._turn(query, deadline, generates),
+                self._accounts.spending(query.principal, generator) as spending,
+            ):
                 yield spending
         finally:
             with self._asked_lock:
                 self.asked -= 1
+
+    @contextlib.contextmanager
+    def _turn(self, query: Query, deadline: float, generates: bool) -> Iterator[None]:
+        """One of the places for those who compute; whoever waits for the generator needs none.
+
+        There are as many as cores: more threads would only wait for the interpreter, and have the event loop wait.
+        """
+        rewrites = query.rewrite is not Rewrite.NONE
+        if generates or rewrites or (query.history and self._settling.condenses(flags_of(query))):
+            yield
+            return
+        if not self._turns.take(deadline - time.monotonic()):
+            raise DeadlineExceeded("Too many questions were asked at once.", hint="Ask again in a moment.")
+        try:
+            yield
+        finally:
+            self._turns.give_back()
 
     @contextlib.contextmanager
     def _serving(self, query: Query) -> Iterator[Serving]:

@@ -1,6 +1,7 @@
 """Words of a text: stems to compare by, function words, and the identifiers that must be found to the letter."""
 
 import re
+from functools import lru_cache
 
 # Words that carry no topic. They tell keywords from sentences, do not count as overlap, and are searched for only where
 # a question has no other.
@@ -12,6 +13,7 @@ _FUNCTION_WORDS = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
+KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -79,6 +81,7 @@ def place(source: str) -> str:
     return f"{folder} {_FILE_ENDING.sub('', name) or name}".strip()
 
 
+@lru_cache(maxsize=KEPT_STEMS)
 def stem(word: str) -> str:
     """A key under which the forms of an English word meet ("cities", "city"): cheap, compared only with its like."""
     word = word.lower().removesuffix("'s").removesuffix("’s")

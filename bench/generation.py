@@ -21,7 +21,8 @@ from appliance.inference.registry import ModelRegistry
 from appliance.paths import BUNDLED_MODELS, HANDBOOK, DataPaths
 from bench.chat_client import Chat, ask, at_once, outcome
 from bench.llama_server import llama_server
-from bench.load import _ingest, _questions, _texts, run, running_process, server
+from bench.load import run
+from bench.serving import ingest, running_process, server, texts, word_questions
 from bench.slots import cancelling, same_text
 
 STREAMS = 8
@@ -150,8 +151,8 @@ def _against_one(rows: Sequence[Row]) -> list[Row]:
 
 def searching(url: str, key: str, chat: Chat) -> list[Row]:
     """p95 of /search with nothing else, and while STREAMS answers are generated."""
-    _ingest(url, key, HANDBOOK)
-    questions = _questions(_texts(url, key), 2000, seed=3)
+    ingest(url, key, HANDBOOK)
+    questions = word_questions(texts(url, key), 2000, seed=3)
 
     def p95(name: str, part: Sequence[str]) -> float:
         return run(url, key, name=name, questions=part, clients=1, seconds=SEARCH_S, path="/search").p95_ms

@@ -23,7 +23,7 @@ from appliance.errors import InvalidRequest
 from appliance.paths import HANDBOOK, DataPaths
 from appliance.search import search
 from appliance.types import Comparison, Embedder, Filter, Matrix, Query
-from bench import load, made
+from bench import load, made, serving
 from bench.corpus import Text, open_models
 from bench.made import COLLECTION, Opened, shown
 from bench.retrieval import read_texts
@@ -234,7 +234,7 @@ def server(folder: Path, questions: Sequence[str], settings: Settings) -> dict[s
     Raises RuntimeError when it does not start or answers with errors.
     """
     began = time.perf_counter()
-    with load.server(folder, settings) as (url, key):
+    with serving.server(folder, settings) as (url, key):
         while not _ready(url):
             if time.perf_counter() - began > READY_S:
                 raise RuntimeError(f"The server on {folder} was not ready within {READY_S:g} s.")

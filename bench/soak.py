@@ -25,7 +25,7 @@ from appliance.config import Settings
 from appliance.paths import HANDBOOK, DataPaths
 from bench.chat_client import Chat, ask, outcome
 from bench.generation import ASKED, Row, prompt, taken
-from bench.load import _ingest, _questions, _texts, running_process, server
+from bench.serving import ingest, running_process, server, texts, word_questions
 
 CLIENTS = 10  # more than there are slots on two cores, so that some wait
 PASSAGES = 12  # their kept prompts fit the generator's memory
@@ -94,8 +94,8 @@ def bench_soak(settings: Settings, minutes: float) -> dict[str, Any]:
     """Run it; uses the models of `settings`, not its data directory. Returns {"runs": […], "flat", "free", …}."""
     with tempfile.TemporaryDirectory(prefix="rag-bench-") as folder, server(Path(folder), settings) as (url, key):
         chat = Chat(url, key, settings.generator)
-        _ingest(url, key, HANDBOOK)
-        passages, questions = taken(PASSAGES), _questions(_texts(url, key), 200, seed=5)
+        ingest(url, key, HANDBOOK)
+        passages, questions = taken(PASSAGES), word_questions(texts(url, key), 200, seed=5)
         for passage in passages:  # what is kept of prompts is there from the beginning
             for number in range(len(ASKED)):
                 ask(chat, prompt(passage, number), 1)

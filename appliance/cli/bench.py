@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MIN_PASSAGES, MAX_PASSAGES = 100, 10_000_000  # of `bench scale`
 
+SCENARIOS = ("steady", "spike", "stress", "soak", "users", "overhead", "all")
+
 bench = group("bench", "Measure retrieval, answers, load and ingestion on this host.")
 
 
@@ -171,12 +173,27 @@ def selfquery(invocation: Invocation, data: Path) -> None:
     examples=[
         "bench load",
         "bench load --data ~/documents --seconds 10 --json",
+        "bench load stress --minutes 1",
+        "bench load steady --url http://127.0.0.1:8000 --key rag_...",
+        "bench load all --data beir --passages 10000 --json",
         "bench load --generate --llama-server ~/llama.cpp/build/bin/llama-server",
         "bench load --generate --soak 30",
     ],
 )
-@_data(False, "Folder of documents, or of BEIR data sets, to take in (default: the handbook).")
-@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of each run.")
+@click.argument("scenarios", nargs=-1, type=click.Choice(SCENARIOS))
+@_data(False, "Folder of documents, or of BEIR data sets, to take in (default: your own data, else the handbook).")
+@click.option("--url", default="", help="A server that runs already, to be asked in place of one started for it.")
+@click.option("--key", default="", help="With --url: its key.")
+@click.option("--collection", default="default", show_default=True, help="The collection that is asked.")
+@click.option("--questions", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Questions of your own, one JSON object a line with `question`.")  # fmt: skip
+@click.option("--passages", type=click.IntRange(100, 10_000_000),
+              help="Of data sets in --data, take in only about as many passages.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(0.05, 10_000), help="Length of each scenario.")
+@click.option("--rate", type=click.FloatRange(1, 1_000_000), help="Requests a minute, in place of the scenario's own.")
+@click.option("--repeats", type=click.FloatRange(0, 1), help="Share of questions asked before (default: .85).")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True,
+              help="Without a scenario: length of each run.")  # fmt: skip
 @click.option("--generate", is_flag=True, help="Measure generated answers instead: many at once, and searching beside.")
 @click.option("--llama-server", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="With --generate: a llama-server of your own, to compare with on the same model file.")  # fmt: skip
@@ -184,13 +201,24 @@ def selfquery(invocation: Invocation, data: Path) -> None:
               help="With --generate: questions, cancels and disconnects for so long.")  # fmt: skip
 def load(
     invocation: Invocation,
+    scenarios: tuple[str, ...],
     data: Path | None,
     seconds: float,
     generate: bool,
     llama_server: Path | None,
     soak: float | None,
-) -> None:
-    """Questions a second and latency over HTTP, cached and not, of a server started for it.
+    minutes: float | None,
+    rate: float | None,
+    repeats: float | None,
+    **source: Any,
+) -> int:
+    """Load at a stated rate (steady, spike, stress, soak) or of 100 users at once, on a server started for it.
+
+    steady is 1,000 requests a minute for 10 minutes, spike 5,000 for 2, stress 10,000 for 5, soak 500 for 60; requests
+    come whether or not those before were answered, and a latency counts from the moment at which its request was due.
+    users are 100 at once who ask again when they have their answer, without the cache: searches, then answers; all is
+    stress with and without repeats, users and overhead, the time a question takes without models. Exits with 1 when
+    something falls short of what must be reached. Without a scenario: a few seconds each, cached and not.
 
     With --generate: tokens a second of 8 streams, times to the first token, search beside them, 100 clients at once,
     and how soon a cancelled answer frees its place. With --soak instead:
@@ -198,16 +226,33 @@ def load(
     from llama.cpp (cmake with -DLLAMA_BUILD_SERVER=ON); the source package of llama-cpp-python has it under
     vendor/llama.cpp.
     """
+    if scenarios:
+        under = _module("under_load")
+        where = under.Source(data=data, **source)
+        chosen = under.chosen(scenarios, minutes, repeats, rate)
+        overhead = bool({"all", "overhead"} & set(scenarios))
+        result = under.bench_under_load(_settings(invocation), where, chosen, overhead=overhead)
+        _show_load(invocation, result)
+        return int(any(row["mark"] != "ok" for row in result["reach"]))
     if generate and soak is not None:
         _show(invocation, _module("soak").bench_soak(_settings(invocation), soak))
-        return
-    if generate:
+    elif generate:
         _show(invocation, _module("generation").bench_generation(_settings(invocation), llama_server))
-        return
-    if llama_server is not None or soak is not None:
+    elif llama_server is not None or soak is not None:
         option = "--soak" if llama_server is None else "--llama-server"
         raise Problem(f"{option} goes with --generate.", status=400, code="invalid_request", hint="Add --generate.")
-    _show(invocation, _module("load").bench_load(_settings(invocation), data, seconds=seconds))
+    else:
+        _show(invocation, _module("load").bench_load(_settings(invocation), data, seconds=seconds))
+    return 0
+
+
+def _show_load(invocation: Invocation, result: dict[str, Any]) -> None:
+    """The runs, one a column, and below them what must be reached."""
+    reach = result.get("reach", []) if not invocation.as_json else []
+    result = result if invocation.as_json else {name: value for name, value in result.items() if name != "reach"}
+    _show(invocation, result, across=True)
+    if reach:
+        print_table(list(reach[0]), [list(row.values()) for row in reach])
 
 
 @command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])

@@ -11,7 +11,7 @@ from appliance.store.compaction import secure_delete
 from appliance.store.database import MAX_ID, Database
 from appliance.store.inverted import MOST_ROWS, Inverted
 
-LEAST_CHUNKS = 50_000  # of a collection that gets segments; below, FTS5 is as fast
+LEAST_CHUNKS = 2_000  # of a collection that gets segments; below, FTS5 is as fast
 FRESH_CHUNKS = 10_000  # behind the last segment, before it is made again with them
 DELETED_SHARE = 0.2  # of a segment's rows, before it is made again without them
 READ_ROWS = 2_000  # between two looks at whether to stop

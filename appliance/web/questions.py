@@ -15,7 +15,7 @@ from appliance.cache import Kept, tags_of
 from appliance.errors import DeadlineExceeded, Overloaded
 from appliance.telemetry.stages import observed, stage
 from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
-from appliance.types import Answer, CancelToken, Claim, Query, Waiting
+from appliance.types import AbstainReason, Answer, CancelToken, Claim, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
@@ -288,4 +288,5 @@ def _outcome(answer: Answer) -> dict[str, str | int | bool | None]:
 def keeps(answer: Answer) -> bool:
     """A degraded answer is not kept, nor one with a `notice`: the next asker may get the whole one. A refusal is."""
     stale = answer.understood is not None and answer.understood.stale
-    return not (answer.degraded or stale) and (answer.abstained or not answer.notice)
+    told = answer.abstained or answer.reason is AbstainReason.CONFLICTING_PASSAGES  # whoever asks next is told the same
+    return not (answer.degraded or stale) and (told or not answer.notice)

@@ -1,0 +1,192 @@
+"""What a load is put on: a server that runs already, or one of its own on given texts, on a copy of a data directory,
+or on the handbook; and the questions that it is asked.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from appliance.config import Settings
+from appliance.errors import InvalidRequest
+from appliance.paths import HANDBOOK, DataPaths
+from bench.arrivals import POOL
+from bench.handbook_questions import QUESTIONS
+from bench.retrieval import read_texts
+from bench.scenarios import Target
+from bench.serving import (
+    copied,
+    fill,
+    held,
+    listening_process,
+    running_process,
+    scratch,
+    server,
+    sets,
+    texts,
+    word_questions,
+)
+
+FEW_PASSAGES = 2_000  # below, latencies say little about a collection of ordinary size
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the load goes: `url` and `key` of a running server; else texts in `data`, of which `passages` are taken in;
+    else the data directory of the settings; `collection` is asked. `questions` is a file of the operator's own.
+    """
+
+    url: str = ""
+    key: str = ""
+    data: Path | None = None
+    passages: int | None = None
+    collection: str = "default"
+    questions: Path | None = None
+
+
+@dataclass(slots=True)
+class Fresh:
+    """New questions: first real ones, then runs of words of the documents. Gives none twice."""
+
+    texts: Sequence[str]
+    real: list[str] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
+    seed: int = 0
+
+    def __call__(self, count: int) -> list[str]:
+        taken, self.real = self.real[:count], self.real[count:]
+        tries = 0
+        while len(taken) < count and tries < 20:
+            self.seed, tries = self.seed + 1, tries + 1
+            wanted = count - len(taken)
+            new = [one for one in word_questions(self.texts, wanted, seed=self.seed) if one not in self.given]
+            self.given.update(new)
+            taken += new[:wanted]
+        if len(taken) < count:
+            raise InvalidRequest(
+                f"The documents hold too few words for {count} different questions.", code="too_few_texts",
+                hint="Take more documents in, or ask for a shorter run.",
+            )  # fmt: skip
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Data that servers can be started on, or a server that runs already; what it holds; and its questions."""
+
+    source: Source
+    settings: Settings
+    data: Path | None
+    documents: int
+    passages: int
+    texts: Sequence[str]
+    real: Sequence[str]
+    told: str
+
+    @contextmanager
+    def target(self, **others: object) -> Iterator[Target]:
+        """A fresh server with the settings of `others` beside those in force; or the one that runs already, as it is.
+
+        Every target has its own supply of questions, in the same order.
+        """
+        pool, fresh = self._questions()
+        if self.data is None:
+            process = listening_process(self.source.url)
+            yield Target(self.source.url, self.source.key, process, pool, fresh, self.source.collection)
+            return
+        with server(self.data, self.settings, **others) as (url, key):
+            process = running_process(DataPaths(self.data))
+            yield Target(url, key, process, pool, fresh, self.source.collection)
+
+    def _questions(self) -> tuple[list[str], Fresh]:
+        real = list(dict.fromkeys(self.real))
+        pool = real[:POOL]
+        if len(pool) < POOL:
+            pool = [*pool, *word_questions(self.texts, POOL - len(pool), seed=1_000_003)]
+        return pool, Fresh(self.texts, real[POOL:], set(pool))
+
+
+@contextmanager
+def site(source: Source, settings: Settings) -> Iterator[Site]:
+    """Prepare it; what was made for it is gone at the end, and the operator's own data stay as they are.
+
+    Raises InvalidRequest, RuntimeError.
+    """
+    if source.url:
+        yield _described(source, settings, None, source.url, source.key, f"the server at {source.url}")
+        return
+    with scratch() as folder:
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        own = source.data is None and _holds_passages(settings.data_dir)
+        if own:
+            copied(settings.data_dir, data)
+        with server(data, settings) as (url, key):
+            if not own:
+                fill(url, key, source.data or HANDBOOK, source.passages)
+            told = f"a copy of {settings.data_dir}" if own else str(source.data or "the handbook")
+            prepared = _described(source, settings, data, url, key, told)
+        yield prepared
+
+
+def _described(source: Source, settings: Settings, data: Path | None, url: str, key: str, told: str) -> Site:
+    try:
+        documents, passages = held(url, key, source.collection)
+        found = texts(url, key, source.collection) if passages else []
+    except (OSError, RuntimeError) as error:
+        hint = "Check --url, and --key (a key of the role reader or above)."
+        raise InvalidRequest(f"The server does not answer: {error}.", code="no_server", hint=hint) from error
+    if not passages:
+        raise InvalidRequest(
+            f"The collection {source.collection!r} holds no passages.", code="no_data",
+            hint="Take documents in first, or name another with --collection.",
+        )  # fmt: skip
+    return Site(source, settings, data, documents, passages, found, _real(source, told), told)
+
+
+def _holds_passages(data_dir: Path) -> bool:
+    import apsw
+
+    database = DataPaths(data_dir).database
+    if not database.is_file():
+        return False
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return bool(connection.execute("SELECT count(*) FROM (SELECT 1 FROM chunks LIMIT 1)").get)
+    except apsw.Error:
+        return False
+    finally:
+        connection.close()
+
+
+def _real(source: Source, told: str) -> list[str]:
+    """Questions of people: of the file, of the data sets, of the handbook."""
+    if source.questions is not None:
+        return [row["question"] for row in read_questions(source.questions)]
+    if source.data is not None:
+        files = (corpus.with_name("queries.jsonl") for corpus in sets(source.data))
+        return [query.text for file in files if file.is_file() for query in read_texts(file)]
+    return [one.question for one in QUESTIONS] if told == "the handbook" else []
+
+
+def read_questions(path: Path) -> list[dict[str, Any]]:
+    """The lines of a questions file: {"question", "document"?, "answer"?}. Raises InvalidRequest naming the line."""
+    hint = 'Write one JSON object a line: {"question": "…", "document": "guide.pdf", "answer": "…"}.'
+    rows: list[dict[str, Any]] = []
+    try:
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            if not isinstance(row, dict) or not str(row.get("question") or "").strip():
+                raise ValueError(f"line {number} has no question")
+            rows.append(row)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.", code="no_data", hint=hint) from error
+    except ValueError as error:
+        raise InvalidRequest(f"{path} is no questions file: {error}.", code="bad_data", hint=hint) from error
+    if not rows:
+        raise InvalidRequest(f"{path} holds no question.", code="no_data", hint=hint)
+    return rows

@@ -1,0 +1,99 @@
+"""`bench load SCENARIO` with servers of its own, on texts, on a copy of a data directory, and on one that runs."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Settings
+from appliance.errors import InvalidRequest
+from appliance.paths import DataPaths
+from bench.serving import fill, running_process, server
+from bench.target import Source, read_questions
+from bench.under_load import bench_under_load, chosen
+
+SENTENCE = "The {0} valve of line {0} opens at {1} bar and closes again when the pressure falls below {2} bar."
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("texts")
+    for number in range(60):
+        text = "\n\n".join(SENTENCE.format(number, number + step, step) for step in range(6))
+        (made / f"{number}.md").write_text(text)
+    return made
+
+
+def _settings(data_dir: Path) -> Settings:
+    return Settings(data_dir=data_dir, embedder="hash", generator="none", threads=1)
+
+
+def test_a_scenario_is_run_and_judged(folder: Path, tmp_path: Path) -> None:
+    scenarios = chosen(["stress"], minutes=0.04, repeats=None, rate=3_000)
+    found = bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
+    row = found["runs"][0]
+    assert row["errors"] == 0
+    assert row["requests"] > 60
+    assert row["hit_rate"] >= 0.8
+    assert row["server_cpu_s"] > 0
+    assert row["health_p95_ms"] > 0
+    assert {one["what"] for one in found["reach"]} >= {"errors", "p95, ms", "cache hit rate", "/health p95, ms"}
+    assert any("small" in warning for warning in found["warnings"])
+
+
+def test_users_ask_without_the_cache_and_a_copy_leaves_the_operators_data_alone(folder: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "own")
+    settings.data_dir.mkdir()
+    with server(settings.data_dir, settings) as (url, key):
+        fill(url, key, folder)
+        before = (settings.data_dir / "appliance.db").read_bytes()
+        scenarios = chosen(["users"], minutes=0.02, repeats=None, rate=None)
+        found = bench_under_load(settings, Source(), scenarios)  # the server goes on beside
+        assert (settings.data_dir / "appliance.db").read_bytes() == before
+    assert [row["name"] for row in found["runs"]] == ["users-search", "users-answer"]
+    assert [row["errors"] for row in found["runs"]] == [0, 0]
+    assert "hit_rate" not in found["runs"][1] or not found["runs"][1]["hit_rate"]
+    assert found["source"] == f"a copy of {settings.data_dir}"
+
+
+def test_a_running_server_is_asked_as_it_is(folder: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "own")
+    settings.data_dir.mkdir()
+    with server(settings.data_dir, settings) as (url, key):
+        fill(url, key, folder)
+        found = bench_under_load(settings, Source(url=url, key=key), chosen(["steady"], 0.03, None, 2_000))
+        assert running_process(_paths(settings)).is_running()
+    assert found["runs"][0]["errors"] == 0
+    assert found["runs"][0]["memory_mib"] > 0  # its process was found by its port
+
+
+def _paths(settings: Settings) -> DataPaths:
+
+    return DataPaths(settings.data_dir)
+
+
+def test_a_server_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        bench_under_load(_settings(tmp_path), Source(url="http://127.0.0.1:9", key="k"), [])
+    assert told.value.code == "no_server"
+
+
+def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidRequest) as told:
+        bench_under_load(_settings(tmp_path / "own"), Source(data=tmp_path / "empty"), [])
+    assert told.value.code == "no_data"
+
+
+@pytest.mark.parametrize(("text", "code"), [("", "no_data"), ("nonsense\n", "bad_data"), ('{"q": 1}\n', "bad_data")])
+def test_a_wrong_questions_file_is_a_clear_error(tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "questions.jsonl").write_text(text)
+    with pytest.raises(InvalidRequest) as told:
+        read_questions(tmp_path / "questions.jsonl")
+    assert told.value.code == code
+
+
+def test_all_stands_for_the_rows_that_must_be_reached() -> None:
+    found = chosen(["all"], minutes=1, repeats=None, rate=None)
+    assert [(one.name, one.repeats) for one in found] == [
+        ("stress", 0.85), ("stress", 0.0), ("users-search", 0.0), ("users-answer", 0.0)
+    ]  # fmt: skip
