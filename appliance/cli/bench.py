@@ -59,7 +59,7 @@ def _host() -> dict[str, str]:
 
 def _show(invocation: Invocation, result: dict[str, Any], *, across: bool = False) -> None:
     """The runs as a table, one a row (one a column with `across`), then the rest."""
-    result = {**result, **_host()}
+    result = {**result, "benchmark": invocation.name, **_host()}
     if invocation.as_json:
         print_json(result)
         return
@@ -253,6 +253,35 @@ def _show_load(invocation: Invocation, result: dict[str, Any]) -> None:
     _show(invocation, result, across=True)
     if reach:
         print_table(list(reach[0]), [list(row.values()) for row in reach])
+
+
+@command("compare", group=bench, examples=["bench compare before.json after.json"])
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Also results of different hosts or collections.")
+def compare(invocation: Invocation, before: Path, after: Path, force: bool) -> int:
+    """What changed between two results of one benchmark (`--json`). Exits with 1 when something became worse.
+
+    Worse is a change of more than 10 % beyond noise: what repeats of a run in the files differ by, where there are any.
+    """
+    result = _module("compare").compare(before, after, force=force)
+    if invocation.as_json:
+        print_json(result)
+    else:
+        print_table(list(result["runs"][0]) if result["runs"] else [], [list(row.values()) for row in result["runs"]])
+        for name in ("gone", "new"):
+            click.echo(f"{name}: {'; '.join(result[name]) or 'none'}")
+    return int(bool(result["worse"] or result["gone"]))
+
+
+@command("ratio", group=bench, examples=["bench ratio --json", "bench ratio --baseline ratio.json"])
+@click.option("--baseline", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A result of before; exits with 1 when a ratio is below 60 % of its.")  # fmt: skip
+def ratio(invocation: Invocation, baseline: Path | None) -> int:
+    """Requests a second as a share of what a loop that does nothing answers here: comparable between hosts."""
+    result = _module("ratio").bench_ratio(_settings(invocation), baseline)
+    _show(invocation, result)
+    return int(bool(result["short"] or result["errors"]))
 
 
 @command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])

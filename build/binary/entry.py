@@ -5,7 +5,7 @@ import sys
 
 from appliance.__main__ import main
 
-CHILDREN = ("appliance", "bench.client", "appliance.ingest.readers", "appliance.inference.trial")
+CHILDREN = ("appliance", "bench.client", "bench.raw_server", "appliance.ingest.readers", "appliance.inference.trial")
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["-m"] and sys.argv[2:3] and sys.argv[2] in CHILDREN:
