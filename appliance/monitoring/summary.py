@@ -97,7 +97,7 @@ def _work(now: Page) -> Iterator[Line]:
         full = limit and depth / limit > QUEUE
         yield Line(f"queue of {labels['queue']}", f"{depth:.0f} of {limit:.0f}", "RagQueueBackingUp" if full else "")
     oldest = now.sum("rag_oldest_job_seconds")
-    yield Line("oldest task", f"{oldest:,.0f} s", "RagQueueBackingUp" if oldest > OLDEST_S else "")
+    yield Line("oldest task", f"{oldest:,.0f} s", "RagTaskWaiting" if oldest > OLDEST_S else "")
     missing = now.sum("rag_index_missing_vectors")
     behind = max((value for _, value in now.each("rag_index_behind_seconds")), default=0.0)
     stale = behind > BEHIND_S or (missing and not now.sum("rag_index_at_work"))

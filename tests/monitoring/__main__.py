@@ -37,6 +37,7 @@ FAULTS = {
     "RagDiskFillingUp": "the same, while it fills",
     "RagIndexStale": "a foreign process deletes rows below the server",
     "RagQueueBackingUp": "ingestion that waits for room on the full disk",
+    "RagTaskWaiting": "the same",
     "RagGeneratorBreakerOpen": "the model's file is cut short before it is loaded",
     "RagBackupOld": "backups every 36 s for which there is no room",
     "RagBackupFailed": "the same",

@@ -71,7 +71,7 @@ def test_the_bounds_are_those_of_the_rules() -> None:
         ("RagCacheHitRateLow", f"< {summary.CACHED}"),
         ("RagMemoryHigh", f"> {summary.MEMORY}"),
         ("RagDiskAlmostFull", f"< {summary.DISK}"),
-        ("RagQueueBackingUp", f"> {summary.OLDEST_S}"),
+        ("RagTaskWaiting", f"> {summary.OLDEST_S}"),
         ("RagQueueBackingUp", f"> {summary.QUEUE}"),
         ("RagIndexStale", f"> {summary.BEHIND_S}"),
         ("RagBackupOld", "> 2 * rag_backup_interval_seconds"),

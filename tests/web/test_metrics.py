@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,3 +71,23 @@ def test_a_full_disk_is_told(small_disk: Path, open_service: Callable[..., Servi
     assert page.status_code == 200
     assert 'rag_disk_free_bytes{what="data"} 0' in page.text
     assert 'rag_chunks{collection="default"} 1' in page.text
+
+
+def test_the_page_is_there_while_an_index_is_built(service: Service) -> None:
+    building, go_on = threading.Event(), threading.Event()
+
+    def then(_: object) -> dict[str, float]:
+        building.set()
+        go_on.wait(20)
+        return {}
+
+    service.appliance.collections.index("default").begin("rebuild", then)
+    assert building.wait(20)
+    try:
+        with service.client() as client:
+            page = client.get("/metrics")
+    finally:
+        go_on.set()
+    assert page.status_code == 200
+    assert 'rag_index_at_work{collection="default"} 1' in page.text
+    assert 'rag_index_missing_vectors{collection="default"} 0' in page.text
