@@ -56,7 +56,7 @@ class Rooms:
         self.draining = False  # the server is about to stop: every answer closes its connection
         self.questions = Questions(appliance)
         self.desk = Room("desk", threads=4, limit=100)
-        self.monitors = Room("monitor", threads=1, limit=20)
+        self.monitors = Room("monitor", threads=2, limit=20)  # the second while a look hangs on a dead mount
         self.observer = Observer(appliance)
         self.uploads = Room("upload", threads=8, limit=8)
         self.upkeep = Room("upkeep", threads=1, limit=4)
