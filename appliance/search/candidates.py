@@ -13,10 +13,6 @@ from appliance.types import Ids, Query, Vector
 from appliance.vectors import CollectionIndex
 
 CANDIDATES = 100  # taken from each part, or k where that is more
-# Rows that BM25 is asked for: those behind the candidates tell the scores of candidates that only the dense part found.
-# nDCG@10 of the fusion for k = 10, with 100 | 300: SciFact train .7405 | .7423; every second question of CACM .522 |
-# .525, of Cranfield .482 | .482, of CISI .525 | .524.
-SCORED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +30,6 @@ def wanted(query: Query) -> int:
     return max(CANDIDATES if query.choice is None else query.choice.flags.candidates, query.k)
 
 
-def scored(query: Query) -> int:
-    """How many rows BM25 is asked for."""
-    return max(SCORED, wanted(query))
-
-
 def candidates(
     query: Query,
     vector: Vector,
@@ -54,11 +45,9 @@ def candidates(
     with stages.stage("dense"):
         dense = vectors.search(vector, wanted(query), eligible)
     lexical = words.result(stages, "lexical")
-    rows = lexical.rows[: wanted(query)]
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}
-        unseen = np.array(sorted(chunk for chunk, _ in rows if chunk not in seen), dtype=np.int64)
+        unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
         cosines = dict(vectors.search(vector, len(unseen), unseen)) if len(unseen) else {}
-    bm25 = {chunk: score for chunk, score in lexical.rows[len(rows) :] if chunk in seen}
-    floor = lexical.rows[-1][1] if len(lexical.rows) >= scored(query) else 0.0
-    return Candidates(dense, rows, Known(cosines, bm25, floor), lexical.exact)
+    floor = lexical.rows[-1][1] if len(lexical.rows) >= wanted(query) else 0.0
+    return Candidates(dense, lexical.rows, Known(cosines, floor), lexical.exact)

@@ -14,12 +14,11 @@ RRF_K = 60  # as in the paper; 20 gives the same on SciFact train and .000 to .0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Scores of ids that one part alone has among its best: the `cosines` of those that only the lexical part found,
-    the `bm25` of those that only the dense part found. A BM25 that is not known is at most `floor`, and taken as that.
+    """What one part says of ids that only the other has among its best: the `cosines` of those that the lexical part
+    found. The BM25 of those that the dense part found is at most `floor`, and taken as that.
     """
 
     cosines: Mapping[int, float] = field(default_factory=dict)
-    bm25: Mapping[int, float] = field(default_factory=dict)
     floor: float = 0.0
 
 
@@ -52,18 +51,24 @@ def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHIN
         return _over_best(dense)
     if alpha <= 0 or not dense:
         return _over_best(lexical)
-    full_bm25 = _positive(fmean(score for _, score in lexical[:BEST])) / GOOD
+    full = full_bm25([score for _, score in lexical])
     meaning = {**known.cosines, **dict(dense)}
-    words = {**known.bm25, **dict(lexical)}
+    words = dict(lexical)
     fused = [
-        (
-            item,
-            alpha * min(1.0, max(0.0, meaning.get(item, dense[-1][1])))
-            + (1 - alpha) * min(1.0, words.get(item, known.floor) / full_bm25),
-        )
+        (item, weighed(alpha, meaning.get(item, dense[-1][1]), words.get(item, known.floor) / full))
         for item in dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking])
     ]
     return sorted(fused, key=lambda pair: -pair[1])
+
+
+def full_bm25(best: Sequence[float]) -> float:
+    """The BM25 that counts 1, by the best there are, best first; never 0."""
+    return _positive(fmean(best[:BEST])) / GOOD
+
+
+def weighed(alpha: float, cosine: float, share: float) -> float:
+    """0..1 from a cosine and a share of the full BM25."""
+    return alpha * min(1.0, max(0.0, cosine)) + (1 - alpha) * min(1.0, share)
 
 
 def reciprocal_rank(dense: Ranking, lexical: Ranking, alpha: float = 0.5, *, k: int = RRF_K) -> list[tuple[int, float]]:

@@ -35,6 +35,7 @@ class Plan:
     alpha: float
     fusion: Fusion
     exact_terms: bool
+    neighbours: bool
     rerank: bool
     collapse: bool
     diversify: float
@@ -53,10 +54,12 @@ def plan_for(query: Query, kind: QueryShape, defaults: Defaults, reranker: Reran
             code="no_reranker",
             hint="Set `reranker: terms`, or the name of a model added with `models add --kind reranker`.",
         )
+    fusion = defaults.fusion if query.fusion is Fusion.AUTO else query.fusion
     return Plan(
         alpha=alpha,
-        fusion=defaults.fusion if query.fusion is Fusion.AUTO else query.fusion,
+        fusion=fusion,
         exact_terms=mixed and defaults.exact_terms,
+        neighbours=mixed and fusion is Fusion.CONVEX,
         rerank=(mixed and defaults.rerank and reranker is not None) if query.rerank is None else query.rerank,
         collapse=(mixed and defaults.collapse) if query.collapse is None else query.collapse,
         diversify=(defaults.diversify if mixed else 1.0) if query.diversify is None else query.diversify,

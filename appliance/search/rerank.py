@@ -60,11 +60,11 @@ def rerank(
         replace(hit, score=score + hit.exact_score, rerank_score=score)
         for hit, score in zip(first, scores, strict=True)
     ]
-    return Reranking([*sorted(scored, key=lambda hit: -hit.score), *_below(scored, rest)], done=True)
+    return Reranking([*sorted(scored, key=lambda hit: -hit.score), *below(scored, rest)], done=True)
 
 
-def _below(scored: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
-    """The hits that were not reranked, with their scores brought below the last one's, so that scores still fall."""
+def below(scored: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
+    """The hits that were not looked at again, with scores below those of the others, so that scores still fall."""
     if not rest:
         return []
     shift = min(0.0, min(hit.score for hit in scored) - rest[0].score)

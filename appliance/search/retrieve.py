@@ -1,4 +1,4 @@
-"""Query -> SearchResult: candidates -> fuse -> exact terms -> rerank -> collapse, diversify -> hits."""
+"""Query -> SearchResult: candidates -> fuse -> exact terms -> neighbours -> rerank -> collapse, diversify -> hits."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from appliance.search.ahead import Ahead
 from appliance.search.analyse import shape
-from appliance.search.candidates import Candidates, candidates, scored
+from appliance.search.candidates import Candidates, candidates, wanted
 from appliance.search.diversify import diversified
 from appliance.search.duplicates import collapsed
 from appliance.search.exact import exact_bonus
 from appliance.search.fuse import Ranking, fuse
+from appliance.search.neighbours import MOST, in_context
 from appliance.search.plan import Defaults, Plan, plan_for
 from appliance.search.rerank import Reranking, rerank, with_vectors
 from appliance.search.rewrite import Rewording, joined
@@ -47,10 +48,11 @@ def search(
     """The best `query.k` chunks, best first; fewer when there are no more.
 
     `alpha` 0 gives exactly the order of BM25, 1 exactly the order of the cosines, unless the question itself asks for
-    more; between them, and by default, the two are fused, chunks that hold an identifier of the question to the letter
-    come first, and the best are reranked. What `rewording` finds is fused with what the question itself finds, which
-    weighs most. `deadline` is a `time.monotonic()` value: what would pass it is left out, and `notice` says so. Raises
-    StorageError, and InvalidRequest when reranking is asked for and there is no reranker.
+    more; between them, and by default, the two are fused, the best with the words of their neighbours; chunks that hold
+    an identifier of the question to the letter come first, and the best are reranked. What `rewording` finds is fused
+    with what the question itself finds, which weighs most. `deadline` is a `time.monotonic()` value: what would pass it
+    is left out, and `notice` says so. Raises StorageError, and InvalidRequest when reranking is asked for and there is
+    no reranker.
     """
     stages = Stages()
     kind = shape(query.text)
@@ -72,6 +74,9 @@ def search(
     bonus = exact.result(stages, "fuse") if exact else {}
     with stages.stage("fetch"):
         hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
+    with stages.stage("fuse"):
+        if plan.neighbours and found.lexical and found.dense and not rewording.texts:
+            hits = in_context(hits, query, plan.alpha, store)
     with stages.stage("rerank"):
         reranking = Reranking(hits)
         if plan.rerank and retrieval.reranker is not None:
@@ -104,7 +109,7 @@ def _reworded(
 
 
 def _words(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[LexicalResult]:
-    lexical, most = retrieval.store.lexical, scored(query)
+    lexical, most = retrieval.store.lexical, wanted(query)
     return Ahead(lambda: lexical.search(query.collection, query.text, most, eligible, sure=query.k), retrieval.pool)
 
 
@@ -128,12 +133,12 @@ def _eligible(query: Query, store: Store) -> Ids | None:
 
 def _depth(plan: Plan, k: int, reranker: Reranker | None) -> int:
     """How many hits the stages after the fusion look at."""
-    wanted = [k]
+    depths = [k, MOST if plan.neighbours else 0]
     if plan.collapse or plan.diversify < 1:
-        wanted.append(max(POOL, 2 * k))
+        depths.append(max(POOL, 2 * k))
     if plan.rerank and reranker is not None:
-        wanted.append(reranker.most)
-    return max(wanted)
+        depths.append(reranker.most)
+    return max(depths)
 
 
 def _select(hits: Sequence[Hit], plan: Plan, query: Query, store: Store) -> Sequence[Hit]:
@@ -155,7 +160,7 @@ def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int
         for item, score in part:
             if item in chunks and len(hits) < most:
                 dense_rank, cosine = dense.get(item, (None, cosines.get(item)))
-                lexical_rank, bm25 = lexical.get(item, (None, found.known.bm25.get(item)))
+                lexical_rank, bm25 = lexical.get(item, (None, None))
                 exact = bonus.get(item, 0.0)
                 hits.append(Hit(chunks[item], score, dense_rank, lexical_rank, cosine, bm25, exact, score))
         if len(hits) == most:

@@ -18,8 +18,7 @@ MOST = 30  # candidates; 20 gives .001 less on SciFact train, 100 gives .004 mor
 FEEDBACK = 5  # best candidates whose mean says what the question is about
 
 # What is added to the fused score, each 0..1. nDCG@10 on SciFact train and every second question of CACM, Cranfield and
-# CISI: fused alone .7455 .530 .483 .531, with all three .7481 .539 .498 .534. The mean of 10 in place of 5 candidates
-# gives .003 less on SciFact and .010 less on Cranfield.
+# CISI: fused alone .7491 .522 .487 .526, with all three .7498 .536 .495 .529.
 WEIGHTS = {
     "words": 0.10,  # share of the question's idf in the passage: all of its words rather than one of them often
     "pairs": 0.03,  # the same for its adjacent words that are adjacent in the passage (Metzler, Croft 2005)

@@ -88,12 +88,12 @@ def _score(columns: Sequence[Tokens], terms: Sequence[Weighted], norm: float) ->
     total = 0.0
     for weighted in terms:
         tokens = weighted.term.tokens
-        found = sum(weight * _count(column, tokens) for weight, column in zip(WEIGHTS, columns, strict=True))
+        found = sum(weight * count(column, tokens) for weight, column in zip(WEIGHTS, columns, strict=True))
         total += weighted.term.count * weighted.idf * found * (K1 + 1) / (found + norm)
     return total
 
 
-def _count(column: Tokens, phrase: Tokens) -> int:
+def count(column: Tokens, phrase: Tokens) -> int:
     """How often the phrase stands in the column; overlapping places count each."""
     if len(phrase) == 1:
         return column.count(phrase[0])

@@ -1,12 +1,12 @@
 """Keyword search: the best rows by BM25 in FTS5 without scoring every row that holds a common word."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apsw
 import numpy as np
 
-from appliance.store import bm25, collections, fulltext
+from appliance.store import bm25, collections, fulltext, neighbours
 from appliance.store.bm25 import Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import Database, fetch
@@ -72,6 +72,19 @@ class Lexical:
                 return LexicalResult((), True)
             return LexicalResult(tuple(Scan(connection, found, k, k, None).top(any_of(terms))), True)
 
+    def in_context(self, collection: str, text: str, ids: Sequence[int]) -> dict[int, float]:
+        """What BM25 gives those of the chunks that exist when it also counts the words of the chunks beside each.
+
+        Larger is better; nothing for a question without any known word. Raises StorageError.
+        """
+        with self._database.read(snapshot=True) as connection:
+            found = collections.find(connection, collection)
+            terms = self._weigh(connection, found, text) if found else []
+            if not found or not terms:
+                return {}
+            exact = [self._with_rows(connection, found, term) for term in terms]
+            return neighbours.scores(connection, found, ids, exact)
+
     def term_weights(self, collection: str, words: Sequence[str]) -> dict[str, float]:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""
         with self._database.read(snapshot=True) as connection:
@@ -95,6 +108,17 @@ class Lexical:
             weighted.append(Weighted(term, rows, bm25.idf(collection.chunks, rows if len(term.tokens) == 1 else 1)))
         known = [term for term in weighted if term.rows]
         return sorted(known, key=lambda term: term.rows)[: bm25.MAX_TERMS]
+
+    def _with_rows(self, connection: apsw.Connection, collection: Collection, weighted: Weighted) -> Weighted:
+        """A phrase with the number of rows that hold it, and its idf by that."""
+        if len(weighted.term.tokens) == 1:
+            return weighted
+        rows = self._postings.phrase_rows(connection, collection, weighted.term)
+        if rows is None:
+            name = fulltext.table(collection.id)
+            query = f"SELECT count(*) FROM {name} WHERE {name} MATCH ?"
+            rows = int(connection.execute(query, (weighted.term.expression,)).get)
+        return replace(weighted, rows=rows, idf=bm25.idf(collection.chunks, rows))
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
         """In how many rows each token occurs: segments know, FTS5 walks through them all; counts are remembered."""

@@ -71,6 +71,12 @@ class PostingSearch:
         lists = self._lists(connection, state, tokens)
         return {token: _rows(token, state, lists) for token in tokens}
 
+    def phrase_rows(self, connection: apsw.Connection, collection: Collection, term: Term) -> int | None:
+        """How many rows hold a phrase; None where the segments do not hold the collection."""
+        with self._lock:
+            state = self._state(connection, collection)
+        return None if state is None else len(self._phrase(connection, collection.id, state, term)[0])
+
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
         with self._lock:

@@ -55,10 +55,10 @@ def test_better_in_both_parts_is_better(dense: Ranking, lexical: Ranking, alpha:
 
 def test_known_values() -> None:
     dense, lexical = [(1, 0.8), (2, 0.4), (4, 0.1)], [(2, 10.0), (3, 5.0), (5, 3.0)]
-    known = Known(cosines={3: 0.2}, bm25={1: 2.0}, floor=1.0)
+    known = Known(cosines={3: 0.2}, floor=1.0)
     assert dict(convex(dense, lexical, 0.6, known)) == pytest.approx(
         {
-            1: 0.6 * 0.8 + 0.4 * 0.85 * 2 / 6,
+            1: 0.6 * 0.8 + 0.4 * 0.85 * 1 / 6,  # its BM25 is not known: the floor
             2: 0.6 * 0.4 + 0.4,  # far above the mean of the best
             3: 0.6 * 0.2 + 0.4 * 0.85 * 5 / 6,
             4: 0.6 * 0.1 + 0.4 * 0.85 * 1 / 6,

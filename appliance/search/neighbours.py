@@ -1,0 +1,32 @@
+"""The best hits once more, with a BM25 that also counts the words of the chunks beside them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from appliance.search.fuse import full_bm25, weighed
+from appliance.search.rerank import below
+from appliance.store import Store
+from appliance.types import Hit, Query
+
+# Hits looked at. nDCG@10 with 20 | 30 | 50 of them, over eight settings of the fusion: SciFact train .7447 | .7448 |
+# .7458; every second question of CACM .530 | .530 | .530, Cranfield .487 | .487 | .487, CISI .524 | .525 | .526;
+# without: .7391, .523, .485, .520.
+MOST = 30
+
+
+def in_context(hits: Sequence[Hit], query: Query, alpha: float, store: Store) -> list[Hit]:
+    """The first MOST hits fused anew, in their new order; the others follow with scores below. Raises StorageError.
+
+    A document is cut where a chunk is full, so the words of a question may stand on both sides of a cut.
+    """
+    first, rest = hits[:MOST], hits[MOST:]
+    words = store.lexical.in_context(query.collection, query.text, [hit.chunk.id for hit in first])
+    if not words:
+        return list(hits)
+    full = full_bm25(sorted(words.values(), reverse=True))
+    fused = []
+    for hit in first:
+        score = weighed(alpha, hit.dense_score or 0.0, words.get(hit.chunk.id, 0.0) / full) + hit.exact_score
+        fused.append(replace(hit, score=score, fused_score=score))
+    followers = [replace(hit, fused_score=hit.score) for hit in below(fused, rest)]
+    return [*sorted(fused, key=lambda hit: -hit.score), *followers]

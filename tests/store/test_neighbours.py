@@ -1,0 +1,80 @@
+"""BM25 with the words of the chunks beside: against the formula, written down a second time."""
+
+import math
+
+import pytest
+
+from appliance.store import Store, segments
+from appliance.store.neighbours import NEIGHBOUR
+from tests.store.samples import document
+
+HEAT = ["boilers heat the water", "the pumps move water to the roof", "a roof of slate"]
+OTHERS = ["slate is a stone", "stone floors", "err 17 stops the pumps", "17 stones err"]
+WORDS = {"boiler": "boilers", "pump": "pumps", "roof": "roof", "slate": "slate"}
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.documents.put("default", [document("heat", HEAT, title="House"), document("stones", OTHERS, title="Rock")])
+    return store
+
+
+def rows(store: Store) -> dict[str, int]:
+    return {chunk.text: number for number, chunk in store.documents.chunks(list(range(1, 100))).items()}
+
+
+def expected(text: str, words: dict[str, str]) -> float:
+    """Titles and names of sources have none of the words, but they count as two tokens of each row."""
+    documents = [HEAT, OTHERS]
+    everything = [text for texts in documents for text in texts]
+    average = sum(2 + len(text.split()) for text in everything) / len(everything)
+    average *= 1 + NEIGHBOUR * 2 * (len(everything) - len(documents)) / len(everything)
+    texts = next(texts for texts in documents if text in texts)
+    place = texts.index(text)
+    beside = [texts[other] for other in (place - 1, place + 1) if 0 <= other < len(texts)]
+    length = 2 + len(text.split()) + NEIGHBOUR * sum(2 + len(other.split()) for other in beside)
+    score = 0.0
+    for form in words.values():
+        held = sum(form in other.split() for other in everything)
+        idf = math.log((len(everything) - held + 0.5) / (held + 0.5))
+        found = text.split().count(form) + NEIGHBOUR * sum(other.split().count(form) for other in beside)
+        score += idf * found * 2.2 / (found + 1.2 * (0.25 + 0.75 * length / average))
+    return score
+
+
+def test_words_beside_count_by_half(filled: Store) -> None:
+    ids = rows(filled)
+    found = filled.lexical.in_context("default", "pump on the slate roof by the boiler", list(ids.values()))
+    assert found == {number: pytest.approx(expected(text, WORDS)) for text, number in ids.items()}
+
+
+def test_the_next_document_is_no_neighbour(filled: Store) -> None:
+    ids = rows(filled)
+    assert ids[OTHERS[0]] == ids[HEAT[-1]] + 1
+    found = filled.lexical.in_context("default", "boiler pump", [ids[OTHERS[0]], ids[HEAT[0]]])
+    assert found[ids[OTHERS[0]]] == 0
+    assert found[ids[HEAT[0]]] > 0
+
+
+def test_single_chunks_score_as_in_the_search(store: Store) -> None:
+    texts = [*HEAT, *OTHERS]
+    store.documents.put("default", [document(f"{n}.md", [text]) for n, text in enumerate(texts)])
+    for question in ("the pumps on the roof", 'what does "err 17" mean', "ERR-17 stops"):
+        plain = dict(store.lexical.search("default", question, 10).rows)
+        assert store.lexical.in_context("default", question, list(plain)) == pytest.approx(plain)
+
+
+def test_phrases_weigh_the_same_with_segments(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = list(rows(filled).values())
+    before = filled.lexical.in_context("default", "pumps stopped by err-17", ids)
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    assert filled.segments.make_next("default")
+    filled.lexical.forget()
+    assert filled.lexical.in_context("default", "pumps stopped by err-17", ids) == pytest.approx(before)
+    assert max(before, key=lambda number: before[number]) == rows(filled)[OTHERS[2]]
+
+
+def test_nothing_is_known_of_what_is_not_there(filled: Store) -> None:
+    assert filled.lexical.in_context("default", "zzzz", [1, 2]) == {}
+    assert filled.lexical.in_context("default", "pump", [10_000]) == {}
+    assert filled.lexical.in_context("nothing", "pump", [1]) == {}
