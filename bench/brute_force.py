@@ -1,6 +1,6 @@
 """Filtered search by brute force, to compare with: every part looks at everything.
 
-It shares nothing with the search but the fusion: it reads each document's metadata as given, decides in plain Python
+It shares nothing with the search but the fusion and the words beside a passage: it reads each document's metadata as given, decides in plain Python
 who passes (dates as intervals of moments), compares the question with every stored vector, and scores every row by
 BM25.
 """
@@ -34,7 +34,11 @@ class BruteForce:
         self._sources = {i: chunk.source for i, chunk in documents.chunks(self._ids.tolist()).items()}
         store: Any = SimpleNamespace(
             documents=SimpleNamespace(eligible=self.eligible, chunks=documents.chunks),
-            lexical=SimpleNamespace(search=self.by_words, term_weights=corpus.store.lexical.term_weights),
+            lexical=SimpleNamespace(
+                search=self.by_words,
+                in_context=corpus.store.lexical.in_context,
+                term_weights=corpus.store.lexical.term_weights,
+            ),
         )
         index: Any = SimpleNamespace(search=self.by_meaning)
         self.retrieval = replace(corpus.retrieval, store=store, index=lambda _: index)
