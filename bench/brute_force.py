@@ -1,8 +1,8 @@
 """Filtered search by brute force, to compare with: every part looks at everything.
 
-It shares nothing with the search but the fusion and the words beside a passage: it reads each document's metadata as given, decides in plain Python
-who passes (dates as intervals of moments), compares the question with every stored vector, and scores every row by
-BM25.
+It shares nothing with the search but the fusion and the words beside a passage: it reads each document's metadata as
+given, decides in plain Python who passes (dates as intervals of moments), compares the question with every stored
+vector, and scores every row by BM25.
 """
 
 import operator as op

@@ -99,15 +99,11 @@ class Lexical:
         }
 
     def _weigh(self, connection: apsw.Connection, collection: Collection, text: str) -> list[Weighted]:
-        """The known terms of a question, rarest first, at most bm25.MAX_TERMS."""
+        """The known terms of a question that weigh most, rarest first."""
         terms = fulltext.query_terms(connection, text)
         counts = self._row_counts(connection, collection, {token for term in terms for token in term.tokens})
-        weighted = []
-        for term in terms:
-            rows = _rows_of(term, counts)
-            weighted.append(Weighted(term, rows, bm25.idf(collection.chunks, rows if len(term.tokens) == 1 else 1)))
-        known = [term for term in weighted if term.rows]
-        return sorted(known, key=lambda term: term.rows)[: bm25.MAX_TERMS]
+        weighted = [bm25.weighted(term, _rows_of(term, counts), collection.chunks) for term in terms]
+        return bm25.weightiest([term for term in weighted if term.rows])
 
     def _with_rows(self, connection: apsw.Connection, collection: Collection, weighted: Weighted) -> Weighted:
         """A phrase with the number of rows that hold it, and its idf by that."""

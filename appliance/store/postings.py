@@ -9,6 +9,7 @@ import apsw
 import numpy as np
 
 from appliance.store import bm25, fulltext, posting_rows
+from appliance.store.bm25 import Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.fulltext import Term
@@ -50,14 +51,15 @@ class PostingSearch:
             state = self._state(connection, collection)
         if state is None:
             return None
-        known = self._known(connection, state, terms)
-        if any(rows > MAX_PHRASE_ROWS for rows, term in known if len(term.tokens) > 1):
+        known = self._known(connection, state, terms, collection.chunks)
+        words = [one.term for one in known if len(one.term.tokens) == 1]
+        asked = [one for one in known if len(one.term.tokens) > 1]
+        if any(one.rows > MAX_PHRASE_ROWS for one in asked):
             return None
-        words = [term for _, term in known if len(term.tokens) == 1]
         lists = self._lists(connection, state, [term.tokens[0] for term in words])
         weighed = [(_weight(collection.chunks, word, state, lists), word.tokens[0]) for word in words]
         weights = {token: weight for weight, token in sorted(weighed, reverse=True)}
-        phrases = [self._phrase(connection, collection.id, state, term) for _, term in known if len(term.tokens) > 1]
+        phrases = [self._phrase(connection, collection.id, state, one.term) for one in asked]
         return best(state.parts, Asked(weights, lists, phrases, eligible), k)
 
     def counts(
@@ -101,8 +103,8 @@ class PostingSearch:
         self._states[collection.id] = _State(collection.version, ids, parts, fresh)
         return self._states[collection.id]
 
-    def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term]) -> list[tuple[int, Term]]:
-        """The terms that occur, rarest first, with the rows of their rarest token, deleted ones among them."""
+    def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term], total: int) -> list[Weighted]:
+        """The terms that occur and weigh most, rarest first; deleted rows are counted with the others."""
         tokens = sorted({token for term in terms for token in term.tokens})
         if len(tokens) > bm25.MAX_TERMS:
             counts = self._stored.counts(connection, state.segments, tokens)
@@ -110,8 +112,8 @@ class PostingSearch:
             lists = self._stored.of(connection, state.segments, tokens)
             counts = {token: sum(len(rows) for rows, _ in lists[token].values()) for token in tokens}
         counts = {token: counts.get(token, 0) + state.fresh.rows_of(token) for token in tokens}
-        weighed = [(min(counts[token] for token in term.tokens), term) for term in terms]
-        return sorted((pair for pair in weighed if pair[0]), key=lambda pair: pair[0])[: bm25.MAX_TERMS]
+        weighed = [bm25.weighted(term, min(counts[token] for token in term.tokens), total) for term in terms]
+        return bm25.weightiest([one for one in weighed if one.rows])
 
     def _phrase(self, connection: apsw.Connection, collection_id: int, state: _State, term: Term) -> tuple[Ids, Floats]:
         """Chunks that hold a phrase, ascending, with what it gives them."""
