@@ -5,7 +5,7 @@ import math
 import pytest
 
 from appliance.store import Store, segments
-from appliance.store.neighbours import NEIGHBOUR
+from appliance.store.neighbours import SHORT
 from tests.store.samples import document
 
 HEAT = ["boilers heat the water", "the pumps move water to the roof", "a roof of slate"]
@@ -28,21 +28,22 @@ def expected(text: str, words: dict[str, str]) -> float:
     documents = [HEAT, OTHERS]
     everything = [text for texts in documents for text in texts]
     average = sum(2 + len(text.split()) for text in everything) / len(everything)
-    average *= 1 + NEIGHBOUR * 2 * (len(everything) - len(documents)) / len(everything)
+    size = len(everything) / len(documents)
+    average *= 1 + 2 * (size - 1) / size**2
     texts = next(texts for texts in documents if text in texts)
     place = texts.index(text)
     beside = [texts[other] for other in (place - 1, place + 1) if 0 <= other < len(texts)]
-    length = 2 + len(text.split()) + NEIGHBOUR * sum(2 + len(other.split()) for other in beside)
+    length = 2 + len(text.split()) + sum(2 + len(other.split()) for other in beside) / len(texts)
     score = 0.0
     for form in words.values():
         held = sum(form in other.split() for other in everything)
         idf = math.log((len(everything) - held + 0.5) / (held + 0.5))
-        found = text.split().count(form) + NEIGHBOUR * sum(other.split().count(form) for other in beside)
+        found = text.split().count(form) + sum(other.split().count(form) for other in beside) / len(texts)
         score += idf * found * 2.2 / (found + 1.2 * (0.25 + 0.75 * length / average))
     return score
 
 
-def test_words_beside_count_by_half(filled: Store) -> None:
+def test_words_beside_count_by_the_length_of_the_document(filled: Store) -> None:
     ids = rows(filled)
     found = filled.lexical.in_context("default", "pump on the slate roof by the boiler", list(ids.values()))
     assert found == {number: pytest.approx(expected(text, WORDS)) for text, number in ids.items()}
@@ -54,6 +55,14 @@ def test_the_next_document_is_no_neighbour(filled: Store) -> None:
     found = filled.lexical.in_context("default", "boiler pump", [ids[OTHERS[0]], ids[HEAT[0]]])
     assert found[ids[OTHERS[0]]] == 0
     assert found[ids[HEAT[0]]] > 0
+
+
+def test_a_long_document_speaks_of_many_things(store: Store) -> None:
+    for chunks, counts in ((SHORT, True), (SHORT + 1, False)):
+        texts = ["a pump", *(f"nothing {number}" for number in range(chunks - 1))]
+        store.documents.put("default", [document(f"{chunks}.md", texts)])
+        ids = [chunk.id for chunk in store.documents.chunks(list(range(1, 100))).values() if chunk.text == "nothing 0"]
+        assert (store.lexical.in_context("default", "pump", ids)[ids[-1]] > 0) is counts
 
 
 def test_single_chunks_score_as_in_the_search(store: Store) -> None:
