@@ -143,7 +143,7 @@ class Appliance:
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.settling.answer_key
         self.ingestion = Ingestion(
             *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
-            changed=self.collections.publish,
+            changed=partial(self.collections.publish, only_ingested=True),
             busy=self.asking.busy,
             pulse=self.pulses.new("ingestion", INGESTION_S + 1.5 * settings.reader_timeout_s),
             traces=self.traces,
@@ -217,6 +217,11 @@ class Appliance:
                 hint="Send `X-API-Key: rag_…` or `Authorization: Bearer rag_…`; `keys create` makes one.",
             )
         return principal
+
+    def revoke_key(self, key_id: str) -> None:
+        """The key stops working at once, and no answer from before a change is given any more. Raises NotFound."""
+        self.store.keys.revoke(key_id)
+        self.collections.versions.forget_left()
 
     # --- documents ---------------------------------------------------------------------------------------------------
 

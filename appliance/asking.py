@@ -9,7 +9,7 @@ from dataclasses import replace
 from appliance.accounting import Accounts, Spending
 from appliance.answer import Answering, evidence_rules, wants_generation, why_no_hits
 from appliance.answer import answer as answer_question
-from appliance.cache import Caches
+from appliance.cache import Caches, Kept
 from appliance.collections import Collections, Serving
 from appliance.config import Settings
 from appliance.errors import DeadlineExceeded, ModelError
@@ -119,6 +119,27 @@ class Asking:
                 PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
             made = replace(made, route=query.route, prompt_id=query.prompt)
             return replace(made, understood=found.understood, usage=spending.usage(spared))
+
+    def similar(self, query: Query) -> Kept | None:
+        """The answer to an earlier question that asks the same, where a flag allows it. Raises NotFound, Conflict."""
+        if not flags_of(self._settling.chosen(query)).semantic_cache or query.history:
+            return None
+        query = self._settling.to_answer(query)
+        with self._serving(query) as serving:
+            vector = serving.embedder.embed_query(query.text)
+        least = flags_of(query).semantic_similarity
+        return self._cache.similar(self._settling.scope_key(query), query.text, vector, least)
+
+    def remember(self, query: Query, key: str) -> None:
+        """The answer of this question was kept under `key`: those that ask the same may get it."""
+        if not flags_of(self._settling.chosen(query)).semantic_cache or query.history:
+            return
+        query = self._settling.to_answer(query)
+        with self._serving(query) as serving:
+            vector = serving.embedder.embed_query(query.text)
+        scope = self._settling.scope_key(query)
+        if self._settling.answer_key(query) == key:  # else the collection has changed, perhaps before `scope`
+            self._cache.semantic.add(scope, query.collection, query.text, vector, key)
 
     def complete(
         self, request: GenerationRequest, principal: str, cancel: CancelToken, on_text: TokenSink | None = None

@@ -19,6 +19,7 @@ from appliance.pulse import Pulse
 from appliance.store import Collection, Space, Store
 from appliance.types import Embedder, Ids
 from appliance.vectors import CollectionIndex, Form, Links, adopt
+from appliance.versions import Versions
 
 DEFAULT_COLLECTION = "default"
 
@@ -54,7 +55,7 @@ class Collections:
         self._folder = folder
         self._settings = settings
         self._opened: dict[str, _Opened] = {}
-        self._published: dict[str, tuple[int, str]] = {}
+        self._versions = Versions()
         self._opening = threading.Lock()
         self._reading = threading.Lock()
         names = lambda: [found.name for found in self.all()]  # noqa: E731
@@ -138,16 +139,22 @@ class Collections:
                 self.publish(name)
             return self._opened[name].index
 
-    def publish(self, name: str) -> None:
+    def publish(self, name: str, *, only_ingested: bool = False) -> None:
         """Rows and index agree again: questions from now on are asked of, and cached under, this version."""
         opened = self._opened.get(name)
         if opened is not None:
-            self._published[name] = (self._store.documents.version(name), opened.space.embedder)
+            version = (self._store.documents.version(name), opened.space.embedder)
+            self._versions.publish(name, version, only_ingested=only_ingested)
             self._keywords.wake()
 
     def published(self, name: str) -> tuple[int, str]:
         """The version that rows and index had both reached, and the fingerprint of the model that answered then."""
-        return self._published.get(name, (0, ""))
+        return self._versions.published(name)
+
+    @property
+    def versions(self) -> Versions:
+        """Which versions collections are at, and which they left a moment ago."""
+        return self._versions
 
     # --- a change of model -------------------------------------------------------------------------------------------
 
@@ -204,7 +211,7 @@ class Collections:
         with self._opening:
             spaces = [self._store.shadow.serving(name), self._store.shadow.find(name)]
             opened = self._opened.pop(name, None)
-            self._published.pop(name, None)
+            self._versions.drop(name)
             self._store.documents.drop_collection(name)
             reached("delete.collection_dropped")
             if opened is not None:

@@ -20,6 +20,7 @@ from appliance.types import (
     Mode,
     Query,
 )
+from appliance.versions import Version
 
 
 class Settling:
@@ -79,13 +80,35 @@ class Settling:
         rows and index had both reached, not the last commit: an answer found between the two is never kept as current.
         With it goes the embedding model that answered for the collection then.
         """
+        asked = self._kept_as(query)
+        return None if asked is None else self._key(asked, self._collections.published(query.collection))
+
+    def left_keys(self, query: Query) -> list[str]:
+        """The keys that the answer had in versions which the collection left a moment ago, as far as a flag allows to
+        give it. Nothing has been taken away from the collection since.
+        """
+        asked = self._kept_as(query)
+        within_s = 0.0 if asked is None else flags_of(asked).stale_while_revalidate_s
+        if asked is None or not within_s:
+            return []
+        return [self._key(asked, version) for version in self._collections.versions.left(query.collection, within_s)]
+
+    def scope_key(self, query: Query) -> str:
+        """Everything that the answer of a settled question depends on but its words."""
+        asked = replace(query, text="", principal="", role=None)
+        return _hashed("scope", asked, self._collections.published(query.collection), self._rules)
+
+    def _kept_as(self, query: Query) -> Query | None:
+        """The settled question without what its answer does not depend on; None where none is kept."""
         if self._settings.cache_bytes == 0:
             return None
         query = self.to_answer(query)
         if query.temperature > 0 or not flags_of(query).answer_cache:
             return None
-        asked = replace(query, text=" ".join(query.text.split()), principal="", role=None)
-        return _hashed(asked, self._collections.published(query.collection), self._rules)
+        return replace(query, text=" ".join(query.text.split()), principal="", role=None)
+
+    def _key(self, asked: Query, version: Version) -> str:
+        return _hashed(asked, version, self._rules)
 
     def search_key(self, query: Query, most: int | None) -> str:
         """Everything that what a settled question finds depends on, hashed: less than its answer does."""

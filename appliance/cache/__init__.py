@@ -1,6 +1,6 @@
 """What is kept of questions: answers in memory and on disk, search results and question vectors in memory."""
 
-from appliance.cache.answers import COMPUTED, AnswerCache, Kept, Origin
+from appliance.cache.answers import COMPUTED, STALE, AnswerCache, Kept, Origin
 from appliance.cache.caches import Caches
 from appliance.cache.disk import DiskLayer
 from appliance.cache.embeddings import EmbeddingCache
@@ -11,6 +11,7 @@ from appliance.cache.tags import tags_of
 
 __all__ = [
     "COMPUTED",
+    "STALE",
     "AnswerCache",
     "Caches",
     "DiskLayer",

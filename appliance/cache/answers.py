@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,15 @@ from appliance.cache.tags import tags_of
 
 
 class Origin(NamedTuple):
-    """The layer that an answer comes from, empty where it was computed."""
+    """The layer that an answer comes from, empty where it was computed; `question` is the earlier one that it was made
+    for, where that is another.
+    """
 
     layer: str = ""
+    question: str = ""
 
 
-COMPUTED, MEMORY, DISK = Origin(), Origin("memory"), Origin("disk")
+COMPUTED, MEMORY, DISK, STALE = Origin(), Origin("memory"), Origin("disk"), Origin("stale")
 
 
 class Kept(NamedTuple):
@@ -51,6 +54,14 @@ class AnswerCache:
         with self._lock:
             self._counts.asked(value is not None)
         return None if value is None else Kept(value, origin)
+
+    def left_behind(self, keys: Iterable[str]) -> Kept | None:
+        """The first answer under keys of versions that a collection has left a moment ago."""
+        for key in keys:
+            kept = self.get(key)
+            if kept is not None:
+                return Kept(kept.value, STALE)
+        return None
 
     def _from_disk(self, key: str) -> bytes | None:
         """What the disk has, taken up into memory unless something was removed meanwhile."""

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
-from appliance.cache.answers import AnswerCache
+from appliance.cache.answers import AnswerCache, Kept, Origin
+from appliance.cache.asked import AskedQuestions
 from appliance.cache.embeddings import EmbeddingCache
 from appliance.cache.retrieval import RetrievalCache
+from appliance.cache.semantic import LAYER as SEMANTIC
+from appliance.cache.semantic import SemanticIndex
 from appliance.cache.stats import LayerStats
 from appliance.cache.tags import read_tag, tags_of
 from appliance.config import Settings
+from appliance.types import Vector
 
 
 class Caches:
@@ -18,15 +22,26 @@ class Caches:
         self.answers = AnswerCache(directory, disk_bytes=settings.cache_bytes, memory_bytes=settings.cache_memory_bytes)
         self.retrieval = RetrievalCache(settings.retrieval_cache_bytes if on else 0)
         self.embeddings = EmbeddingCache(settings.embedding_cache_bytes if on else 0)
+        self.semantic = SemanticIndex()
+        self.asked = AskedQuestions(directory, on=on and settings.keep_questions)
+
+    def similar(self, scope: str, text: str, vector: Vector, least: float) -> Kept | None:
+        """The answer to an earlier question of the same scope that asks the same, at least `least` like this one."""
+        found = self.semantic.find(scope, text, vector, least)
+        kept = None if found is None else self.answers.get(found.key)
+        return None if found is None or kept is None else Kept(kept.value, Origin(SEMANTIC, found.question))
 
     def stats(self) -> list[LayerStats]:
         """Of the answers as a whole, then of each layer."""
-        return [*self.answers.stats(), self.retrieval.stats(), self.embeddings.stats()]
+        return [*self.answers.stats(), self.retrieval.stats(), self.embeddings.stats(), self.semantic.stats()]
 
     def clear(self, tag: str | None = None) -> dict[str, int]:
         """Remove what carries `tag`, or everything; how many went, by layer. Raises InvalidRequest for no tag."""
         tag = None if tag is None else read_tag(tag)
+        if tag is None:
+            self.asked.forget()
         return {
+            "semantic": self.semantic.clear() if tag is None else 0,  # without their answers they find nothing
             "answers": self.answers.clear(tag),
             "retrieval": self.retrieval.clear(tag),
             "embedding": self.embeddings.clear(tag),
@@ -39,7 +54,11 @@ class Caches:
         """
         (tag,) = tags_of(collection)
         self.retrieval.clear(tag)
+        self.semantic.clear(collection)
+        self.asked.forget(collection)
         return self.answers.erase(collection)
 
     def close(self) -> None:
+        """Write what is kept beside the answers, and close them."""
+        self.asked.write()
         self.answers.close()

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
-from diskcache import Cache, Disk, Timeout
-from diskcache.core import MODE_RAW, UNKNOWN
+from diskcache import Cache, Timeout
 
+from appliance.cache.rows import BytesDisk, ForeignEntry, opened, sealed
 from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS
@@ -39,37 +39,6 @@ FAILURES = (
     MemoryError,
     AssertionError,
 )
-
-
-class ForeignEntry(ValueError):
-    """A row that this program did not write: a pickle, or a reference to a file."""
-
-
-class BytesDisk(Disk):  # type: ignore[misc]  # diskcache has no type hints
-    """Keys are text, values are bytes inside the database; pickles and value files are refused both ways.
-
-    diskcache unpickles rows of mode 4 and keys that are not raw (CVE-2025-69872), whatever its `disk` argument says.
-    """
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        if not isinstance(key, str):
-            raise ForeignEntry(f"a cache key is text, not {type(key).__name__}")
-        return key, True
-
-    def get(self, key: Any, raw: bool) -> Any:
-        if not raw or not isinstance(key, str):
-            raise ForeignEntry("a cache key is not text")
-        return key
-
-    def store(self, value: Any, read: bool, key: Any = UNKNOWN) -> tuple[int, int, None, sqlite3.Binary]:
-        if not isinstance(value, bytes) or read:
-            raise ForeignEntry(f"a cache value is bytes, not {type(value).__name__}")
-        return 0, MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
-        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes) or read:
-            raise ForeignEntry(f"a cache row of mode {mode} is not plain bytes")
-        return bytes(value)
 
 
 class Found(NamedTuple):
@@ -108,7 +77,7 @@ class DiskLayer:
             try:
                 value, until, tag = cache.get(key, expire_time=True, tag=True)
                 if value is not None:
-                    found = Found(value, float(until), _split(tag))
+                    found = Found(opened(key, value), float(until), _split(tag))
             except ForeignEntry as error:
                 self._drop(cache, key, error)
             except FAILURES as error:
@@ -131,7 +100,7 @@ class DiskLayer:
                 if not still():
                     return
                 before = len(cache)
-                cache.set(key, value, expire=ttl_s, tag=_joined(tags))
+                cache.set(key, sealed(key, value), expire=ttl_s, tag=_joined(tags))
                 self._counts.evicted(before - len(cache))
             except FAILURES as error:
                 self._failed(cache, "put", error)
@@ -242,7 +211,11 @@ class DiskLayer:
             eviction_policy="least-recently-stored",
             statistics=0,
             tag_index=1,
-            sqlite_mmap_size=0,  # a truncated file then is an error, not a SIGBUS
+            # Nothing is mapped into memory, so that a truncated file is an error and not a SIGBUS; WAL always maps its
+            # `-shm`. Without syncs a loss of power may tear the file: `sealed` tells, and what is here can be lost.
+            sqlite_mmap_size=0,
+            sqlite_journal_mode="truncate",
+            sqlite_synchronous=0,
         )
 
     def _failed(self, cache: Cache, operation: str, error: BaseException) -> None:

@@ -167,6 +167,14 @@ def selfquery(invocation: Invocation, data: Path) -> None:
     _show(invocation, _module("selfquery").run(data))
 
 
+@command("semantic", group=bench, examples=["bench semantic --data answers --json"])
+@_data(True, "Folder with squad2/dev.json.")
+@click.option("--similarity", type=click.FloatRange(0.5, 1), help="Cosine from which on (default: that of the flag).")
+def semantic(invocation: Invocation, data: Path, similarity: float | None) -> None:
+    """How often the semantic cache would give a question the answer of one that means something else."""
+    _show(invocation, _module("semantic").run(data, _settings(invocation), similarity=similarity))
+
+
 @command(
     "load",
     group=bench,

@@ -155,6 +155,10 @@ class Settings(BaseModel):
     cache_ttl_generative_s: Annotated[float, Field(ge=0, description="The same of a generated answer.")] = 7 * 86400.0
     cache_ttl_abstained_s: Annotated[float, Field(ge=0, description="The same of a refusal to answer.")] = 86400.0
     cache_ttl_search_s: Annotated[float, Field(ge=0, description="The same of what a search found.")] = 86400.0
+    keep_questions: Annotated[
+        bool,
+        Field(description="Keep how often which question was asked, for the flag prewarm; off, no question is kept."),
+    ] = False
     costs_days: Annotated[int, Field(ge=1, le=3660, description="Days that the sums of `/costs` are kept.")] = 400
     watts_per_core: Annotated[
         float,

@@ -101,6 +101,7 @@ CACHE_REQUESTS = Counter(
     registry=REGISTRY,
 )
 CACHE_EVICTIONS = Counter("rag_cache_evictions", "Entries that went to make room.", ("layer",), registry=REGISTRY)
+PREWARMED = Counter("rag_prewarmed_answers", "Answers computed before anybody asked again.", registry=REGISTRY)
 CACHE_ERRORS = Counter(
     "rag_cache_errors", "Failures of a cache; each was answered without it.", ("layer",), registry=REGISTRY
 )

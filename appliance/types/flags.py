@@ -57,6 +57,22 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     answer_cache: Annotated[bool, Meta(description="Keep answers, and give those that were kept.")] = True
     retrieval_cache: Annotated[bool, Meta(description="Keep what searches found.")] = True
     embedding_cache: Annotated[bool, Meta(description="Keep the vectors of questions.")] = True
+    semantic_cache: Annotated[
+        bool, Meta(description="Give a question the answer of an earlier one that says the same in other words.")
+    ] = False
+    semantic_similarity: Annotated[
+        float, Meta(ge=0.5, le=1, description="Cosine of two questions from which on they may say the same.")
+    ] = 0.9
+    stale_while_revalidate_s: Annotated[
+        float,
+        Meta(
+            ge=0, le=86_400, description="Seconds that an answer from before an ingestion is given while it is renewed."
+        ),
+    ] = 0.0
+    prewarm: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Questions asked most that are answered ahead, where keep_questions is on."),
+    ] = 0
     cache_ttl_s: Annotated[
         Annotated[float, Meta(ge=0)], Meta(description="Longest life of a cached extractive answer, in seconds.")
     ] = 0.0

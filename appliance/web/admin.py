@@ -73,7 +73,7 @@ async def make_key(request: Request[Any, Any, Any]) -> ASGIApp:
 async def revoke_key(request: Request[Any, Any, Any], key_id: FromPath[str]) -> ASGIApp:
     """A key stops working at once."""
     web = rooms(request)
-    await web.desk.run(lambda: web.appliance.store.keys.revoke(key_id))
+    await web.desk.run(lambda: web.appliance.revoke_key(key_id))
     return reply(RevokedBody(key_id))
 
 

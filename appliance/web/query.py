@@ -9,7 +9,7 @@ from litestar import Request, post
 from litestar.types import ASGIApp
 
 from appliance.app import Appliance
-from appliance.cache import COMPUTED, Origin
+from appliance.cache import Origin
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
 from appliance.telemetry.stages import stage
@@ -20,7 +20,7 @@ from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
 from appliance.web.envelope import fields
 from appliance.web.guards import principal_of
-from appliance.web.questions import Finished, looked_up
+from appliance.web.questions import Finished
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream, event
 from appliance.web.wire import AnswerBody, SearchBody, search_body
@@ -47,7 +47,7 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
     asked, wanted = await _question(request, web, QueryRequest)
     with QUERIES.labels("query", "error").count_exceptions():
-        key, stored = looked_up(web.appliance, wanted)
+        key, stored = web.questions.looked_up(wanted)
         if stored is not None:
             fields(request.scope)["cache_hit"] = True
             count_cached(request, stored.value)
@@ -58,8 +58,11 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
             flight = web.questions.join(wanted, key) if stored is None else None
             return AnswerStream(web.questions, flight, stored, _Events(request.scope))
         finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
+    if finished.origin.layer:
+        fields(request.scope)["cache_hit"] = True
+        count_cached(request, finished.core)
     QUERIES.labels("query", "ok").inc()
-    return Reply(_spliced(finished.core, finished.timings, COMPUTED, request.scope))
+    return Reply(_spliced(finished.core, finished.timings, finished.origin, request.scope))
 
 
 @post("/search", status_code=200, opt=endpoint(Role.READER, "questions", body=(SearchRequest,), returns=SearchBody))
@@ -131,6 +134,7 @@ def _spliced(core: bytes, timings: Any, origin: Origin, scope: Scope) -> bytes:
         "timings": timings,
         "cache_hit": origin.layer != "",
         "cache": origin.layer,
+        "answered_question": origin.question,
         "latency_ms": elapsed_ms(scope),
         "query_id": scope["query_id"],
     }

@@ -11,18 +11,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from appliance.app import Appliance
-from appliance.cache import Kept, tags_of
+from appliance.cache import COMPUTED, Kept, Origin
 from appliance.errors import DeadlineExceeded, Overloaded
 from appliance.telemetry.stages import observed, stage
 from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
-from appliance.types import AbstainReason, Answer, CancelToken, Claim, Query, Waiting
+from appliance.types import CancelToken, Claim, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
+from appliance.web.keeping import is_plain, keep, keeps, outcome
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
 T = TypeVar("T")
 Tell = Callable[[bytes], None]
 
 GRACE_S = 2.0  # the work has the deadline itself and degrades to something at it; the caller is let go this much later
+RENEWED_AT_ONCE = 2  # answers that are computed anew while the ones from before are given
 GENERATING = 16  # threads that may sit in a slot of the generator, beside those that wait for it and that search
 
 
@@ -32,6 +34,7 @@ class Finished:
 
     core: bytes
     timings: Mapping[str, float]
+    origin: Origin = COMPUTED
 
 
 class Flight:
@@ -71,6 +74,7 @@ class Questions:
         self._limit = settings.query_concurrency
         self._timeout_s = settings.query_timeout_s
         self._working = 0
+        self._renewing = 0
         self._flights: dict[str, Flight] = {}
         self._threads = min(self._limit, settings.generator_queue + GENERATING + 2 * settings.threads)
         self._pool = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix="question")
@@ -197,33 +201,67 @@ class Questions:
         def work() -> Finished:
             if flight.cancel.is_set():
                 raise ClientGone("Everyone who asked this has left.")
-            with stage("answer"):
-                answer = self._appliance.answer(query, cancel=flight.cancel, on_claim=told, on_wait=placed)
-                note(**_outcome(answer))
-            with stage("encode"):
-                core = msgspec.json.encode(answer_core(answer))
-            if key is not None and keeps(answer) and not flight.cancel.is_set():
-                with stage("store"):
-                    self._keep(query, key, answer, core)
-            return Finished(core, milliseconds(answer.timings))
+            return self.computed(query, key, flight.cancel, told, placed)
 
         return work
 
-    def _keep(self, query: Query, key: str, answer: Answer, core: bytes) -> None:
-        """Into the cache, unless the collection has changed since it was asked for."""
+    def computed(
+        self,
+        query: Query,
+        key: str | None,
+        cancel: CancelToken,
+        told: Callable[[Claim], None] | None = None,
+        placed: Callable[[Waiting], None] | None = None,
+    ) -> Finished:
+        """The answer of a question, kept under `key`; or that of an earlier one which asks the same. Raises what
+        `Asking.answer` raises.
+        """
+        with stage("answer"):
+            similar = self._appliance.asking.similar(query) if key is not None else None
+            if similar is not None:
+                return Finished(similar.value, {}, similar.origin)
+            answer = self._appliance.answer(query, cancel=cancel, on_claim=told, on_wait=placed)
+            note(**outcome(answer))
+        with stage("encode"):
+            core = msgspec.json.encode(answer_core(answer))
+        if key is not None and keeps(answer) and not cancel.is_set():
+            with stage("store"):
+                keep(self._appliance, query, key, answer, core)
+                self._appliance.asking.remember(query, key)
+        return Finished(core, milliseconds(answer.timings))
+
+    def looked_up(self, wanted: Query) -> tuple[str | None, Kept | None]:
+        """The key of a question's answer in the cache, None where it is not to be kept; and the answer, if it is there.
+
+        Where a flag allows it that may be the answer from before an ingestion; it is then computed anew beside.
+        """
         appliance = self._appliance
-        appliance.cache.answers.put(
-            key,
-            core,
-            ttl_s=appliance.settling.lifetime(query, answer),
-            tags=tags_of(
-                query.collection,
-                documents={hit.chunk.document_id for hit in answer.hits} | cited(answer),
-                models=[appliance.generator.name] if answer.prompt_id and appliance.generator else [],
-                prompt=answer.prompt_id,
-            ),
-            still=lambda: appliance.cache_key(query) == key,
-        )
+        with stage("settle"):
+            key = appliance.cache_key(wanted)
+        if appliance.settings.keep_questions and is_plain(wanted):
+            appliance.cache.asked.note(wanted.collection, wanted.mode, wanted.text)
+        if key is None:
+            return None, None
+        with stage("cache"):
+            kept = appliance.cache.answers.get(key)
+            if kept is None and (before := appliance.settling.left_keys(wanted)):
+                kept = appliance.cache.answers.left_behind(before)
+                if kept is not None:
+                    self._renew(wanted, key)
+        return key, kept
+
+    def _renew(self, wanted: Query, key: str) -> None:
+        """Compute an answer that nobody waits for, unless there is enough to do; the next one to ask tries again."""
+        if self._renewing >= RENEWED_AT_ONCE or 2 * self._working >= self._threads or key in self._flights:
+            return
+        flight = self.join(wanted, key)
+        self._renewing += 1
+
+        def done(_: object) -> None:
+            self._renewing -= 1
+            self.leave(flight)
+
+        flight.result.add_done_callback(done)
 
     async def finish(self, flight: Flight, receive: Receive) -> Finished:
         """Wait for a joined computation, no longer than its caller does; leaves it.
@@ -255,38 +293,3 @@ async def disconnected(receive: Receive) -> None:
     """Returns when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def cited(answer: Answer) -> set[int]:
-    """The ids of the documents that hold its claims up."""
-    return {citation.document_id for claim in answer.claims for citation in claim.citations}
-
-
-def looked_up(appliance: Appliance, wanted: Query) -> tuple[str | None, Kept | None]:
-    """The key of a question's answer in the cache, None where it is not to be kept; and the answer, if it is there."""
-    with stage("settle"):
-        key = appliance.cache_key(wanted)
-    if key is None:
-        return None, None
-    with stage("cache"):
-        return key, appliance.cache.answers.get(key)
-
-
-def _outcome(answer: Answer) -> dict[str, str | int | bool | None]:
-    """What a trace says of an answer."""
-    return {
-        "mode": answer.mode.value,
-        "abstained": answer.abstained,
-        "reason": answer.reason.value if answer.reason else None,
-        "claims": len(answer.claims),
-        "degraded": answer.degraded,
-        "prompt_tokens": answer.usage.prompt_tokens or None,
-        "completion_tokens": answer.usage.completion_tokens or None,
-    }
-
-
-def keeps(answer: Answer) -> bool:
-    """A degraded answer is not kept, nor one with a `notice`: the next asker may get the whole one. A refusal is."""
-    stale = answer.understood is not None and answer.understood.stale
-    told = answer.abstained or answer.reason is AbstainReason.CONFLICTING_PASSAGES  # whoever asks next is told the same
-    return not (answer.degraded or stale) and (told or not answer.notice)

@@ -12,6 +12,7 @@ from appliance.app import Appliance
 from appliance.errors import Overloaded
 from appliance.observation import Observer
 from appliance.web.questions import Questions
+from appliance.web.warming import Warming
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Rooms:
         self.opened_at = time.time()
         self.draining = False  # the server is about to stop: every answer closes its connection
         self.questions = Questions(appliance)
+        self.warming = Warming(appliance, self.questions)
         self.desk = Room("desk", threads=4, limit=100)
         self.monitors = Room("monitor", threads=2, limit=20)  # the second while a look hangs on a dead mount
         self.observer = Observer(appliance)
@@ -62,6 +64,7 @@ class Rooms:
         self.upkeep = Room("upkeep", threads=1, limit=4)
 
     def close(self) -> None:
+        self.warming.close()
         for room in (self.questions, self.desk, self.monitors, self.uploads, self.upkeep):
             room.close()
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from appliance.cache import COMPUTED, Kept, Origin
+from appliance.cache import Kept, Origin
 from appliance.errors import DeadlineExceeded
 from appliance.telemetry.metrics import QUERIES
 from appliance.web.endpoint import Receive, Scope, Send
@@ -106,7 +106,7 @@ class AnswerStream:
             await self._failed(error, scope, send)
         else:
             self._count("ok")
-            await send(_part(self._wording.done(finished.core, finished.timings, COMPUTED), more=False))
+            await send(_part(self._wording.done(finished.core, finished.timings, finished.origin), more=False))
 
     async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
         self._count("error")

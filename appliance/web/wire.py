@@ -138,12 +138,14 @@ class AnswerCore(msgspec.Struct, frozen=True):
 class AnswerBody(AnswerCore, frozen=True):
     """An answer, or a refusal (`abstained`) with its `reason` and the `nearest` passages. Times are milliseconds.
 
-    `cache` names the layer of the cache that it came from: `memory`, `disk`; empty where it was made for this request.
+    `cache` names the layer of the cache that it came from: `memory`, `disk`, `stale` (from before an ingestion),
+    `semantic` (made for an earlier `answered_question`); empty where it was made for this request.
     """
 
     timings: dict[str, float]
     cache_hit: bool
     cache: str
+    answered_question: str
     latency_ms: float
     query_id: str
 

@@ -28,7 +28,7 @@ from appliance.types import (
     Query,
     ReadDocument,
 )
-from appliance.web.questions import keeps
+from appliance.web.keeping import keeps
 from bench.corpus import COLLECTION, Corpus, Text, ingested
 from tests.answer.conftest import ABSTAIN_BELOW, TEXTS, Ask, settings_for
 

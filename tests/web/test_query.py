@@ -15,7 +15,7 @@ from tests.web.conftest import QUESTION, Gate, Service, until
 
 ANSWER_FIELDS = {
     "answer", "sources", "claims", "abstained", "reason", "mode", "notice", "condensed_question", "nearest", "usage",
-    "understood", "route", "prompt_id", "timings", "cache_hit", "cache", "latency_ms", "query_id",
+    "understood", "route", "prompt_id", "timings", "cache_hit", "cache", "answered_question", "latency_ms", "query_id",
 }  # fmt: skip
 HIT_FIELDS = {
     "chunk_id", "document_id", "source", "title", "section", "page", "start", "end", "text", "score", "dense_rank",
@@ -69,7 +69,7 @@ def test_second_time_comes_from_the_cache(corpus: Service) -> None:
     with corpus.client("reader") as client:
         first, second = ask(client), ask(client)
     assert (first["cache_hit"], second["cache_hit"]) == (False, True)
-    own = {"timings", "cache_hit", "cache", "latency_ms", "query_id"}
+    own = {"timings", "cache_hit", "cache", "answered_question", "latency_ms", "query_id"}
     assert {name: value for name, value in first.items() if name not in own} == {
         name: value for name, value in second.items() if name not in own
     }

@@ -8,7 +8,6 @@ import msgspec
 from litestar import Request, post
 from litestar.types import ASGIApp
 
-from appliance.cache import COMPUTED
 from appliance.config import Settings
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
@@ -23,7 +22,7 @@ from appliance.web.openai.events import AnswerEvents, Form, WritingEvents, answe
 from appliance.web.openai.models import chat_mode
 from appliance.web.openai.requests import ChatRequest, chat_request, conversation
 from appliance.web.openai.wire import ChatCompletion, Written
-from appliance.web.questions import Finished, Tell, looked_up
+from appliance.web.questions import Finished, Tell
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream
 from appliance.web.wire import usage_body
@@ -84,7 +83,7 @@ async def _answer(
         asked.most_tokens,
         lambda text: web.appliance.collections.embedder(wanted.collection).token_spans(text),
     )
-    key, stored = looked_up(web.appliance, wanted)
+    key, stored = web.questions.looked_up(wanted)
     fields(request.scope)["cache_hit"] = stored is not None
     if stored is not None:
         count_cached(request, stored.value)
@@ -94,7 +93,7 @@ async def _answer(
     if stored is not None:
         return reply(answered(stored.value, stored.origin, form, content))
     finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
-    return reply(answered(finished.core, COMPUTED, form, content))
+    return reply(answered(finished.core, finished.origin, form, content))
 
 
 async def _write(request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest, messages: Messages) -> ASGIApp:

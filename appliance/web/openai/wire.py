@@ -58,6 +58,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     nearest: list[HitBody] | UnsetType = UNSET
     cache_hit: bool | UnsetType = UNSET
     cache: str | UnsetType = UNSET
+    answered_question: str | UnsetType = UNSET
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -130,4 +131,5 @@ def grounded(core: AnswerCore, origin: Origin, notice: str) -> Said:
         nearest=core.nearest,
         cache_hit=origin.layer != "",
         cache=origin.layer,
+        answered_question=origin.question,
     )
