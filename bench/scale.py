@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from bench import load, made, serving
 from bench.corpus import Text, open_models
 from bench.made import COLLECTION, Opened, shown
 from bench.retrieval import read_texts
-from bench.synthetic import SHELVES, Base
+from bench.synthetic import SHELVES
 
 SIZES = (100_000, 1_000_000)
-K = 10
-WARM_UP = 20
+PARTS = ("latency", "overlap", "recall", "filters", "server")
+K, WARM_UP = 10, 20  # hits asked for; questions asked before the clock starts
 TIE = 1e-6  # scores this close are the same: made passages may share all their sentences
 LATENCY_QUESTIONS, OVERLAP_QUESTIONS, RECALL_QUESTIONS, FILTER_QUESTIONS = 300, 100, 200, 50
 SERVER_S, READY_S = 180.0, 120.0
@@ -54,21 +54,23 @@ def run(
     passages: Sequence[int] = SIZES,
     keep: Path | None = None,
     split: str = "report",
+    parts: Sequence[str] = PARTS,
     embedder: Embedder | None = None,
 ) -> dict[str, Any]:
     """{"runs": [one row of figures for each size], "base_passages", "questions", "split", "notes"}.
 
-    `split` takes one half of the questions: "tune" to look at while changing something, "report" for results. With
-    `keep` the made data directories stay there and serve later runs. Raises DiskFull, InvalidRequest, ModelError.
+    `parts` of PARTS are measured. `split` takes one half of the questions: "tune" to look at while changing something,
+    "report" for results. With `keep` the made data directories stay there and serve later runs. Raises DiskFull,
+    InvalidRequest, ModelError.
     """
     texts, questions = read_data(data)
     asked = half(questions, split)
     with _folder(keep) as folder:
         made.check_room(folder, max(passages))
         if embedder is not None:
-            return _run(folder, texts, asked, passages, settings, embedder, split)
+            return _run(folder, texts, asked, passages, settings, embedder, split, parts)
         with open_models(settings) as model:
-            return _run(folder, texts, asked, passages, settings, model, split)
+            return _run(folder, texts, asked, passages, settings, model, split, parts)
 
 
 def read_data(data: Path | None) -> tuple[list[Text], list[str]]:
@@ -111,12 +113,14 @@ def _run(
     settings: Settings,
     embedder: Embedder,
     split: str,
+    parts: Sequence[str],
 ) -> dict[str, Any]:
     name, base = made.kept_base(texts, folder, embedder, settings.chunk_tokens)
-    empty_bytes = _empty_server(folder / "empty", questions, settings)
-    runs = [
-        _size(folder / str(count), count, name, base, questions, settings, embedder, empty_bytes) for count in passages
-    ]
+    empty_bytes = _empty_server(folder / "empty", questions, settings) if "server" in parts else None
+    runs = []
+    for count in passages:
+        manifest = made.make(folder / str(count), count, name, base, embedder, settings)
+        runs.append(_size(folder / str(count), manifest, questions, settings, embedder, empty_bytes, parts))
     return {
         "runs": runs,
         "base_passages": base.passages,
@@ -129,35 +133,38 @@ def _run(
 
 def _size(
     folder: Path,
-    count: int,
-    name: str,
-    base: Base,
+    manifest: made.Manifest,
     questions: list[str],
     settings: Settings,
     embedder: Embedder,
-    empty_bytes: int,
+    empty_bytes: int | None,
+    parts: Sequence[str],
 ) -> dict[str, Any]:
-    manifest = made.make(folder, count, name, base, embedder, settings)
-    with made.opened(folder, embedder, settings) as opened:
-        inside = {
-            **latencies(opened, questions[:LATENCY_QUESTIONS]),
-            "lexical_overlap": overlap(opened, questions[:OVERLAP_QUESTIONS]),
-            "recall@10": recall(opened, questions[:RECALL_QUESTIONS]),
-            **filtered(opened, questions[:FILTER_QUESTIONS]),
-        }
-    served = server(folder, questions[:LATENCY_QUESTIONS], settings)
+    count = manifest.passages
+    inside: dict[str, float] = {}
+    if set(parts) - {"server"}:
+        with made.opened(folder, embedder, settings) as opened:
+            for part in parts:
+                inside |= INSIDE[part](opened, questions) if part in INSIDE else {}
     return {
         "name": f"{count:,} passages",
         "passages": count,
         **{key: round(value, 4) for key, value in inside.items()},
-        "server_search_p50_ms": served["p50_ms"],
-        "server_search_p95_ms": served["p95_ms"],
-        "memory_bytes_per_passage": round((served["rss_bytes"] - empty_bytes) / count),
-        "ready_s": round(served["ready_s"], 2),
+        **({} if empty_bytes is None else _served(folder, count, questions, settings, empty_bytes)),
         "disk_bytes_per_passage": round(made.disk_bytes(folder) / count),
         "rows_written_per_s": _rounded(manifest.rows_per_s),
         "vectors_indexed_per_s": _rounded(manifest.vectors_per_s),
         "vector_cosine": None if manifest.closeness is None else round(manifest.closeness, 4),
+    }
+
+
+def _served(folder: Path, count: int, questions: Sequence[str], settings: Settings, empty: int) -> dict[str, float]:
+    served = server(folder, questions[:LATENCY_QUESTIONS], settings)
+    return {
+        "server_search_p50_ms": served["p50_ms"],
+        "server_search_p95_ms": served["p95_ms"],
+        "memory_bytes_per_passage": round((served["rss_bytes"] - empty) / count),
+        "ready_s": round(served["ready_s"], 2),
     }
 
 
@@ -226,6 +233,14 @@ def filtered(opened: Opened, questions: Sequence[str]) -> dict[str, float]:
                 advance(1)
         found |= _quantiles(f"filter_{name}", values)
     return found
+
+
+INSIDE: Mapping[str, Callable[[Opened, Sequence[str]], dict[str, float]]] = {
+    "latency": lambda opened, questions: latencies(opened, questions[:LATENCY_QUESTIONS]),
+    "overlap": lambda opened, questions: {"lexical_overlap": overlap(opened, questions[:OVERLAP_QUESTIONS])},
+    "recall": lambda opened, questions: {"recall@10": recall(opened, questions[:RECALL_QUESTIONS])},
+    "filters": lambda opened, questions: filtered(opened, questions[:FILTER_QUESTIONS]),
+}
 
 
 def server(folder: Path, questions: Sequence[str], settings: Settings) -> dict[str, float]:

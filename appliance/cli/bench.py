@@ -310,7 +310,9 @@ def ingest(invocation: Invocation, data: Path | None, documents: int, no_memory:
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for what is made; a later run uses it again.")
 @click.option("--split", type=click.Choice(["tune", "report"]), default="report", show_default=True,
               help="Half of the questions to ask.")  # fmt: skip
-def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path | None, split: str) -> None:
+@click.option("--parts", default="latency,overlap,recall,filters,server", show_default=True,
+              help="What to measure, with commas between.")  # fmt: skip
+def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path | None, split: str, parts: str) -> None:
     """Latency, recall, memory and start of search over many passages, made of real sentences."""
     try:
         sizes = [int(size) for size in passages.replace("_", "").split(",")]
@@ -319,5 +321,10 @@ def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path |
     if not sizes or not all(MIN_PASSAGES <= size <= MAX_PASSAGES for size in sizes):
         raise Problem(f"{passages!r} is no list of sizes.", status=400, code="invalid_request",
                       hint=f"Write numbers from {MIN_PASSAGES} to {MAX_PASSAGES:,} with commas between.")  # fmt: skip
-    result = _module("scale").run(data, _settings(invocation), passages=sizes, keep=keep, split=split)
+    module = _module("scale")
+    chosen = [part.strip() for part in parts.split(",")]
+    if not set(chosen) <= set(module.PARTS):
+        raise Problem(f"{parts!r} is no list of parts.", status=400, code="invalid_request",
+                      hint=f"Choose from {', '.join(module.PARTS)}, with commas between.")  # fmt: skip
+    result = module.run(data, _settings(invocation), passages=sizes, keep=keep, split=split, parts=chosen)
     _show(invocation, result, across=True)
