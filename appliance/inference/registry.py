@@ -90,8 +90,9 @@ class ModelRegistry:
         """Take an operator's GGUF generator, or ONNX embedder or reranker with its tokenizer.json, into the data
         directory. Without `kind` an ONNX file is an embedder.
 
-        The copy is opened and tried before it counts, then moved into place whole. Raises Conflict for a name in use,
-        InvalidRequest for a bad name or a missing tokenizer, ModelError for a file that does not work.
+        The copy is opened and tried before it counts, then moved into place whole; an added model of that name whose
+        file is torn or missing is replaced. Raises Conflict for a name in use, InvalidRequest for a bad name or a
+        missing tokenizer, ModelError for a file that does not work.
         """
         kind = model_kind(path, kind)
         name = name or path.stem
@@ -100,7 +101,7 @@ class ModelRegistry:
         if kind != "generator":
             tokenizer = _tokenizer_for(path, tokenizer)
         with self._lock:
-            if any(model.name == name for model in self.list()):
+            if any(model.name == name and not _is_broken(model) for model in self.list()):
                 raise Conflict(f"there is a model named {name} already", hint="Give another with --name.")
             self._added.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._added, prefix=".new-") as folder:
@@ -130,7 +131,8 @@ class ModelRegistry:
         return _named(_read_folder(self._added, "added"), name, kind)
 
     def _record(self, entry: Mapping[str, Any], tokenizers: Mapping[str, tuple[str, int]]) -> None:
-        entries = _read_lock(self._added / LOCK)
+        replaced = {entry["file"], *tokenizers}
+        entries = [other for other in _read_lock(self._added / LOCK) if other["file"] not in replaced]
         extra = [
             {"name": file.rpartition(".")[0], "file": file, "kind": "tokenizer", "format": "tokenizers JSON",
              "licence": entry["licence"], "tokenizer": None, "sha256": sha256, "size": size}
@@ -154,6 +156,18 @@ class ModelRegistry:
         if identity not in self._checked:
             check_file(path, expected)
             self._checked.add(identity)
+
+
+def _is_broken(model: ModelFile) -> bool:
+    """Whether an added model's files are not what they were when they were added."""
+    if model.origin == "bundled":
+        return False
+    try:
+        for path, expected in model.files():
+            check_file(path, expected)
+    except (ModelError, OSError):
+        return True
+    return False
 
 
 def check_file(path: Path, expected: str) -> None:

@@ -1,6 +1,7 @@
 """The registry: hashes before use, files refused by name, an operator's own models."""
 
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from appliance.errors import Conflict, InvalidRequest, ModelError, NotFound
 from appliance.inference.embed import OnnxEmbedder
 from appliance.inference.registry import LOCK, ModelRegistry
+from appliance.paths import BUNDLED_MODELS
 
 INT8 = "minilm-l6-v2.int8"
 GGUF = "smollm2-135m-instruct.iq4_nl.gguf"
@@ -169,3 +171,16 @@ def test_names_that_are_none(registry: ModelRegistry, bundled: Path, name: str) 
 def test_an_embedder_without_tokenizer(registry: ModelRegistry, bundled: Path) -> None:
     with pytest.raises(InvalidRequest, match="tokenizer"):
         registry.add(bundled / f"{INT8}.onnx", name="ours")
+
+
+def test_a_torn_model_is_replaced_under_its_own_name(tmp_path: Path) -> None:
+    whole = next(BUNDLED_MODELS.glob("*.iq4_nl.gguf"))
+    registry = ModelRegistry(BUNDLED_MODELS, tmp_path / "models")
+    added = registry.add(whole, name="mine")
+    with pytest.raises(Conflict):
+        registry.add(whole, name="mine")
+    added.path.chmod(0o600)
+    os.truncate(added.path, 1000)
+    assert registry.add(whole, name="mine") == added
+    assert [model.name for model in registry.list()].count("mine") == 1
+    registry.verify("mine")

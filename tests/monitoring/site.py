@@ -50,6 +50,18 @@ class Site:
         given = [*own_command(), *command, "--data-dir", str(self.data), "--config", str(self._config)]
         subprocess.run(given, check=True, capture_output=True, env=self._environment)
 
+    def tell(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """The same, whatever its exit code is: with what it says."""
+        given = [*own_command(), *command, "--data-dir", str(self.data), "--config", str(self._config)]
+        return subprocess.run(given, check=False, capture_output=True, text=True, env=self._environment, timeout=120)
+
+    def until(self, seen: Callable[[], bool], seconds: float = READY_S) -> bool:
+        """Whether it comes to be so in time."""
+        end = time.monotonic() + seconds
+        while not (found := seen()) and time.monotonic() < end:
+            time.sleep(0.5)
+        return found
+
     def start(self, *, memory_group: bool = False) -> None:
         """Serve, and wait until questions can be asked; in a control group of its own where wanted and possible."""
         before = self._make_group() if memory_group or self._group else None
