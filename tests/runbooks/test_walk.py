@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 PAGE = (HANDBOOK / "runbooks.md").read_text("utf-8")
 SECTIONS = {part.partition("\n")[0].lower(): part for part in PAGE.split("\n## ")[1:]}
 COMMAND = re.compile(r"^    rag-appliance (.+)$", re.MULTILINE)
-INDEXED = {"embedder": "hash", "exact_scan_below": 20}
+INDEXED: dict[str, Any] = {"embedder": "hash", "exact_scan_below": 20}
 
 
 def walk(site: Site, section: str, *, but: str = "", **given: str) -> list[subprocess.CompletedProcess[str]]:
