@@ -76,10 +76,10 @@ def test_shared_questions_are_counted_by_prompt(open_service: Callable[..., Serv
         for name in names:
             count = sum(answer["prompt_id"] == name for answer in answers)
             label = f'{{prompt="{name}"'
-            asked = f'rag_prompt_questions_total{{outcome="generative",prompt="{name}"}}'
+            asked = f'rag_prompt_questions_total{{prompt="{name}",outcome="generative"}}'
             assert metric(client, asked) >= count
-            assert metric(client, f'rag_prompt_claims_total{{outcome="dropped",prompt="{name}"}}') >= count
-            assert metric(client, f'rag_prompt_tokens_total{{direction="written",prompt="{name}"}}') >= count
+            assert metric(client, f'rag_prompt_claims_total{{prompt="{name}",outcome="dropped"}}') >= count
+            assert metric(client, f'rag_prompt_tokens_total{{prompt="{name}",direction="written"}}') >= count
             assert metric(client, f"rag_prompt_seconds_count{label}") >= count
 
 
