@@ -82,7 +82,7 @@ class Asking:
         check_query(query, self._settings)
         with self._watching(query), self._asking(query, deadline) as spending, self._serving(query) as serving:
             spending.counts["searches"] += 1
-            found = self._find(query, serving, deadline, threading.Event(), spending)
+            found = self._found(query, None, lambda: self._find(query, serving, deadline, threading.Event(), spending))
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
 
     def answer(
@@ -106,7 +106,10 @@ class Asking:
         with self._watching(query) as watch, asking as spending, self._serving(query) as serving:
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
-            found = self._find(query, serving, deadline, cancel, spending, PASSAGES)
+            settled = query
+            found = self._found(
+                query, PASSAGES, lambda: self._find(settled, serving, deadline, cancel, spending, PASSAGES)
+            )
             query = replace(query, text=found.condensed_question or query.text)
             answering = self._answering(serving, query, spending)
             if found.understood is not None and found.understood.applied:
@@ -181,6 +184,20 @@ class Asking:
         with self._accounts.spending("system") as spending:
             return self._find(query, serving, deadline, threading.Event(), spending)
 
+    def _found(self, query: Query, most: int | None, search: Callable[[], SearchResult]) -> SearchResult:
+        """What `search` finds for a settled question by the collection's own model and index, perhaps found earlier."""
+        flags = flags_of(query)
+        if not flags.retrieval_cache:
+            return search()
+        key = self._settling.search_key(query, most)
+        return self._cache.retrieval.through(
+            key,
+            search,
+            collection=query.collection,
+            ttl_s=flags.cache_ttl_search_s,
+            still=lambda: self._settling.search_key(query, most) == key,
+        )
+
     def _find(
         self,
         query: Query,
@@ -200,16 +217,7 @@ class Asking:
             pool=self._pool if self.asked == 1 else None,
         )
         writer = Writer(spending.generator, deadline, cancel, self._settling.condenses(flags))
-        if not flags.retrieval_cache:
-            return find(query, retrieval, writer, self._lexicons, most=most)
-        key = self._settling.search_key(query, most)
-        return self._cache.retrieval.through(
-            key,
-            lambda: find(query, retrieval, writer, self._lexicons, most=most),
-            collection=query.collection,
-            ttl_s=flags.cache_ttl_search_s,
-            still=lambda: self._settling.search_key(query, most) == key,
-        )
+        return find(query, retrieval, writer, self._lexicons, most=most)
 
     def _crowded(self) -> bool:
         """Whether so many questions are under way that no model reads their passages."""

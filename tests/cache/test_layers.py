@@ -70,3 +70,15 @@ def test_with_the_cache_off_nothing_is_kept(appliance: Appliance) -> None:
     assert off.answers.get("k") is None
     off.embeddings.over(HashEmbedder()).embed_query("boiler")
     assert all(layer.entries == 0 for layer in off.stats())
+
+
+def test_a_comparison_of_models_finds_anew(appliance: Appliance) -> None:
+    """What is found by a model that is being tried must not come from the one that serves."""
+    add(appliance, "boiler.txt", TEXT)
+    query = Query("boiler")
+    assert appliance.search(query).hits
+    assert appliance.search(query).cached
+    before = appliance.cache.retrieval.stats()
+    with appliance.collections.serving("default") as serving:
+        assert not appliance.asking.as_served(query, serving).cached
+    assert appliance.cache.retrieval.stats() == before
