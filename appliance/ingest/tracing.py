@@ -4,8 +4,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-import structlog
-
 from appliance.ingest.progress import Progress
 from appliance.store.job_rows import TaskRow
 from appliance.telemetry.traces import Traces
@@ -21,8 +19,7 @@ def traced_task(traces: Traces, task: TaskRow) -> Iterator[None]:
     trace = traces.begin(task.id)
     token = CURRENT.set(trace.root)
     try:
-        with structlog.contextvars.bound_contextvars(task=task.id):
-            yield
+        yield
     finally:
         CURRENT.reset(token)
         trace.end(ROUTE, trace.status, {"collection": task.collection}, time.perf_counter())

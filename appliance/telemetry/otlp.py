@@ -130,13 +130,13 @@ def request(batch: Sequence[Trace]) -> bytes:
     """An ExportTraceServiceRequest in JSON: ids in hexadecimal, 64-bit integers as text, enums as numbers."""
     resource = {"service.name": "rag-appliance", "service.version": __version__}
     scope = {"name": "appliance", "version": __version__}
-    spans = [_span(trace, place) for trace in batch for place in range(len(trace.spans))]
+    spans = [_span(trace, found, place) for trace in batch for found in [trace.spans] for place in range(len(found))]
     found = {"resource": {"attributes": _attributes(resource)}, "scopeSpans": [{"scope": scope, "spans": spans}]}
     return msgspec.json.encode({"resourceSpans": [found]})
 
 
-def _span(trace: Trace, place: int) -> dict[str, Any]:
-    span = trace.spans[place]
+def _span(trace: Trace, spans: Sequence[Span], place: int) -> dict[str, Any]:
+    span = spans[place]
     began = trace.started_at + (span.began - trace.root.began)
     ended = began + max(0.0, (span.ended or trace.root.ended) - span.began)
     given = span.attributes or {}
@@ -149,7 +149,7 @@ def _span(trace: Trace, place: int) -> dict[str, Any]:
     return {
         "traceId": trace.trace_id,
         "spanId": trace.span_id(place),
-        "parentSpanId": trace.parent_id if not place else trace.span_id(_parent(span, trace)),
+        "parentSpanId": trace.parent_id if not place else trace.span_id(_parent(span, spans)),
         "name": f"{method} {span.name}" if method else span.name,
         "kind": _INTERNAL if place or trace.route == "ingest" else _SERVER,
         "startTimeUnixNano": str(int(began * 1e9)),
@@ -164,8 +164,8 @@ def _failed(span: Span, trace: Trace) -> bool:
     return bool(span.error) and (span is not trace.root or trace.failed)
 
 
-def _parent(span: Span, trace: Trace) -> int:
-    return next((place for place, one in enumerate(trace.spans) if one is span.parent), 0)
+def _parent(span: Span, spans: Sequence[Span]) -> int:
+    return next((place for place, one in enumerate(spans) if one is span.parent), 0)
 
 
 def _attributes(given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,9 +27,9 @@ class _Recent:
 
     def add(self, trace: Trace) -> None:
         self.traces.append(trace)
-        self._spans += len(trace.spans)
+        self._spans += len(trace)
         while len(self.traces) > self._most or (self._spans > MOST_SPANS_KEPT and len(self.traces) > 1):
-            self._spans -= len(self.traces.popleft().spans)
+            self._spans -= len(self.traces.popleft())
 
 
 class Traces:

@@ -8,7 +8,7 @@ Times are `time.perf_counter()` seconds, which on Linux is the clock of `time.mo
 """
 
 import contextvars
-import random
+import hashlib
 import re
 import threading
 import time
@@ -53,33 +53,61 @@ class Trace:
     """
 
     __slots__ = (
-        *("complete", "hold_count", "left_out", "parent_id", "query_id", "route", "sampled", "spans", "started_at"),
-        *("_lock", "status", "trace_id"),
+        *(
+            "complete",
+            "hold_count",
+            "kind",
+            "left_out",
+            "parent_id",
+            "query_id",
+            "root",
+            "route",
+            "sampled",
+            "started_at",
+        ),
+        *("_caller", "_lock", "_steps", "status"),
     )
 
     def __init__(
         self, query_id: str, began: float | None = None, traceparent: bytes = b"", complete: "OnComplete | None" = None
     ) -> None:
         self.query_id = query_id
+        self.kind = "task" if len(query_id) == 32 else "query_id"  # what the log calls it
         self.started_at = time.time()
-        self.parent_id, self.sampled = "", True
+        self._caller, self.parent_id, self.sampled = "", "", True
         given = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
         if given is not None:
-            self.trace_id, self.parent_id = given[1].decode(), given[2].decode()
+            self._caller, self.parent_id = given[1].decode(), given[2].decode()
             self.sampled = bool(int(given[3], 16) & 1)
-        else:
-            self.trace_id = query_id if len(query_id) == 32 else f"{random.getrandbits(64):016x}{query_id}"
         self.route = ""
         self.status = 0
         self.complete = complete
         self.hold_count = 1
         self._lock = threading.Lock()
         self.left_out: dict[str, list[float]] = {}  # by name: [spans, seconds]
-        self.spans = [Span(self, "", None, time.perf_counter() if began is None else began)]
+        self.root = Span(self, "", None, time.perf_counter() if began is None else began)
+        self._steps: list[Span | tuple[str, float, float]] = []  # the other spans; plain ones below the root as tuples
 
     @property
-    def root(self) -> Span:
-        return self.spans[0]
+    def trace_id(self) -> str:
+        """32 hexadecimal digits: the caller's, or made of the query id, which is random."""
+        if self._caller or len(self.query_id) == 32:
+            return self._caller or self.query_id
+        return hashlib.blake2b(self.query_id.encode(), digest_size=8).hexdigest() + self.query_id
+
+    @property
+    def spans(self) -> list[Span]:
+        """All spans that are kept, the root first."""
+        return [self.root, *(one if isinstance(one, Span) else self._plain(*one) for one in list(self._steps))]
+
+    def _plain(self, name: str, began: float, ended: float) -> Span:
+        made = Span(self, name, self.root, began)
+        made.ended = ended
+        return made
+
+    def __len__(self) -> int:
+        """The number of spans."""
+        return len(self._steps) + 1
 
     @property
     def seconds(self) -> float:
@@ -104,11 +132,11 @@ class Trace:
         """The id of the span with this place in `spans`: 16 hexadecimal digits."""
         return f"{(int(self.query_id[:16], 16) + index) & _MASK or 1:016x}"
 
-    def add(self, span: Span) -> bool:
+    def add(self, step: "Span | tuple[str, float, float]") -> bool:
         """Keep a span; False when there are MOST_SPANS already: it is then for `sum_up`."""
-        if len(self.spans) >= MOST_SPANS:
+        if len(self._steps) >= MOST_SPANS - 1:
             return False
-        self.spans.append(span)
+        self._steps.append(step)
         return True
 
     def sum_up(self, span: Span) -> None:
@@ -165,7 +193,7 @@ class span:
 def record(name: str, began: float, ended: float, **attributes: Attribute | None) -> None:
     """A step that was timed elsewhere, as a child of the span under way."""
     parent = CURRENT.get()
-    if parent is None:
+    if parent is None or (not attributes and parent.parent is None and parent.trace.add((name, began, ended))):
         return
     made = Span(parent.trace, name, parent, began)
     made.ended = ended

@@ -9,13 +9,13 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from litestar.types import ASGIApp
 from prometheus_client import Histogram
 
 from appliance.config import Settings
 from appliance.errors import ApplianceError, Forbidden, Overloaded
 from appliance.telemetry import log as telemetry_log
+from appliance.telemetry.log import OFTEN
 from appliance.telemetry.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
 from appliance.telemetry.traces import Traces
 from appliance.telemetry.tracing import CURRENT, Trace, record
@@ -24,6 +24,7 @@ from appliance.web.problems import problem_reply
 
 log = telemetry_log.get(__name__)
 
+FLUSH_S = 0.05
 BESIDE_QUESTIONS = 200  # requests in flight that are allowed on top of the questions
 _QUIET = frozenset({"/health", "/health/ready", "/metrics", "/assets/{name}"})
 QUESTIONS = frozenset({"/query", "/search", "/v1/chat/completions", "/v1/embeddings"})  # whose traces are kept
@@ -54,6 +55,8 @@ class Envelope:
         self._hosts = _allowed_hosts(settings.host, settings.allowed_hosts)
         self._limit = settings.query_concurrency + BESIDE_QUESTIONS
         self._in_flight = 0
+        HTTP_IN_FLIGHT.set_function(lambda: self._in_flight)
+        self._flushing = False  # lines of the log wait, and will be written soon
         self._seconds: dict[tuple[str, str, str], Histogram] = {}  # bounded: methods x routes x status classes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,11 +72,9 @@ class Envelope:
         query_id = f"{random.getrandbits(64):016x}"  # a name, not a secret
         trace = self._traces.begin(query_id, started, header(scope, b"traceparent"))
         CURRENT.set(trace.root)  # a request has a task, and so a context, of its own
-        structlog.contextvars.bind_contextvars(query_id=query_id)
         scope.update({"query_id": query_id, "started": started, "fields": {}})
         sent = _Sent(send, query_id, self._draining)
         self._in_flight += 1
-        HTTP_IN_FLIGHT.inc()
         try:
             await self._admit(scope)(scope, receive, sent)
         except asyncio.CancelledError:
@@ -83,7 +84,6 @@ class Envelope:
             await problem_reply(error, scope)(scope, receive, sent)
         finally:
             self._in_flight -= 1
-            HTTP_IN_FLIGHT.dec()
             self._record(scope, sent, trace)
 
     def _admit(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -131,6 +131,7 @@ class Envelope:
             series = self._seconds[(method, route, kind)] = HTTP_SECONDS.labels(method, route, kind)
         series.observe(seconds)
         line = {
+            "query_id": trace.query_id,
             "method": scope["method"],
             "route": route,
             "status": status,
@@ -144,7 +145,22 @@ class Envelope:
         if route not in QUESTIONS and not trace.failed:
             trace.complete = None
         trace.let_go()
-        (log.debug if route in _QUIET else log.info)("request", **line)
+        if route in _QUIET:
+            log.debug("request", **line)
+        elif OFTEN.info(__name__, "request", line):
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """A line is written at once when no other request is in work, else with those that come in FLUSH_S."""
+        if not self._in_flight:
+            OFTEN.flush()
+        elif not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        OFTEN.flush()
 
 
 class _Sent:

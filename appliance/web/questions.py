@@ -236,8 +236,9 @@ class Questions:
         Where a flag allows it that may be the answer from before an ingestion; it is then computed anew beside.
         """
         appliance = self._appliance
-        with stage("settle"):
-            key = appliance.cache_key(wanted)
+        began = time.perf_counter()
+        key = appliance.cache_key(wanted)
+        record("settle", began, time.perf_counter())
         if appliance.settings.keep_questions and is_plain(wanted):
             appliance.cache.asked.note(wanted.collection, wanted.mode, wanted.text)
         if key is None:

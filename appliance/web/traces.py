@@ -113,8 +113,9 @@ async def show_trace(request: Request[Any, Any, Any], query_id: FromPath[str]) -
 
 
 def _line(trace: Trace) -> TraceLine:
-    inner = {id(one.parent) for one in trace.spans}
-    steps = [one for one in trace.spans[1:] if id(one) not in inner]
+    spans = trace.spans
+    inner = {id(one.parent) for one in spans}
+    steps = [one for one in spans[1:] if id(one) not in inner]
     longest = max(steps, key=_seconds, default=None)
     given = trace.root.attributes or {}
     return TraceLine(
@@ -129,7 +130,7 @@ def _seconds(span: Span) -> float:
 
 
 def _body(trace: Trace) -> TraceBody:
-    spans = list(trace.spans)
+    spans = trace.spans
     places = {id(span): place for place, span in enumerate(spans)}
     return TraceBody(
         *(trace.query_id, trace.trace_id, trace.parent_id, trace.route, trace.started_at),
