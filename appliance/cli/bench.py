@@ -292,6 +292,14 @@ def ratio(invocation: Invocation, baseline: Path | None) -> int:
     return int(bool(result["short"] or result["errors"]))
 
 
+@command("overhead", group=bench, examples=["bench overhead", "bench overhead --rounds 12 --seconds 3 --json"])
+@click.option("--rounds", type=click.IntRange(2, 100), default=8, show_default=True, help="Pairs of rounds.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Length of a round.")
+def overhead(invocation: Invocation, rounds: int, seconds: float) -> None:
+    """What tracing, metrics and the log take of the throughput, against a server without them."""
+    _show(invocation, _module("overhead").bench_overhead(_settings(invocation), rounds=rounds, seconds=seconds))
+
+
 @command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])
 @_data(False, "Folder to take in (default: texts of this host).")
 @click.option("--documents", type=click.IntRange(1, 100_000), default=240, show_default=True, help="At most this many.")

@@ -18,7 +18,7 @@ from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.log import OFTEN
 from appliance.telemetry.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
 from appliance.telemetry.traces import Traces
-from appliance.telemetry.tracing import CURRENT, Trace, record
+from appliance.telemetry.tracing import CURRENT, Trace
 from appliance.web.endpoint import Receive, Scope, Send, header
 from appliance.web.problems import problem_reply
 
@@ -57,6 +57,7 @@ class Envelope:
         self._in_flight = 0
         HTTP_IN_FLIGHT.set_function(lambda: self._in_flight)
         self._flushing = False  # lines of the log wait, and will be written soon
+        self._flushed_at = 0.0
         self._seconds: dict[tuple[str, str, str], Histogram] = {}  # bounded: methods x routes x status classes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,7 +141,7 @@ class Envelope:
             **scope["fields"],
         }
         if sent.began:
-            record("send", sent.began, ended)
+            trace.add(("send", sent.began, ended))
         trace.end(route, status, line, ended)
         if route not in QUESTIONS and not trace.failed:
             trace.complete = None
@@ -148,18 +149,21 @@ class Envelope:
         if route in _QUIET:
             log.debug("request", **line)
         elif OFTEN.info(__name__, "request", line):
-            self._flush_soon()
+            self._flush_soon(ended)
 
-    def _flush_soon(self) -> None:
-        """A line is written at once when no other request is in work, else with those that come in FLUSH_S."""
-        if not self._in_flight:
-            OFTEN.flush()
-        elif not self._flushing:
+    def _flush_soon(self, now: float) -> None:
+        """A line is written at once when none was for FLUSH_S, else with those that come until then."""
+        if self._flushing:
+            return
+        wait_s = self._flushed_at + FLUSH_S - now
+        if wait_s <= 0:
+            self._flush()
+        else:
             self._flushing = True
-            asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+            asyncio.get_running_loop().call_later(wait_s, self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing, self._flushed_at = False, perf_counter()
         OFTEN.flush()
 
 

@@ -1,0 +1,44 @@
+"""The appliance without tracing, metrics and the log: what `bench overhead` compares with, never for use.
+
+It takes them out of the running process, so that no setting exists by which an operator could lose them.
+"""
+
+import contextlib
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from appliance.telemetry import log
+from appliance.telemetry.traces import Traces
+from appliance.web.envelope import Envelope
+
+
+class _NoTrace:
+    """What a request without a trace has in its place."""
+
+    root = None
+    query_id = ""
+
+
+def strip() -> None:
+    """Take all of it out of this process. Recording the audit of changes stays: no question writes to it."""
+
+    def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    def same(self: MetricWrapperBase, *_: Any, **__: Any) -> MetricWrapperBase:
+        return self
+
+    patches: list[tuple[type, str, Any]] = [
+        *((kind, name, nothing) for kind in (Counter, Gauge) for name in ("inc",)),
+        *((Gauge, name, nothing) for name in ("dec", "set", "set_function")),
+        (Histogram, "observe", nothing),
+        (MetricWrapperBase, "labels", same),
+        (Counter, "count_exceptions", lambda *_: contextlib.nullcontext()),
+        (Traces, "begin", lambda *_, **__: _NoTrace()),
+        (Envelope, "_record", nothing),
+    ]
+    for owner, name, instead in patches:
+        setattr(owner, name, instead)
+    log.configure("error", "json")

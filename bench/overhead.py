@@ -1,0 +1,221 @@
+"""What tracing, metrics and the log take of the throughput: the same load against a server with them and one without.
+
+Both servers run at once on data of their own with the same documents; rounds of load alternate between them, so that
+whatever else the host does meets both. The ratio of each pair of rounds gives the mean and its confidence interval.
+"""
+
+import contextlib
+import json
+import math
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from appliance.config import Settings, load_settings
+from appliance.paths import HANDBOOK, DataPaths
+
+START_S, INGEST_S = 60.0, 600.0
+WORDS = 9  # of a question
+MOST_QUESTIONS = 100_000
+CACHED = 20  # questions that are asked again and again
+ALLOWED = 0.05  # share of the throughput
+# Student's t for 95 %, two-sided, by degrees of freedom (more: 1.96)
+_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One kind of load. `added` is the share of the throughput that is lost, between `low` and `high` with 95 %.
+
+    `added_cpu` is the share of the server's processor time per request, which hardly depends on what else runs.
+    """
+
+    name: str
+    with_per_s: float
+    without_per_s: float
+    added: float
+    low: float
+    high: float
+    added_cpu: float
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of our own and how to reach it."""
+
+    process: psutil.Process
+    url: str
+    key: str
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def cpu_s(self) -> float:
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+def bench_overhead(settings: Settings, *, rounds: int = 8, seconds: float = 2.0) -> dict[str, Any]:
+    """Measure cached and new questions, `rounds` pairs of `seconds` each. Returns {"runs": […], "allowed"}."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(_server(settings, stripped=stripped)) for stripped in (False, True)]
+        for one in servers:
+            _ingest(one)
+        fresh = _questions(MOST_QUESTIONS)
+        cached = [next(fresh) for _ in range(CACHED)]
+        for one in servers:
+            for question in cached:
+                one.call("/query", {"question": question, "mode": "extractive"})
+        runs = [
+            _compare("cached, 32 clients", servers, rounds, seconds, lambda: cached, clients=32),
+            _compare("cached, 1 client", servers, rounds, seconds, lambda: cached, clients=1),
+            _compare(
+                "85 % repeats, 32 clients", servers, rounds, seconds, lambda: _mixed(cached, fresh, seconds), clients=32
+            ),
+            _compare("new, 8 clients", servers, rounds, seconds, lambda: _some(fresh, seconds), clients=8),
+        ]
+    return {"runs": [asdict(run) for run in runs], "allowed": ALLOWED, "rounds": rounds, "seconds": seconds}
+
+
+def _compare(
+    name: str, servers: Sequence[Server], rounds: int, seconds: float, ask: Callable[[], list[str]], *, clients: int
+) -> Compared:
+    """Rounds in the order with, without, without, with, …: what drifts meets both alike."""
+    from bench.load import run
+
+    rates: tuple[list[float], list[float]] = ([], [])
+    cpu: tuple[list[float], list[float]] = ([], [])
+    errors = 0
+    for number in range(rounds):
+        for which in (0, 1) if number % 2 == 0 else (1, 0):
+            server, questions = servers[which], ask()
+            before = server.cpu_s()
+            done = run(
+                server.url, server.key, name=name, questions=questions, clients=clients, seconds=seconds,
+                repeat=len(questions) == CACHED,
+            )  # fmt: skip
+            rates[which].append(done.requests_per_s)
+            cpu[which].append((server.cpu_s() - before) / max(1, done.requests))
+            errors += done.errors
+    kept, low, high = interval([a / b for a, b in zip(*rates, strict=True)])
+    processor, _, _ = interval([a / b for a, b in zip(*cpu, strict=True)])
+    with_per_s, without_per_s = (round(statistics.median(one), 1) for one in rates)
+    added, least, most = (round(1 - share, 4) for share in (kept, high, low))
+    return Compared(name, with_per_s, without_per_s, added, least, most, round(processor - 1, 4), errors)
+
+
+def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Geometric mean of ratios and its 95 % confidence interval (Student's t over the logarithms)."""
+    logs = [math.log(ratio) for ratio in ratios]
+    mean = statistics.fmean(logs)
+    if len(logs) < 2:
+        return math.exp(mean), 0.0, math.inf
+    t = _T[len(logs) - 2] if len(logs) - 2 < len(_T) else 1.96
+    wide = t * statistics.stdev(logs) / math.sqrt(len(logs))
+    return math.exp(mean), math.exp(mean - wide), math.exp(mean + wide)
+
+
+@contextlib.contextmanager
+def _server(settings: Settings, *, stripped: bool) -> Iterator[Server]:
+    """A forked process that serves on data of its own; `stripped` of what is measured here."""
+    with tempfile.TemporaryDirectory(prefix="rag-bench-") as folder:
+        pid = os.fork()
+        if not pid:
+            os._exit(_serve(Path(folder), settings, stripped=stripped))
+        try:
+            yield _reached(DataPaths(Path(folder)).server, pid)
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+def _serve(folder: Path, settings: Settings, *, stripped: bool) -> int:
+    """Serve until SIGTERM; in the forked process."""
+    with (folder / "server.log").open("wb") as out:
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    try:
+        from appliance.app import Appliance
+        from appliance.telemetry import log
+        from appliance.web import serve
+
+        log.configure("info", "json")
+        if stripped:
+            from bench.bare import strip
+
+            strip()
+        taken = {name: getattr(settings, name) for name in ("embedder", "threads", "abstain_below")}
+        loaded = load_settings({**taken, "data_dir": folder, "port": 0, "generator": "none"})
+        with Appliance.open(loaded, purpose="bench") as appliance:
+            return serve(appliance)
+    except BaseException as error:  # noqa: BLE001 - told by the log; a forked process must not return
+        sys.stderr.write(f"{error!r}\n")
+        return 1
+
+
+def _reached(path: Path, pid: int) -> Server:
+    """Raises RuntimeError when it does not answer."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            told = json.loads(path.read_text("utf-8"))
+            server = Server(psutil.Process(pid), told["url"], told["key"])
+            server.call("/health")
+            return server
+        time.sleep(0.1)
+    raise RuntimeError(f"The server did not start:\n{path.with_name('server.log').read_text(errors='replace')[-2000:]}")
+
+
+def _ingest(server: Server) -> None:
+    task = server.call("/ingest", {"directory": str(HANDBOOK), "label": "handbook"})["task_id"]
+    until = time.monotonic() + INGEST_S
+    while time.monotonic() < until:
+        state = server.call(f"/tasks/{task}")["state"]
+        if state == "SUCCESS":
+            return
+        if state == "FAILURE":
+            raise RuntimeError("The handbook could not be taken in.")
+        time.sleep(0.2)
+    raise RuntimeError("The handbook was not taken in in time.")
+
+
+def _questions(count: int) -> Iterator[str]:
+    """Runs of words from the handbook, each another one."""
+    chance = random.Random(1)
+    texts = [path.read_text("utf-8").split() for path in sorted(HANDBOOK.glob("*.md"))]
+    seen: set[str] = set()
+    while len(seen) < count:
+        words = chance.choice(texts)
+        start = chance.randrange(max(1, len(words) - WORDS))
+        question = " ".join(words[start : start + WORDS])
+        if question not in seen:
+            seen.add(question)
+            yield question
+
+
+def _mixed(cached: Sequence[str], fresh: Iterator[str], seconds: float) -> list[str]:
+    """As people ask: of 20 questions 17 were asked before."""
+    new = _some(fresh, seconds)
+    return [
+        new[at // 20 * 3 + at % 20 - 17] if at % 20 >= 17 else cached[at % len(cached)] for at in range(len(new) * 6)
+    ]
+
+
+def _some(fresh: Iterator[str], seconds: float) -> list[str]:
+    """Enough new questions for a round, whatever the host can do."""
+    return [next(fresh) for _ in range(int(600 * seconds))]

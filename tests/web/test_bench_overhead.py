@@ -1,0 +1,34 @@
+"""`bench overhead`: the interval, and a run against two real servers."""
+
+import math
+
+import pytest
+
+from appliance.config import load_settings
+from bench.overhead import _mixed, bench_overhead, interval
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_more_rounds() -> None:
+    mean, low, high = interval([0.9, 1.0, 1.1])
+    assert low < mean < high
+    assert mean == pytest.approx((0.9 * 1.1) ** (1 / 3))
+    again = interval([0.9, 1.0, 1.1] * 5)
+    assert again[2] - again[1] < high - low
+    assert interval([0.5]) == (0.5, 0.0, math.inf)
+
+
+def test_of_twenty_questions_seventeen_were_asked_before() -> None:
+    fresh = (f"new {number}" for number in range(10_000))
+    asked = _mixed([f"old {number}" for number in range(20)], fresh, 0.1)
+    new = [question for question in asked if question.startswith("new")]
+    assert len(new) == len(set(new)) == len(asked) * 3 // 20
+
+
+@pytest.mark.slow
+def test_both_servers_answer_and_are_compared() -> None:
+    found = bench_overhead(load_settings({"embedder": "hash", "generator": "none"}).settings, rounds=2, seconds=0.2)
+    assert [run["name"].split(",")[0] for run in found["runs"]] == ["cached", "cached", "85 % repeats", "new"]
+    for run in found["runs"]:
+        assert run["errors"] == 0
+        assert run["with_per_s"] > 0
+        assert run["low"] <= run["added"] <= run["high"]
