@@ -22,6 +22,7 @@ from appliance.search.selfquery import Lexicons
 from appliance.settling import Settling, flags_of
 from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_QUESTIONS
+from appliance.telemetry.stages import stage
 from appliance.turns import Turns
 from appliance.types import (
     Answer,
@@ -248,7 +249,9 @@ class Asking:
         if generates or rewrites or (query.history and self._settling.condenses(flags_of(query))):
             yield
             return
-        if not self._turns.take(deadline - time.monotonic()):
+        with stage("wait"):
+            taken = self._turns.take(deadline - time.monotonic())
+        if not taken:
             raise DeadlineExceeded("Too many questions were asked at once.", hint="Ask again in a moment.")
         try:
             yield

@@ -14,6 +14,7 @@ _FUNCTION_WORDS = """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
+KEPT_TEXTS = 8_192  # sentences, and passages, whose stems are remembered: the same are found again and again
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -98,7 +99,24 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> list[str]:
-    return [stem(word) for word in words(text)]
+    return list(_stems(text))
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _stems(text: str) -> tuple[str, ...]:
+    return tuple(map(stem, words(text)))
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def stemmed(text: str) -> str:
+    """The stems of a text with a blank around each, to look for words and for neighbours in."""
+    return " ".join(("", *map(stem, words(text.lower())), ""))
+
+
+def forget() -> None:
+    """No word or text stays in memory."""
+    for kept in (stem, _stems, stemmed):
+        kept.cache_clear()
 
 
 def bare(word: str) -> str:

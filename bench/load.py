@@ -63,10 +63,10 @@ def run(
     )
 
 
-def body_of(question: str, path: str, collection: str = "default") -> dict[str, Any]:
-    """The body of a search, or of a question for an extractive answer."""
+def body_of(question: str, path: str, collection: str = "default", mode: str = "extractive") -> dict[str, Any]:
+    """The body of a search, or of a question for an answer of that mode."""
     body = {"question": question, "collection": collection}
-    return body if path == "/search" else {**body, "mode": "extractive"}
+    return body if path == "/search" else {**body, "mode": mode}
 
 
 def bench_load(settings: Settings, folder: Path | None = None, *, seconds: float = 5.0) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
@@ -32,6 +32,11 @@ class Scenario:
     users: int = 0
     path: str = "/query"
     repeats: float = 0.0
+    mode: str = "extractive"
+
+    def at(self, per_minute: float) -> "Scenario":
+        """The same at another rate."""
+        return replace(self, per_minute=per_minute)
 
 
 SCENARIOS = {
@@ -137,7 +142,7 @@ def _spec(scenario: Scenario, target: Target, seed: int) -> dict[str, Any]:
         count = int(seconds * 1_000 if scenario.repeats else seconds * 400)
     fresh = target.fresh(fresh_needed(count, scenario.repeats))
     asked = mixed(target.pool, fresh, count, scenario.repeats, seed)
-    spec["bodies"] = [body_of(question, scenario.path, target.collection) for question in asked]
+    spec["bodies"] = [body_of(question, scenario.path, target.collection, scenario.mode) for question in asked]
     return spec
 
 

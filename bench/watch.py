@@ -45,6 +45,7 @@ class Watch:
     probes: dict[str, Histogram] = field(default_factory=lambda: {path: Histogram() for path in PROBE_EVERY_S})
     probe_errors: int = 0
     metrics: dict[str, float] = field(default_factory=dict)  # what /metrics grew by
+    host_cores: float | None = None  # that all programs of this host together kept busy
 
     def summary(self) -> dict[str, Any]:
         """For a result: memory in MiB, its slope with its 95 % interval, threads, descriptors, processor seconds."""
@@ -134,6 +135,7 @@ async def _watch(
     url: str, key: str, process: psutil.Process | None, seen: Watch, over: threading.Event, began: float
 ) -> None:
     before = _numbers(await _page(url, key))
+    worked, since = _host_worked(), time.perf_counter()
     probes = [asyncio.create_task(_probe(url, key, path, every, seen)) for path, every in PROBE_EVERY_S.items()]
     while not over.is_set():
         if process is not None:
@@ -146,6 +148,7 @@ async def _watch(
     for probe in probes:
         probe.cancel()
     await asyncio.gather(*probes, return_exceptions=True)
+    seen.host_cores = (_host_worked() - worked) / (time.perf_counter() - since)
     after = _numbers(await _page(url, key))
     seen.metrics = {name: value - before.get(name, 0.0) for name, value in after.items()}
 
@@ -158,6 +161,12 @@ def _look(process: psutil.Process, seen: Watch, began: float) -> None:
                                        process.num_fds(), used.user + used.system))  # fmt: skip
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         seen.probe_errors += 1
+
+
+def _host_worked() -> float:
+    """Processor seconds of the whole host, of all cores."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 async def _probe(url: str, key: str, path: str, every: float, seen: Watch) -> None:

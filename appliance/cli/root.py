@@ -49,7 +49,7 @@ def _register() -> None:
     from appliance.cli import erasures  # noqa: F401 - adds its commands to `documents`
     from appliance.cli.ask import ask
     from appliance.cli.backup import backup
-    from appliance.cli.bench import bench
+    from appliance.cli.bench_load import bench
     from appliance.cli.cache import cache
     from appliance.cli.calibrate import calibrate
     from appliance.cli.canary import canary

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import DeadlineExceeded
 from appliance.types import Candidate, RerankRequest
-from appliance.words import FUNCTION_WORDS, stem, words
+from appliance.words import FUNCTION_WORDS, stem, stemmed, words
 
 _Key = TypeVar("_Key")
 
@@ -68,15 +68,10 @@ def _coverage(
         for one, two in pairwise(sequence)
         if one in topical and two in topical
     }
-    texts = [_stemmed(candidate.context, candidate.text) for candidate in candidates]
+    texts = [stemmed(f"{candidate.context}\n{candidate.text}") for candidate in candidates]
     held = [frozenset(word for word in topical if f" {word} " in text) for text in texts]
     adjacent = [frozenset(pair for pair in pairs if f" {pair[0]} {pair[1]} " in text) for text in texts]
     return _share(held, topical), _share(adjacent, pairs)
-
-
-def _stemmed(context: str, text: str) -> str:
-    """The stems of a passage with a blank around each, to look for words and for neighbours in."""
-    return " ".join(("", *map(stem, words(f"{context}\n{text}".lower())), ""))
 
 
 def _share(held: Sequence[frozenset[_Key]], weights: Mapping[_Key, float]) -> NDArray[np.float64]:

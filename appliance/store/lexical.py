@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import apsw
 import numpy as np
 
+from appliance import words
 from appliance.store import bm25, collections, fulltext, neighbours
 from appliance.store.bm25 import Weighted
 from appliance.store.collections import Collection
@@ -62,6 +63,7 @@ class Lexical:
         """Nothing of any chunk stays in memory."""
         self._postings.forget()
         self._counts.clear()
+        words.forget()
 
     def full_scan(self, collection: str, text: str, k: int) -> LexicalResult:
         """As `search`, but every row with any word of the question is scored: linear in the collection. For checks."""
@@ -85,11 +87,11 @@ class Lexical:
             exact = [self._with_rows(connection, found, term) for term in terms]
             return neighbours.scores(connection, found, ids, exact)
 
-    def term_weights(self, collection: str, words: Sequence[str]) -> dict[str, float]:
+    def term_weights(self, collection: str, asked: Sequence[str]) -> dict[str, float]:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)
-            parts = {word: fulltext.query_terms(connection, word) for word in words}
+            parts = {word: fulltext.query_terms(connection, word) for word in asked}
             tokens = {token for terms in parts.values() for term in terms for token in term.tokens}
             counts = self._row_counts(connection, found, tokens) if found else {}
         total = found.chunks if found else 0
