@@ -22,6 +22,8 @@ from tests.monitoring.site import MEMORY_GROUPS, small_disk
 FACTOR = 30.0
 DISK = "96m"
 FIRST = {"RagLatencyP95High", "RagLatencyP99High", "RagLatencyBurnFast", "RagLatencyBurnSlow"}
+NOT_SEEN, NO_GROUP = "NOT SEEN FIRING      ", "no cgroup v1 here    "
+UNPROVEN: set[str] = set() if MEMORY_GROUPS.is_dir() else {"RagMemoryHigh"}
 LAST = {"RagRestarted", "RagDown"}
 FAULTS = {
     "RagDown": "the server is killed and stays away",
@@ -77,13 +79,7 @@ def _install() -> None:
 def _why_not() -> str:
     if not shutil.which("prometheus"):
         return "install the package prometheus first, or run it with --prepare"
-    if os.geteuid() != 0:
-        return "it mounts a small file system and makes a control group, which needs root"
-    return (
-        ""
-        if MEMORY_GROUPS.is_dir()
-        else "it limits memory by the controller of cgroup v1, which this host does not have"
-    )
+    return "" if os.geteuid() == 0 else "it mounts a small file system and makes a control group, which needs root"
 
 
 def _run(folder: Path, disk: Path, told: Path | None) -> int:
@@ -114,7 +110,7 @@ def _watch(scenario: Scenario, prometheus: Prometheus) -> list[str]:
     scenario.forget_rows()
     time.sleep(15)
     scenario.starve()
-    prometheus.wait(set(FAULTS) - LAST, 110)
+    prometheus.wait(set(FAULTS) - LAST - UNPROVEN, 110)
     empty = problems(prometheus)
     scenario.kill()
     prometheus.wait({"RagRestarted"}, 30)
@@ -127,12 +123,12 @@ def _report(fired: dict[str, dict[str, object]], empty: list[str]) -> int:
     names = [alert.name for alert in alerts()]
     for name in names:
         seen = fired.get(name)
-        when = f"firing after {seen['after_s']:>6} s" if seen else "NOT SEEN FIRING      "
+        when = f"firing after {seen['after_s']:>6} s" if seen else NO_GROUP if name in UNPROVEN else NOT_SEEN
         print(f"{name:26} {when}   {FAULTS.get(name, 'no fault is known')}")
     for line in empty:
         print(f"panel without data: {line}")
-    missing = set(names) - fired.keys()
-    print(f"{len(names) - len(missing)} of {len(names)} alerts seen firing; {len(empty)} panels without data.")
+    missing = set(names) - fired.keys() - UNPROVEN
+    print(f"{len(fired.keys() & set(names))} of {len(names)} alerts seen firing; {len(empty)} panels without data.")
     return 1 if missing or empty else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from appliance.inference.registry import ModelRegistry
 from appliance.paths import BUNDLED_MODELS, HANDBOOK, DataPaths
 from appliance.store import Store
-from tests.monitoring.site import Site
+from tests.monitoring.site import MEMORY_GROUPS, Site
 
 MIB = 1024**2
 WORDS = (HANDBOOK / "search.md").read_text().split()
@@ -36,7 +36,7 @@ class Scenario:
         for site in (self.busy, self.cold):
             site.run("ingest", str(HANDBOOK / "search.md"), str(HANDBOOK / "backups.md"))
         self.busy.start()
-        self.cold.start(memory_group=True)
+        self.cold.start(memory_group=MEMORY_GROUPS.is_dir())
         self.sick.start()
 
     # --- faults ------------------------------------------------------------------------------------------------------
