@@ -20,7 +20,7 @@ class Scenario:
 
     def __init__(self, folder: Path, disk: Path) -> None:
         self.disk = disk
-        self.busy = Site(folder, "busy", query_concurrency=8, answer_tokens=48)
+        self.busy = Site(folder, "busy", query_concurrency=8, query_timeout_s=6)
         self.cold = Site(folder, "cold", embedder="hash", generator="broken", abstain_below=-1.0)
         self.sick = Site(
             folder, "sick", disk / "sick", embedder="hash", generator="absent", backup_every=0.01, ingest_queue=5
