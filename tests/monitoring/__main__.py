@@ -28,7 +28,7 @@ LAST = {"RagRestarted", "RagDown"}
 FAULTS = {
     "RagDown": "the server is killed and stays away",
     "RagErrorRateHigh": "more questions than query_concurrency: 503",
-    "RagLatencyP95High": "eight callers share a generator with one thread",
+    "RagLatencyP95High": "four callers share a generator with one thread",
     "RagLatencyP99High": "the same",
     "RagTrafficHigh": "forty times the questions of the minute before",
     "RagCacheHitRateLow": "questions that nobody asked before",

@@ -20,7 +20,7 @@ class Scenario:
 
     def __init__(self, folder: Path, disk: Path) -> None:
         self.disk = disk
-        self.busy = Site(folder, "busy", query_concurrency=8, query_timeout_s=6)
+        self.busy = Site(folder, "busy", query_concurrency=4, query_timeout_s=6)
         self.cold = Site(folder, "cold", embedder="hash", generator="broken", abstain_below=-1.0)
         self.sick = Site(
             folder, "sick", disk / "sick", embedder="hash", generator="absent", backup_every=0.01, ingest_queue=5
@@ -43,7 +43,7 @@ class Scenario:
 
     def at_once(self) -> None:
         """Slow answers, no repeats, a broken model, a disk that fills, a component missing."""
-        self.busy.ask(lambda n: _question(n) | {"mode": "generative"}, every_s=0, at_once=8)
+        self.busy.ask(lambda n: _question(n) | {"mode": "generative"}, every_s=0, at_once=4)
         self.cold.ask(_question, every_s=1.0)
         self._break_model()
         self.cold.ask(lambda n: _question(n) | {"mode": "generative"}, every_s=2.0)
