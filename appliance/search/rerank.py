@@ -10,7 +10,7 @@ import structlog
 from appliance.errors import DeadlineExceeded, ModelError
 from appliance.store import Store
 from appliance.types import Candidate, Hit, Matrix, Query, Reranker, RerankRequest, Vector
-from appliance.words import words
+from appliance.words import FUNCTION_WORDS, words
 
 SHARE_OF_TIME = 0.5  # of what is left to the question
 MOST_WORDS = 200  # of a question that are looked up
@@ -92,5 +92,6 @@ def _request(
         )
         for hit, own in zip(hits, vectors, strict=True)
     ]
-    asked = list(dict.fromkeys(words(query.text)))[:MOST_WORDS]
+    topical = (word for word in words(query.text) if word.lower() not in FUNCTION_WORDS)  # the lists of others are long
+    asked = list(dict.fromkeys(topical))[:MOST_WORDS]
     return RerankRequest(query.text, vector, store.lexical.term_weights(query.collection, asked), candidates, deadline)

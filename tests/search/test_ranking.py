@@ -133,6 +133,19 @@ def test_what_cannot_be_reranked_is_served_and_told(corpus: Corpus, reranker: Ba
     assert sources(found) == sources(plain)
 
 
+def test_words_without_a_topic_are_not_counted(corpus: Corpus) -> None:
+    """At a million passages the list of one such word is megabytes."""
+    given: list[set[str]] = []
+
+    class Watching(Backwards):
+        def scores(self, request: RerankRequest) -> Sequence[float]:
+            given.append(set(request.idf))
+            return super().scores(request)
+
+    ask(corpus, "What is the port of the server?", reranker=Watching())
+    assert given == [{"port", "server"}]
+
+
 def test_a_cheap_reranker_is_used_under_load(corpus: Corpus) -> None:
     assert ask(corpus, "the port", reranker=Backwards(cheap=True), busy=lambda: True).reranked
     assert TermReranker.cheap
