@@ -229,5 +229,9 @@ def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path |
     if not sizes or not all(MIN_PASSAGES <= size <= MAX_PASSAGES for size in sizes):
         raise Problem(f"{passages!r} is no list of sizes.", status=400, code="invalid_request",
                       hint=f"Write numbers from {MIN_PASSAGES} to {MAX_PASSAGES:,} with commas between.")  # fmt: skip
-    result = module("scale").run(data, settings(invocation), passages=sizes, keep=keep, split=split)
+    bench_scale, chosen = module("scale"), [part.strip() for part in parts.split(",")]
+    if not set(chosen) <= set(bench_scale.PARTS):
+        raise Problem(f"{parts!r} is no list of parts.", status=400, code="invalid_request",
+                      hint=f"Choose from {', '.join(bench_scale.PARTS)}, with commas between.")  # fmt: skip
+    result = bench_scale.run(data, settings(invocation), passages=sizes, keep=keep, split=split, parts=chosen)
     show(invocation, result, across=True)

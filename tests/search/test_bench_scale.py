@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from appliance.cli.root import cli
 from appliance.config import Settings
 from appliance.errors import DiskFull, InvalidRequest
 from appliance.inference import HashEmbedder
@@ -128,3 +130,13 @@ def test_three_thousand_passages_of_the_handbook(tmp_path: Path) -> None:
     assert "search_p95_ms" not in again["runs"][0]
     assert again["runs"][0]["recall@10"] > 0.95
     assert again["runs"][0]["rows_written_per_s"] == run["rows_written_per_s"]
+
+
+def test_the_command_measures_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(scale, "run", lambda *_, parts, **__: asked.extend(parts) or {"runs": []})
+    done = CliRunner().invoke(cli, ["bench", "scale", "--parts", "server, latency", "--json"])
+    assert done.exit_code == 0, done.output
+    assert asked == ["server", "latency"]
+    refused = CliRunner().invoke(cli, ["bench", "scale", "--parts", "taste"])
+    assert refused.exit_code != 0
