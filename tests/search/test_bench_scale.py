@@ -134,7 +134,12 @@ def test_three_thousand_passages_of_the_handbook(tmp_path: Path) -> None:
 
 def test_the_command_measures_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(scale, "run", lambda *_, parts, **__: asked.extend(parts) or {"runs": []})
+
+    def run(*_: object, parts: list[str], **__: object) -> dict[str, object]:
+        asked.extend(parts)
+        return {"runs": []}
+
+    monkeypatch.setattr(scale, "run", run)
     done = CliRunner().invoke(cli, ["bench", "scale", "--parts", "server, latency", "--json"])
     assert done.exit_code == 0, done.output
     assert asked == ["server", "latency"]
