@@ -82,16 +82,17 @@ class Site:
     documents: int
     passages: int
     texts: Sequence[str]
-    real: Sequence[str]
+    pool: Sequence[str]
+    fresh: Fresh  # shared by all targets: what one was asked lies in the cache of the next
     told: str
 
     @contextmanager
     def target(self, **others: object) -> Iterator[Target]:
         """A fresh server with the settings of `others` beside those in force; or the one that runs already, as it is.
 
-        Every target has its own supply of questions, in the same order.
+        No target is asked a new question that an earlier one was asked.
         """
-        pool, fresh = self._questions()
+        pool, fresh = self.pool, self.fresh
         if self.data is None:
             process = listening_process(self.source.url)
             yield Target(self.source.url, self.source.key, process, pool, fresh, self.source.collection)
@@ -99,13 +100,6 @@ class Site:
         with server(self.data, self.settings, **others) as (url, key):
             process = running_process(DataPaths(self.data))
             yield Target(url, key, process, pool, fresh, self.source.collection)
-
-    def _questions(self) -> tuple[list[str], Fresh]:
-        real = list(dict.fromkeys(self.real))
-        pool = real[:POOL]
-        if len(pool) < POOL:
-            pool = [*pool, *word_questions(self.texts, POOL - len(pool), seed=1_000_003)]
-        return pool, Fresh(self.texts, real[POOL:], set(pool))
 
 
 @contextmanager
@@ -143,7 +137,16 @@ def _described(source: Source, settings: Settings, data: Path | None, url: str, 
             f"The collection {source.collection!r} holds no passages.", code="no_data",
             hint="Take documents in first, or name another with --collection.",
         )  # fmt: skip
-    return Site(source, settings, data, documents, passages, found, _real(source, told), told)
+    pool, fresh = _supplies(found, list(dict.fromkeys(_real(source, told))))
+    return Site(source, settings, data, documents, passages, found, pool, fresh, told)
+
+
+def _supplies(texts: Sequence[str], real: Sequence[str]) -> tuple[list[str], Fresh]:
+    """POOL questions to ask again and again, and all others, each to be asked once."""
+    pool = list(real[:POOL])
+    if len(pool) < POOL:
+        pool = [*pool, *word_questions(texts, POOL - len(pool), seed=1_000_003)]
+    return pool, Fresh(texts, list(real[POOL:]), set(pool))
 
 
 def _holds_passages(data_dir: Path) -> bool:

@@ -40,6 +40,12 @@ def test_a_scenario_is_run_and_judged(folder: Path, tmp_path: Path) -> None:
     assert any("small" in warning for warning in found["warnings"])
 
 
+def test_new_questions_are_new_to_a_server_on_the_same_data(folder: Path, tmp_path: Path) -> None:
+    scenarios = chosen(["stress", "stress"], minutes=0.02, repeats=0.0, rate=2_000)
+    found = bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
+    assert [row["hit_rate"] for row in found["runs"]] == [0, 0]
+
+
 def test_users_ask_without_the_cache_and_a_copy_leaves_the_operators_data_alone(folder: Path, tmp_path: Path) -> None:
     settings = _settings(tmp_path / "own")
     settings.data_dir.mkdir()
