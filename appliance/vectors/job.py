@@ -55,6 +55,7 @@ class Outcome:
     detail: dict[str, float] = field(default_factory=dict)
 
 
+LEAVING_S = 1.0  # given to a job that has ended, and whose thread is about to leave
 Work = Callable[[Job], dict[str, float]]  # gives the figures of its outcome
 
 
@@ -83,7 +84,8 @@ class Jobs:
     def begin(self, name: str, reason: str, work: Work) -> bool:
         """Do it in a thread of its own; False when another job is under way or the index is being closed."""
         with self._begin:
-            if self._stop.is_set() or not self._turn.acquire(blocking=False):
+            ended = 0.0 if self.current is not None else LEAVING_S
+            if self._stop.is_set() or not self._turn.acquire(timeout=ended):
                 return False
             self.current = Job(name, reason, time.time(), _stop=self._stop)
             self._thread = threading.Thread(

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.llama.engine import Engine
@@ -55,3 +55,11 @@ def all_free(generator: LlamaGenerator) -> bool:
     engine = engine_of(generator)
     held = [engine.context.held(slot) for slot in range(generator.budget.slots)]
     return not engine.jobs and not any(held) and sorted(engine._free) == list(range(generator.budget.slots))
+
+
+def soon(seen: Callable[[], bool]) -> bool:
+    """Whether it comes to be so within seconds."""
+    end = time.monotonic() + 10
+    while not seen() and time.monotonic() < end:
+        time.sleep(0.01)
+    return seen()

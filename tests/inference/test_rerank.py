@@ -159,7 +159,7 @@ def test_a_search_is_reranked_unless_too_many_ask(tokenizer: Path, tmp_path: Pat
         assert found.hits[0].chunk.text == TEXTS[2]
         assert [hit.score for hit in found.hits] == [hit.rerank_score for hit in found.hits]
         appliance.asking.asked += 100
-        skipped = appliance.search(Query(QUESTION))
+        skipped = appliance.search(Query(QUESTION, k=2))  # what was found before is kept
         assert not skipped.reranked
         assert "Many questions" in skipped.notice
 
