@@ -102,7 +102,7 @@ def retrieval(invocation: Invocation, data: Path | None, questions: Path | None)
 
 
 @command("answers", group=bench, examples=["bench answers", "bench answers --data squad2 --json"])
-@data_option(False, "SQuAD 2.0 file, or its folder.")
+@data_option(False, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
 @QUESTIONS
 def answers(invocation: Invocation, data: Path | None, questions: Path | None) -> None:
     """How often the answer is right, and how often it is rightly declined.
@@ -120,6 +120,13 @@ def _without(questions: Path | None) -> None:
     if questions is not None:
         raise Problem("--questions and --data are two ways to say what is asked.", status=400, code="invalid_request",
                       hint="Leave one of them out.")  # fmt: skip
+
+
+@command("claims", group=bench, examples=["bench claims --data squad2", "bench claims --data syllabusqa --json"])
+@data_option(True, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
+def claims(invocation: Invocation, data: Path) -> None:
+    """How many claims that the passages do not make are marked as supported, by how they were made."""
+    show(invocation, module("claims").run([data], settings(invocation)))
 
 
 @command("start", group=bench, examples=["bench start", "bench start --data /var/lib/rag-appliance --times 10 --json"])

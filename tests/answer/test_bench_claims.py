@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from appliance.cli.bench import bench
 from appliance.evidence.rank import sentences_of
 from appliance.types import Query
 from bench.claims import KINDS, Labelled, labelled, told
@@ -27,3 +28,7 @@ def test_the_last_row_weighs_every_kind_alike() -> None:
     rows = told("set", checked)
     assert [row["share"] for row in rows[:2]] == [1.0, 0.25]
     assert rows[-1]["share"] == pytest.approx(0.25 / 1.25)
+
+
+def test_the_command_line_has_it() -> None:
+    assert "claims" in bench.commands
