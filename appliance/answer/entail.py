@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from appliance.words import DENIAL, FUNCTION_WORDS, stem, words
+from appliance.words import DENIAL, FUNCTION_WORDS, stem, stems, words
 
 LEAST_ORDER = 0.5  # of the shared words, in the sentence's order, where one of the two is passive
 
@@ -43,7 +43,7 @@ def entails(sentence: str, claim: str, around: frozenset[str]) -> bool:
     claim = _YES_NO.sub("", claim)
     if _denies_otherwise(claim, sentence) or _surer(claim, sentence):
         return False
-    mine, theirs = _keys(claim), _keys(sentence)
+    mine, theirs = stems(claim), stems(sentence)
     if (_PASSIVE.search(claim) is None) is not (_PASSIVE.search(sentence) is None) and _says_all(mine, theirs, around):
         return True
     steps = SequenceMatcher(None, theirs, mine, autojunk=False).get_opcodes()
@@ -56,10 +56,6 @@ def entails(sentence: str, claim: str, around: frozenset[str]) -> bool:
 def content(text: str) -> list[str]:
     """The stems of the words that carry a topic."""
     return [stem(word) for word in words(text) if word.lower() not in FUNCTION_WORDS]
-
-
-def _keys(text: str) -> list[str]:
-    return [stem(word) for word in words(text)]
 
 
 def _bears(key: str) -> bool:
