@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
 from appliance.store import fulltext
 from appliance.store.database import fetch
@@ -34,6 +36,7 @@ _TEXTS = (
 )
 
 Tokens = Sequence[str]
+Counted = NDArray[np.float64]  # (n, terms + 1) of n chunks: weighted occurrences of each term, and the number of tokens
 
 
 @dataclass(frozen=True, slots=True)

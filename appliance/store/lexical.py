@@ -8,10 +8,11 @@ import numpy as np
 
 from appliance import words
 from appliance.store import bm25, collections, fulltext, neighbours
-from appliance.store.bm25 import Weighted
+from appliance.store.bm25 import Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import Database, fetch
 from appliance.store.fulltext import Term
+from appliance.store.neighbours import Count
 from appliance.store.postings import PostingSearch
 from appliance.store.scan import Scan, any_of
 from appliance.types import Ids
@@ -85,7 +86,16 @@ class Lexical:
             if not found or not terms:
                 return {}
             exact = [self._with_rows(connection, found, term) for term in terms]
-            return neighbours.scores(connection, found, ids, exact)
+            return neighbours.scores(connection, found, ids, exact, self._counting(connection, found, exact))
+
+    def _counting(self, connection: apsw.Connection, collection: Collection, terms: Sequence[Weighted]) -> Count:
+        """Looked up where there are segments, which is ten times as fast as reading the texts."""
+
+        def count(ids: Ids) -> Counted:
+            held = self._postings.occurrences(connection, collection, ids, [one.term for one in terms])
+            return neighbours.read_texts(connection, ids, terms) if held is None else held
+
+        return count
 
     def term_weights(self, collection: str, asked: Sequence[str]) -> dict[str, float]:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""

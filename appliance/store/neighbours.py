@@ -1,15 +1,15 @@
 """BM25 of single chunks that counts the words of the chunks beside them, too, where their document is short."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apsw
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.store import bm25
-from appliance.store.bm25 import K1, WEIGHTS, B, Tokens, Weighted
+from appliance.store.bm25 import K1, WEIGHTS, B, Counted, Tokens, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import carray, fetch
+from appliance.types import Ids
 
 # A short document speaks of one thing, so a word beside a chunk counts 1 / (the chunks of its document); in documents
 # of more chunks than SHORT it does not. nDCG@10 of the fusion without | with 1 / chunks | with 1/2 for documents of any
@@ -18,54 +18,59 @@ from appliance.store.database import carray, fetch
 # number, mean with the share found first) .833 | .833 | .804.
 SHORT = 8
 
+_PLACES = (
+    "SELECT k.id, k.document_id, d.chunks FROM chunks k JOIN documents d ON d.id = k.document_id "
+    "WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
+)
 _TEXTS = (
-    "SELECT k.id, k.document_id, d.chunks, d.title, d.source, k.section, k.text FROM chunks k "
-    "JOIN documents d ON d.id = k.document_id WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
+    "SELECT k.id, d.title, d.source, k.section, k.text FROM chunks k JOIN documents d ON d.id = k.document_id "
+    "WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
 )
 
-Counted = NDArray[np.float64]  # the weighted occurrences of each term, and the number of tokens
+Count = Callable[[Ids], Counted]  # of ascending ids, all of which exist
 
 
 def scores(
-    connection: apsw.Connection, collection: Collection, ids: Sequence[int], terms: Sequence[Weighted]
+    connection: apsw.Connection, collection: Collection, ids: Sequence[int], terms: Sequence[Weighted], count: Count
 ) -> dict[int, float]:
     """Those of the chunks that exist, each scored as if its neighbours in a short document belonged to it in part.
 
     BM25F with the neighbours as a field of their own weight (Robertson, Zaragoza, Taylor 2004, "Simple BM25 Extension
-    to Multiple Weighted Fields"): their weighted occurrences and tokens are added before the score saturates. About
-    40 us for each chunk and neighbour.
+    to Multiple Weighted Fields"): their weighted occurrences and tokens are added before the score saturates.
     """
-    read = bm25.columns_reader(connection)
-    documents: dict[int, tuple[int, int]] = {}  # chunk -> (document, chunks in it)
-    counted: dict[int, Counted] = {}
-    for chunk, document, chunks, *texts in fetch(connection, _TEXTS, (carray(ids),)):
-        documents[chunk], counted[chunk] = (document, chunks), _counted(read(*texts), terms)
-    wanted = list(documents)
+    places = {chunk: (document, chunks) for chunk, document, chunks in fetch(connection, _PLACES, (carray(ids),))}
+    wanted = list(places)
     if not wanted:
         return {}
-    missing = {other for chunk in wanted for other in _beside(chunk, documents)} - documents.keys()
-    for chunk, document, chunks, *texts in fetch(connection, _TEXTS, (carray(sorted(missing)),)) if missing else ():
-        documents[chunk] = document, chunks
-        if any(documents.get(other, (0, 0))[0] == document for other in (chunk - 1, chunk + 1)):
-            counted[chunk] = _counted(read(*texts), terms)
-    table = np.stack([_joined(chunk, documents, counted) for chunk in wanted])
+    missing = {other for chunk in wanted for other in _beside(chunk, places)} - places.keys()
+    for chunk, document, chunks in fetch(connection, _PLACES, (carray(sorted(missing)),)) if missing else ():
+        places[chunk] = document, chunks
+    pairs = [
+        (row, other)
+        for row, chunk in enumerate(wanted)
+        for other in _beside(chunk, places)
+        if places.get(other) == places[chunk]
+    ]
+    read = np.array(sorted({*wanted, *(other for _, other in pairs)}), dtype=np.int64)
+    counted = count(read)
+    table = counted[np.searchsorted(read, wanted)]
+    for row, other in pairs:
+        table[row] += counted[np.searchsorted(read, other)] / places[wanted[row]][1]
     occurrences, lengths = table[:, :-1], table[:, -1:]
     norms = K1 * (1 - B + B * lengths / _average(connection, collection))
     weights = np.array([term.term.count * term.idf * (K1 + 1) for term in terms])
     return dict(zip(wanted, (occurrences / (occurrences + norms) @ weights).tolist(), strict=True))
 
 
-def _beside(chunk: int, documents: dict[int, tuple[int, int]]) -> tuple[int, ...]:
+def read_texts(connection: apsw.Connection, ids: Ids, terms: Sequence[Weighted]) -> Counted:
+    """What `Count` gives, from the texts. About 40 us a chunk."""
+    read = bm25.columns_reader(connection)
+    return np.stack([_counted(read(*texts), terms) for _, *texts in fetch(connection, _TEXTS, (apsw.carray(ids),))])
+
+
+def _beside(chunk: int, places: dict[int, tuple[int, int]]) -> tuple[int, ...]:
     """The ids that neighbours have where there are any: a document's chunks are numbered one after the other."""
-    return (chunk - 1, chunk + 1) if 1 < documents[chunk][1] <= SHORT else ()
-
-
-def _joined(chunk: int, documents: dict[int, tuple[int, int]], counted: dict[int, Counted]) -> Counted:
-    found = counted[chunk].copy()
-    for other in _beside(chunk, documents):
-        if documents.get(other) == documents[chunk]:
-            found += counted[other] / documents[chunk][1]
-    return found
+    return (chunk - 1, chunk + 1) if 1 < places[chunk][1] <= SHORT else ()
 
 
 def _counted(columns: Sequence[Tokens], terms: Sequence[Weighted]) -> Counted:

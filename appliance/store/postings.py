@@ -9,13 +9,13 @@ import apsw
 import numpy as np
 
 from appliance.store import bm25, fulltext, posting_rows
-from appliance.store.bm25 import Weighted
+from appliance.store.bm25 import Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.fulltext import Term
 from appliance.store.inverted import NOWHERE, Inverted, Postings
 from appliance.store.posting_lists import PostingLists
-from appliance.store.scoring import Asked, Floats, Part, Row, best, rows_of
+from appliance.store.scoring import Asked, Floats, Part, Row, Rows, best, occurrences, rows_of
 from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
@@ -78,6 +78,21 @@ class PostingSearch:
         with self._lock:
             state = self._state(connection, collection)
         return None if state is None else len(self._phrase(connection, collection.id, state, term)[0])
+
+    def occurrences(
+        self, connection: apsw.Connection, collection: Collection, ids: Ids, terms: Sequence[Term]
+    ) -> Counted | None:
+        """Of chunks of the collection, by ascending id; None where the segments do not hold them, or where a term is a
+        phrase: what stands beside what only the texts know.
+        """
+        with self._lock:
+            state = self._state(connection, collection)
+        if state is None or any(len(term.tokens) > 1 for term in terms):
+            return None
+        lists = self._lists(connection, state, [term.tokens[0] for term in terms])
+        tables = [_counted(part, terms, lists, rows_of(part.ids, ids)) for part in state.parts]
+        table = np.concatenate(tables)
+        return table if len(table) == len(ids) else None
 
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
@@ -167,6 +182,17 @@ def _parts(
             lengths = lengths.astype(np.uint16)
         parts.append(Part(segment, ids, lengths, average, None if live.all() else live))
     return tuple(parts)
+
+
+def _counted(part: Part, terms: Sequence[Term], lists: dict[tuple[int, str], Postings], rows: Rows) -> Counted:
+    """Of some rows of a part."""
+    table = np.zeros((len(rows), len(terms) + 1))
+    if len(rows):
+        wanted = rows.astype(np.uint16)
+        for column, term in enumerate(terms):
+            table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted)
+        table[:, -1] = part.lengths.take(rows)
+    return table
 
 
 def _weight(chunks: int, word: Term, state: _State, lists: dict[tuple[int, str], Postings]) -> float:

@@ -147,6 +147,17 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
     return found
 
 
+def occurrences(postings: Postings, rows: NDArray[np.uint16]) -> Floats:
+    """How often each of the rows (ascending) has the token, weighted by column."""
+    held, counts = postings
+    if not len(held):
+        return np.zeros(len(rows))
+    places = held.searchsorted(rows)
+    found: Floats = counts.take(places, mode="clip") * 0.5
+    found *= held.take(places, mode="clip") == rows
+    return found
+
+
 def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memory: Floats) -> tuple[Rows, Floats]:
     """The rows above the threshold with their scores, from the weightiest term on.
 
@@ -222,10 +233,8 @@ def _looked_up(part: Part, weighted: Weighted, rows: Rows, scores: Floats, thres
     """Those of the rows that come above the threshold with what the terms add, and their scores."""
     norms, wanted = part.norms(rows), rows.astype(np.uint16)
     rest = sum(weight for weight, _ in weighted)
-    for weight, (held, counts) in weighted:
-        places = held.searchsorted(wanted)
-        found = counts.take(places, mode="clip") * 0.5
-        found *= held.take(places, mode="clip") == wanted
+    for weight, postings in weighted:
+        found = occurrences(postings, wanted)
         scores = scores + weight * found / (found + norms)
         rest -= weight
         hopeful = scores > threshold - rest - ROUNDING

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from appliance.store import Store, segments
+from appliance.store import Store, neighbours, segments
 from appliance.store.neighbours import SHORT
+from appliance.store.postings import PostingSearch
 from tests.store.samples import document
 
 HEAT = ["boilers heat the water", "the pumps move water to the roof", "a roof of slate"]
@@ -87,3 +88,19 @@ def test_nothing_is_known_of_what_is_not_there(filled: Store) -> None:
     assert filled.lexical.in_context("default", "zzzz", [1, 2]) == {}
     assert filled.lexical.in_context("default", "pump", [10_000]) == {}
     assert filled.lexical.in_context("nothing", "pump", [1]) == {}
+
+
+def test_counts_looked_up_are_those_of_the_texts(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = "pump on the slate roof by the boiler of stone"
+    filled.documents.put("default", [document("gone", ["slate pumps", "more slate"], title="slate")])
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    assert filled.segments.make_next("default")
+    filled.documents.put("default", [document("fresh", ["slate on the roof", "a pump of stone"], title="slate stone")])
+    filled.documents.delete("default", [filled.documents.with_source("default", "gone")])
+    ids = list(rows(filled).values())
+    with monkeypatch.context() as patch:
+        patch.setattr(PostingSearch, "occurrences", lambda *_: None)
+        by_texts = filled.lexical.in_context("default", question, ids)
+    monkeypatch.setattr(neighbours, "read_texts", lambda *_: pytest.fail("read"))
+    assert filled.lexical.in_context("default", question, ids) == by_texts
+    assert by_texts.keys() == set(ids)
