@@ -60,6 +60,7 @@ class Asking:
         self._watching = settling.canary.watching
         self._lexicons = Lexicons(store)
         self.asked = 0  # questions being worked on
+        self.held_back = 0  # questions that wait before they come here, as who holds them says
         self._asked_lock = threading.Lock()
         self._turns = Turns(settings.threads)
         self._pool = beside(settings.threads)
@@ -72,6 +73,17 @@ class Asking:
     def busy(self) -> bool:
         """Whether a question is being worked on: work in the background gives way."""
         return self.asked > 0
+
+    def waits(self, query: Query) -> bool:
+        """Whether the question may wait for the generator, and so needs no core meanwhile; any other computes."""
+        query = self._settling.to_answer(query)
+        generator = self._generator if flags_of(query).generation else None
+        return wants_generation(query.mode, generator) or self._rewords(query)
+
+    def _rewords(self, query: Query) -> bool:
+        """Whether the generator words a settled question anew."""
+        history = query.history and self._settling.condenses(flags_of(query))
+        return query.rewrite is not Rewrite.NONE or bool(history)
 
     def search(self, query: Query) -> SearchResult:
         """The passages of `query.collection` nearest to the question.
@@ -111,18 +123,24 @@ class Asking:
             found = self._found(
                 query, PASSAGES, lambda: self._find(settled, serving, deadline, cancel, spending, PASSAGES)
             )
-            query = replace(query, text=found.condensed_question or query.text)
+            if found.condensed_question:
+                query = query.but(text=found.condensed_question)
             answering = self._answering(serving, query, spending)
             if found.understood is not None and found.understood.applied:
-                query = replace(query, text=found.understood.text)
+                query = query.but(text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             watch.declined = made.abstained
             spared = found.context.dropped if found.context is not None and made.usage.prompt_tokens else 0
             spending.counts.update(questions=1, compression_saved_tokens=spared)
             if query.prompt:
                 PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
-            made = replace(made, route=query.route, prompt_id=query.prompt)
-            return replace(made, understood=found.understood, usage=spending.usage(spared))
+            return replace(
+                made,
+                route=query.route,
+                prompt_id=query.prompt,
+                understood=found.understood,
+                usage=spending.usage(spared),
+            )
 
     def similar(self, query: Query) -> Kept | None:
         """The answer to an earlier question that asks the same, where a flag allows it. Raises NotFound, Conflict."""
@@ -180,7 +198,7 @@ class Asking:
 
     def as_served(self, query: Query, serving: Serving) -> SearchResult:
         """What a change of model compares: the ranking of a question, as callers get it."""
-        query = replace(self._settling.to_search(query), expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
+        query = self._settling.to_search(query).but(expand=Expand.NONE, compress=0, rewrite=Rewrite.NONE)
         deadline = time.monotonic() + self._settings.query_timeout_s
         with self._accounts.spending("system") as spending:
             return self._find(query, serving, deadline, threading.Event(), spending)
@@ -222,7 +240,7 @@ class Asking:
 
     def _crowded(self) -> bool:
         """Whether so many questions are under way that no model reads their passages."""
-        return self.asked > RERANKED_AT_ONCE * self._settings.threads
+        return self.asked + self.held_back > RERANKED_AT_ONCE * self._settings.threads
 
     @contextlib.contextmanager
     def _asking(self, query: Query, deadline: float, *, generates: bool = False) -> Iterator[Spending]:
@@ -245,8 +263,7 @@ class Asking:
 
         There are as many as cores: more threads would only wait for the interpreter, and have the event loop wait.
         """
-        rewrites = query.rewrite is not Rewrite.NONE
-        if generates or rewrites or (query.history and self._settling.condenses(flags_of(query))):
+        if generates or self._rewords(query):
             yield
             return
         with stage("wait"):

@@ -2,7 +2,11 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
 
 from appliance import __version__
 from appliance.answer import Prompts, is_strong, wants_generation
@@ -22,6 +26,8 @@ from appliance.types import (
 )
 from appliance.versions import Version
 
+_PLAIN: Final = attrgetter(*(field.name for field in fields(Query) if field.name not in {"filters", "choice"}))
+
 
 class Settling:
     """Settles questions, and gives the keys under which what they find and are answered is kept. Thread-safe."""
@@ -39,35 +45,28 @@ class Settling:
 
     def chosen(self, query: Query) -> Query:
         """The question with the flags that it is answered under, whatever is switched meanwhile."""
-        return query if query.choice is not None else replace(query, choice=self.canary.choice(query))
+        return query if query.choice is not None else query.but(choice=self.canary.choice(query))
 
     def to_search(self, query: Query) -> Query:
         """The question with everything chosen that it leaves open."""
         query = self.chosen(query)
-        flags = flags_of(query)
-        return replace(
-            query,
-            history=() if flags.condense == "off" else query.history,
-            expand=flags.expand if query.expand is None else query.expand,
-            compress=flags.compress if query.compress is None else query.compress,
-            rewrite=flags.rewrite if query.rewrite is None else query.rewrite,
-            self_query=flags.self_query if query.self_query is None else query.self_query,
-            evidence=flags.evidence if query.evidence is None else query.evidence,
-        )
+        return query.but(**_left_open(query))
 
     def to_answer(self, query: Query) -> Query:
         """The settled question of an answer: its mode by the rules, its prompt, and its passages for the generator
         compressed where nothing else is said.
         """
         query = self._routed(self.chosen(query))
-        flags = flags_of(query)
+        return query.but(**self._of_answer(query))
+
+    def _of_answer(self, query: Query) -> dict[str, Any]:
+        """What is settled of a question whose mode is, by the names of its fields."""
+        flags, found = flags_of(query), _left_open(query)
         if not wants_generation(query.mode, self._models.generator if flags.generation else None):
-            if query.answer_tokens or query.temperature:
-                query = replace(query, answer_tokens=None, temperature=0.0)
-            return self.to_search(query)
+            return found | {"answer_tokens": None, "temperature": 0.0}
         if query.compress is None and not flags.compress:
-            query = replace(query, compress=self._settings.prompt_tokens)
-        return self.to_search(replace(query, prompt=self._prompt(query, flags)))
+            found["compress"] = self._settings.prompt_tokens
+        return found | {"prompt": self._prompt(query, flags)}
 
     def condenses(self, flags: Flags) -> bool:
         """Whether the generator completes follow-up questions."""
@@ -95,25 +94,26 @@ class Settling:
 
     def scope_key(self, query: Query) -> str:
         """Everything that the answer of a settled question depends on but its words."""
-        asked = replace(query, text="", principal="", role=None)
-        return _hashed("scope", asked, self._collections.published(query.collection), self._rules)
+        asked = query.but(text="", principal="", role=None)
+        return _hashed(asked, "scope", self._collections.published(query.collection), self._rules)
 
     def _kept_as(self, query: Query) -> Query | None:
         """The settled question without what its answer does not depend on; None where none is kept."""
         if self._settings.cache_bytes == 0:
             return None
-        query = self.to_answer(query)
-        if query.temperature > 0 or not flags_of(query).answer_cache:
+        query = self._routed(self.chosen(query))
+        settled = self._of_answer(query)
+        if settled.get("temperature", query.temperature) > 0 or not flags_of(query).answer_cache:
             return None
-        return replace(query, text=" ".join(query.text.split()), principal="", role=None)
+        return query.but(**settled, text=" ".join(query.text.split()), principal="", role=None)
 
     def _key(self, asked: Query, version: Version) -> str:
         return _hashed(asked, version, self._rules)
 
     def search_key(self, query: Query, most: int | None) -> str:
         """Everything that what a settled question finds depends on, hashed: less than its answer does."""
-        asked = replace(
-            query, principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
+        asked = query.but(
+            principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
             checking=Checking.STRICT, answer_tokens=None, temperature=0.0,
         )  # fmt: skip
         return _hashed(asked, most, self._collections.published(query.collection), self._rules)
@@ -139,7 +139,7 @@ class Settling:
         looks, words = shape(query.text), len(query.text.split())
         for route in self._settings.routes:
             if route.takes(looks, words, query.collection, query.role):
-                return replace(query, mode=route.mode, route=route.name)
+                return query.but(mode=route.mode, route=route.name)
         return query
 
 
@@ -149,5 +149,24 @@ def flags_of(query: Query) -> Flags:
     return query.choice.flags
 
 
-def _hashed(*parts: object) -> str:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=24).hexdigest()
+def _left_open(query: Query) -> dict[str, Any]:
+    """What the flags say of everything that a question leaves open, by the names of its fields."""
+    flags = flags_of(query)
+    return {
+        "history": () if flags.condense == "off" else query.history,
+        "expand": flags.expand if query.expand is None else query.expand,
+        "compress": flags.compress if query.compress is None else query.compress,
+        "rewrite": flags.rewrite if query.rewrite is None else query.rewrite,
+        "self_query": flags.self_query if query.self_query is None else query.self_query,
+        "evidence": flags.evidence if query.evidence is None else query.evidence,
+    }
+
+
+def _hashed(query: Query, *others: object) -> str:
+    """Of every field of the question and of the others. The repr of filters tells classes, that of flags the digest."""
+    rest = repr((query.filters, query.choice, others))
+    try:
+        told = msgspec.msgpack.encode((*_PLAIN(query), rest))
+    except (OverflowError, UnicodeEncodeError):  # a number or a text that no other question can have
+        told = repr((_PLAIN(query), rest)).encode()
+    return hashlib.blake2b(told, digest_size=24).hexdigest()

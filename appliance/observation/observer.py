@@ -56,6 +56,11 @@ class Observer:
         finally:
             self._looking.release()
 
+    def known(self, within_s: float | None = None) -> Readings | None:
+        """What was seen at most so many seconds ago (None: lately enough not to look again), without looking."""
+        age = time.monotonic() - self._looked_at
+        return self._seen if self._seen and age < (self._fresh_s if within_s is None else within_s) else None
+
     def _look(self) -> Readings:
         found: dict[Sampled, list[tuple[Labels, float]]] = {}
         for part, look in self._looks.items():

@@ -1,9 +1,10 @@
 """A question as asked, and the passages that a search found for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.types.access import Role
 from appliance.types.arrays import Vector
@@ -107,6 +108,20 @@ class Query:
     route: str = ""  # the rule that chose the mode
     prompt: str = ""  # the id of the prompt, where the generator is to be asked
     choice: "Choice | None" = None  # the flags it is answered under, once they were looked up
+
+    def but(self, **changes: Any) -> "Query":
+        """The same with other values in some fields: `dataclasses.replace` in half the time, several times a question.
+
+        Raises KeyError for a name that is no field.
+        """
+        values = list(_VALUES(self))
+        for name, value in changes.items():
+            values[_PLACES[name]] = value
+        return Query(*values)
+
+
+_PLACES: Final = {field.name: place for place, field in enumerate(fields(Query))}
+_VALUES: Final = attrgetter(*_PLACES)
 
 
 class QueryShape(StrEnum):

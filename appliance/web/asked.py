@@ -1,7 +1,6 @@
 """Questions as they travel: names here are a contract with programs outside this repository."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -80,29 +79,28 @@ class QueryRequest(SearchRequest, forbid_unknown_fields=True, frozen=True):
 
 def to_query(asked: SearchRequest, who: Principal) -> Query:
     """Raises InvalidFilter, InvalidRequest."""
-    query = Query(asked.question, history=turns(asked.history), principal=who.id, role=who.role)
+    given = options(asked)
     if isinstance(asked, QueryRequest):
-        query = replace(query, mode=asked.mode, evidence=asked.evidence, checking=asked.checking)
-    return with_options(query, asked)
+        given |= {"mode": asked.mode, "evidence": asked.evidence, "checking": asked.checking}
+    return Query(asked.question, history=turns(asked.history), principal=who.id, role=who.role, **given)
 
 
-def with_options(query: Query, options: RetrievalOptions) -> Query:
-    """The question, looked for as these options say. Raises InvalidFilter."""
-    return replace(
-        query,
-        collection=options.collection,
-        k=options.k,
-        filters=None if options.filters is None else _filter(options.filters),
-        alpha=options.alpha,
-        expand=options.expand,
-        compress=options.compress,
-        rewrite=options.rewrite,
-        fusion=options.fusion,
-        rerank=options.rerank,
-        collapse=options.collapse,
-        diversify=options.diversify,
-        self_query=None if options.self_query is None else SELF_QUERY[options.self_query],
-    )
+def options(asked: RetrievalOptions) -> dict[str, Any]:
+    """How a question is to be looked for, by the fields of Query. Raises InvalidFilter."""
+    return {
+        "collection": asked.collection,
+        "k": asked.k,
+        "filters": None if asked.filters is None else _filter(asked.filters),
+        "alpha": asked.alpha,
+        "expand": asked.expand,
+        "compress": asked.compress,
+        "rewrite": asked.rewrite,
+        "fusion": asked.fusion,
+        "rerank": asked.rerank,
+        "collapse": asked.collapse,
+        "diversify": asked.diversify,
+        "self_query": None if asked.self_query is None else SELF_QUERY[asked.self_query],
+    }
 
 
 def turns(history: Sequence[TurnBody]) -> tuple[Turn, ...]:

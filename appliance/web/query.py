@@ -19,8 +19,8 @@ from appliance.web.asked import QueryRequest, SearchRequest, to_query
 from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, Reply, Scope, endpoint, read_json, reply
 from appliance.web.envelope import fields
+from appliance.web.flights import Finished
 from appliance.web.guards import principal_of
-from appliance.web.questions import Finished
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream, event
 from appliance.web.wire import AnswerBody, SearchBody, search_body
@@ -74,7 +74,7 @@ async def search(request: Request[Any, Any, Any]) -> ASGIApp:
     web = rooms(request)
     _, wanted = await _question(request, web, SearchRequest)
     with QUERIES.labels("search", "error").count_exceptions():
-        found = await web.questions.run(lambda: _searched(web.appliance, wanted))
+        found = await web.questions.run(wanted, lambda: _searched(web.appliance, wanted))
     QUERIES.labels("search", "ok").inc()
     scope: Scope = request.scope
     return reply(search_body(found, elapsed_ms(scope), scope["query_id"]))

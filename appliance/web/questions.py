@@ -1,22 +1,20 @@
 """Questions in work: a bounded pool of threads, one computation for identical questions, deadlines, cancellation."""
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
 from appliance.app import Appliance
-from appliance.cache import COMPUTED, Kept, Origin
+from appliance.cache import Kept
 from appliance.errors import DeadlineExceeded, Overloaded
 from appliance.telemetry.stages import observed, stage
 from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
-from appliance.types import CancelToken, Claim, Query, Waiting
+from appliance.types import CancelToken, Claim, Mode, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
+from appliance.web.flights import Finished, Flight, Lane
 from appliance.web.keeping import is_plain, keep, keeps, outcome
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
@@ -25,59 +23,26 @@ Tell = Callable[[bytes], None]
 
 GRACE_S = 2.0  # the work has the deadline itself and degrades to something at it; the caller is let go this much later
 RENEWED_AT_ONCE = 2  # answers that are computed anew while the ones from before are given
-GENERATING = 16  # threads that may sit in a slot of the generator, beside those that wait for it and that search
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """An answer as JSON without what belongs to one request, and the milliseconds of each stage."""
-
-    core: bytes
-    timings: Mapping[str, float]
-    origin: Origin = COMPUTED
-
-
-class Flight:
-    """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
-
-    __slots__ = ("cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
-
-    def __init__(self) -> None:
-        self.cancel = threading.Event()
-        self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
-        self.place = b""  # in the generator's queue, as JSON; empty without one
-        self.listeners: set[asyncio.Event] = set()
-        trace = current_trace()
-        self.query_id = trace.query_id if trace is not None else ""  # of the request that began it
-        self.result: asyncio.Future[Finished]
-        self.waiting = 0
-
-    def told(self, claim: bytes) -> None:
-        self.claims.append(claim)
-        self.wake()
-
-    def placed(self, place: bytes) -> None:
-        self.place = place
-        self.wake()
-
-    def wake(self) -> None:
-        for listener in self.listeners:
-            listener.set()
+GENERATING = 16  # threads that may sit in a slot of the generator, beside those that wait for it
+WRITING = 2  # threads beside those that compute: who has computed puts its answer into words and into the cache
 
 
 class Questions:
-    """Runs questions beside the event loop. At most `limit` are worked on or waiting; beyond it Overloaded at once."""
+    """Runs questions beside the event loop. At most `limit` are worked on or waiting; beyond it Overloaded at once.
+
+    Those that compute all the time have hardly more threads than there are cores: more would wait for each other and
+    for the interpreter, each with a connection to the database that knows nothing of what was read just now.
+    """
 
     def __init__(self, appliance: Appliance) -> None:
         settings = appliance.settings
         self._appliance = appliance
         self._limit = settings.query_concurrency
         self._timeout_s = settings.query_timeout_s
-        self._working = 0
         self._renewing = 0
         self._flights: dict[str, Flight] = {}
-        self._threads = min(self._limit, settings.generator_queue + GENERATING + 2 * settings.threads)
-        self._pool = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix="question")
+        self._computing = Lane("question", min(self._limit, settings.threads + WRITING))
+        self._generating = Lane("generating", min(self._limit, settings.generator_queue + GENERATING))
 
     @property
     def longest_s(self) -> float:
@@ -87,8 +52,12 @@ class Questions:
     @property
     def load(self) -> tuple[int, int, int]:
         """Questions in threads, questions that wait for one, and how many there may be of both together."""
-        active = min(self._working, self._threads)
+        active = self._computing.active + self._generating.active
         return active, self._working - active, self._limit
+
+    @property
+    def _working(self) -> int:
+        return self._computing.working + self._generating.working
 
     def cut(self) -> None:
         """Cancel what is in work: each ends with what it has, or as stopped."""
@@ -98,9 +67,13 @@ class Questions:
     def close(self) -> None:
         """Cancel what is in work and let the threads end."""
         self.cut()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for lane in (self._computing, self._generating):
+            lane.pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    def _lane(self, query: Query) -> Lane:
+        return self._generating if self._appliance.asking.waits(query) else self._computing
+
+    def _start(self, work: Callable[[], T], lane: Lane) -> asyncio.Future[T]:
         """Raises Overloaded."""
         if self._working >= self._limit:
             raise Overloaded(
@@ -116,26 +89,30 @@ class Questions:
             observed("wait", waited - submitted)
             return work()
 
-        future = asyncio.get_running_loop().run_in_executor(self._pool, carried(begun))
-        self._working += 1
+        future = asyncio.get_running_loop().run_in_executor(lane.pool, carried(begun))
+        self._count(lane, 1)
         if trace is not None:
             trace.hold()
-        future.add_done_callback(lambda done: self._finished(done, trace))
+        future.add_done_callback(lambda done: self._finished(done, lane, trace))
         return future
 
-    def _finished(self, future: asyncio.Future[Any], trace: Trace | None) -> None:
-        self._working -= 1
+    def _count(self, lane: Lane, change: int) -> None:
+        lane.working += change
+        self._appliance.asking.held_back = self._computing.working - self._computing.active
+
+    def _finished(self, future: asyncio.Future[Any], lane: Lane, trace: Trace | None) -> None:
+        self._count(lane, -1)
         if trace is not None:
             trace.let_go()
         if not future.cancelled():
             future.exception()  # seen here, in case that nobody waits any more
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """`work` in a thread, under the same bound and deadline as questions.
+    async def run(self, query: Query, work: Callable[[], T]) -> T:
+        """`work` for a search in a thread, under the same bound and deadline as questions.
 
         Raises Overloaded, DeadlineExceeded, and what `work` raises.
         """
-        future = self._start(work)
+        future = self._start(work, self._lane(query.but(mode=Mode.EXTRACTIVE)))
         try:
             return await asyncio.wait_for(asyncio.shield(future), self.longest_s)
         except TimeoutError:
@@ -150,7 +127,7 @@ class Questions:
         flight = self._flights.get(name)
         if flight is None or flight.cancel.is_set():
             flight = Flight()
-            self._depart(name, flight, self._work(query, key, flight))
+            self._depart(name, flight, self._work(query, key, flight), self._lane(query))
         else:
             note(joined=flight.query_id)
         flight.waiting += 1
@@ -168,12 +145,12 @@ class Questions:
             if not flight.cancel.is_set():
                 loop.call_soon_threadsafe(flight.told, piece)
 
-        self._depart(f"alone {id(flight)}", flight, lambda: work(flight.cancel, tell))
+        self._depart(f"alone {id(flight)}", flight, lambda: work(flight.cancel, tell), self._generating)
         flight.waiting = 1
         return flight
 
-    def _depart(self, name: str, flight: Flight, work: Callable[[], Finished]) -> None:
-        flight.result = self._start(work)
+    def _depart(self, name: str, flight: Flight, work: Callable[[], Finished], lane: Lane) -> None:
+        flight.result = self._start(work, lane)
         self._flights[name] = flight
         flight.result.add_done_callback(lambda _: self._landed(name, flight))
 
@@ -253,7 +230,7 @@ class Questions:
 
     def _renew(self, wanted: Query, key: str) -> None:
         """Compute an answer that nobody waits for, unless there is enough to do; the next one to ask tries again."""
-        if self._renewing >= RENEWED_AT_ONCE or 2 * self._working >= self._threads or key in self._flights:
+        if self._renewing >= RENEWED_AT_ONCE or 2 * self._working >= self._computing.threads or key in self._flights:
             return
         flight = self.join(wanted, key)
         self._renewing += 1

@@ -9,8 +9,9 @@ from appliance.cache import Kept, Origin
 from appliance.errors import DeadlineExceeded
 from appliance.telemetry.metrics import QUERIES
 from appliance.web.endpoint import Receive, Scope, Send
+from appliance.web.flights import Flight
 from appliance.web.problems import problem_reply
-from appliance.web.questions import Flight, Questions, disconnected
+from appliance.web.questions import Questions, disconnected
 from appliance.web.wire import AnswerCore
 
 KEEPALIVE_S = 10.0

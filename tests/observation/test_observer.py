@@ -117,6 +117,18 @@ def test_a_look_holds_for_some_seconds(appliance: Appliance) -> None:
     assert observer.readings() is observer.readings()
 
 
+def test_what_was_seen_is_known_for_a_while(appliance: Appliance) -> None:
+    observer = Observer(appliance, fresh_s=60)
+    assert observer.known() is None
+    seen = observer.readings()
+    assert observer.known() is seen
+    assert observer.known(0) is None
+    late = Observer(appliance, fresh_s=0)
+    assert late.readings()
+    assert late.known() is None, "it is to be looked up again"
+    assert late.known(60) is not None
+
+
 def test_it_does_not_wait_for_a_writer(appliance: Appliance) -> None:
     with appliance.store.documents._database.write():
         assert value(Observer(appliance).readings(), gauges.CHUNKS, "default") == 0

@@ -3,12 +3,15 @@
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.observation.observer import FRESH_S
 from tests.web.conftest import QUESTION, Service
 
 
@@ -91,3 +94,23 @@ def test_the_page_is_there_while_an_index_is_built(service: Service) -> None:
     assert page.status_code == 200
     assert 'rag_index_at_work{collection="default"} 1' in page.text
     assert 'rag_index_missing_vectors{collection="default"} 0' in page.text
+
+
+def test_a_page_does_not_wait_for_a_slow_look(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    with service.client() as client:
+        assert "rag_memory_used_bytes" in client.get("/metrics").text
+        totals = service.appliance.accounts.totals
+
+        def slow() -> dict[str, float]:
+            looking.set()
+            go_on.wait(20)
+            return totals()
+
+        monkeypatch.setattr(service.appliance.accounts, "totals", slow)
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.5 * FRESH_S)
+        monkeypatch.setattr("appliance.observation.observer.time", later)
+        page = client.get("/metrics").text
+        assert looking.is_set()
+        assert "rag_memory_used_bytes" in page, "what was seen before"
+        go_on.set()

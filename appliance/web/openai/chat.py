@@ -12,17 +12,18 @@ from appliance.config import Settings
 from appliance.telemetry.metrics import QUERIES
 from appliance.telemetry.redaction import digest
 from appliance.types import CancelToken, GenerationRequest, Mode, Principal, Query, Role, Turn
-from appliance.web.asked import TurnBody, turns, with_options
+from appliance.web.asked import TurnBody, options, turns
 from appliance.web.costs import count_cached
 from appliance.web.endpoint import SMALL_BODY, endpoint, read_json, reply
 from appliance.web.envelope import fields
+from appliance.web.flights import Finished
 from appliance.web.guards import principal_of
 from appliance.web.openai.content import Content
 from appliance.web.openai.events import AnswerEvents, Form, WritingEvents, answered, written
 from appliance.web.openai.models import chat_mode
 from appliance.web.openai.requests import ChatRequest, chat_request, conversation
 from appliance.web.openai.wire import ChatCompletion, Written
-from appliance.web.questions import Finished, Tell
+from appliance.web.questions import Tell
 from appliance.web.rooms import Rooms, rooms
 from appliance.web.sse import AnswerStream
 from appliance.web.wire import usage_body
@@ -128,7 +129,7 @@ def _form(request: Request[Any, Any, Any], asked: ChatRequest, notice: str) -> F
 def _query(asked: ChatRequest, messages: Messages, mode: Mode, who: Principal, settings: Settings) -> Query:
     """The last message as a question, with what was said before it."""
     bound = asked.most_tokens
-    query = Query(
+    return Query(
         messages[-1]["content"],
         mode=mode,
         principal=who.id,
@@ -136,8 +137,8 @@ def _query(asked: ChatRequest, messages: Messages, mode: Mode, who: Principal, s
         history=_recent(turns([TurnBody(**message) for message in messages[:-1]]), settings),  # type: ignore[arg-type]
         answer_tokens=bound if bound is not None and bound < settings.answer_tokens else None,
         temperature=asked.temperature or 0.0,
+        **options(asked),
     )
-    return with_options(query, asked)
 
 
 def _recent(history: tuple[Turn, ...], settings: Settings) -> tuple[Turn, ...]:

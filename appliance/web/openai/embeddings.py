@@ -16,11 +16,12 @@ from appliance.telemetry.tracing import note
 from appliance.types import CancelToken, Embedder, Passage, Role, Vector
 from appliance.web.endpoint import ClientGone, InvalidField, endpoint, read_json
 from appliance.web.endpoint import Reply as PlainReply
+from appliance.web.flights import Finished
 from appliance.web.guards import principal_of
 from appliance.web.openai.models import embedding_models, unknown_model
 from appliance.web.openai.requests import EmbeddingsRequest
 from appliance.web.openai.unsupported import UnsupportedParameter
-from appliance.web.questions import Finished, Tell
+from appliance.web.questions import Tell
 from appliance.web.rooms import rooms
 
 LARGEST_BODY = 4 * 1024**2  # bytes

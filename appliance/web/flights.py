@@ -1,0 +1,60 @@
+"""A computation under way with everyone who waits for it, and the threads that computations are done in."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from appliance.cache import COMPUTED, Origin
+from appliance.telemetry.tracing import current_trace
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An answer as JSON without what belongs to one request, and the milliseconds of each stage."""
+
+    core: bytes
+    timings: Mapping[str, float]
+    origin: Origin = COMPUTED
+
+
+class Flight:
+    """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
+
+    __slots__ = ("cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+        self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
+        self.place = b""  # in the generator's queue, as JSON; empty without one
+        self.listeners: set[asyncio.Event] = set()
+        trace = current_trace()
+        self.query_id = trace.query_id if trace is not None else ""  # of the request that began it
+        self.result: asyncio.Future[Finished]
+        self.waiting = 0
+
+    def told(self, claim: bytes) -> None:
+        self.claims.append(claim)
+        self.wake()
+
+    def placed(self, place: bytes) -> None:
+        self.place = place
+        self.wake()
+
+    def wake(self) -> None:
+        for listener in self.listeners:
+            listener.set()
+
+
+class Lane:
+    """A few threads for questions of one kind, which come first come first served. For the event loop."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self.threads = threads
+        self.working = 0
+
+    @property
+    def active(self) -> int:
+        return min(self.working, self.threads)

@@ -1,0 +1,50 @@
+"""Which threads questions are computed in: few for those that compute, others for those that wait for the generator."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from appliance.types import Query, Rewrite
+from appliance.web.questions import WRITING
+from tests.web.conftest import Gate, Service, until
+
+MANY = 12
+
+
+def test_questions_that_compute_have_few_threads(corpus: Service) -> None:
+    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    with ThreadPoolExecutor(MANY) as pool, corpus.client("reader") as client:
+        asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number}"}) for number in range(MANY)]
+        assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
+        assert gate.begun == places
+        page = client.get("/metrics").text
+        assert f'rag_questions{{state="active"}} {places}\n' in page
+        assert f'rag_questions{{state="queued"}} {MANY - places}\n' in page
+        gate.open()
+        assert {one.result().status_code for one in asked} == {200}
+        assert gate.begun == MANY
+        names = {thread.name for thread in threading.enumerate() if thread.name.startswith("question")}
+    assert len(names) <= places
+    assert until(lambda: corpus.appliance.asking.held_back == 0)
+
+
+def test_who_may_wait_for_the_generator_takes_none_of_their_places(corpus: Service) -> None:
+    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    with ThreadPoolExecutor(MANY + 1) as pool, corpus.client("reader") as client:
+        asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number}"}) for number in range(MANY)]
+        assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
+        reworded = pool.submit(client.post, "/query", json={"question": "the boiler", "rewrite": "multi"})
+        assert until(lambda: gate.begun == places + 1)
+        gate.open()
+        assert {one.result().status_code for one in [*asked, reworded]} == {200}
+
+
+def test_questions_that_are_held_back_count_as_a_crowd(corpus: Service) -> None:
+    asking = corpus.appliance.asking
+    assert not asking._crowded()
+    asking.held_back = 3
+    assert asking._crowded(), "no model reads passages while others wait"
+
+
+def test_what_waits_for_the_generator(corpus: Service) -> None:
+    assert corpus.appliance.asking.waits(Query("boiler", rewrite=Rewrite.MULTI))
+    assert not corpus.appliance.asking.waits(Query("boiler"))
