@@ -4,7 +4,7 @@
 # The computing part of llama.cpp (ggml-cpu) is built once for each of the processors below and put beside the other
 # libraries in llama_cpp/lib; appliance/inference/llama/kernels.py loads the best that the host can run. Everything else
 # is x86-64-v3, so one build runs on every host of that level. ggml's own list has fourteen processors: those below v3
-# never run this program, AMX is left out (kernels.py says why), the others differ from one of these in bfloat16 alone.
+# never run this program, the others differ from one of these in bfloat16 alone.
 set -eu -o pipefail
 PIP="$1 --disable-pip-version-check"
 WORK=$(mktemp -d)
@@ -17,11 +17,20 @@ tar -xzf "$WORK"/llama_cpp_python-*.tar.gz -C "$WORK" --one-top-level=source --s
 sed -i 's/LLAMA_BUILD_COMMON ON CACHE/LLAMA_BUILD_COMMON OFF CACHE/' "$WORK/source/CMakeLists.txt" # for programs, of which we build none
 if [ "$(uname -m)" = x86_64 ]; then
   variants="$WORK/source/vendor/llama.cpp/ggml/src/CMakeLists.txt"
-  sed -i -E '/variant\((x64|sse42|sandybridge|ivybridge|piledriver|cannonlake|icelake|cooperlake|zen4|sapphirerapids)[ )]/d' "$variants"
+  sed -i -E '/variant\((x64|sse42|sandybridge|ivybridge|piledriver|cannonlake|icelake|cooperlake|zen4)[ )]/d' "$variants"
+  # gcc takes the 64 bytes that ldtilecfg reads for 8, leaves out the others, and the first product dies with SIGILL; so
+  # the bytes are pinned. They are loaded for each product: ggml trusts a thread to keep what it has loaded once.
+  tiles="$WORK/source/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp"
+  sed -i -e 's/static thread_local bool done = false;/bool done = false;/' \
+    -e 's/^    _tile_loadconfig(&tc);/    __asm__ volatile("" : : "r"(\&tc) : "memory");\n&/' "$tiles"
+  [ "$(grep -c -e '    bool done = false;' -e '"r"(&tc) : "memory"' "$tiles")" = 2 ] || {
+    echo "ggml's code for AMX is not what it was" >&2
+    exit 1
+  }
 fi
 export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$WORK=." CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$WORK=."
 $PIP -qq install --no-deps --no-build-isolation --no-index --force-reinstall "$WORK/source"
-[ "$(uname -m)" != x86_64 ] || [ "$($PIP show -f llama-cpp-python | grep -c 'llama_cpp/lib/libggml-cpu-')" = 4 ] || {
+[ "$(uname -m)" != x86_64 ] || [ "$($PIP show -f llama-cpp-python | grep -c 'llama_cpp/lib/libggml-cpu-')" = 5 ] || {
   echo "llama.cpp's kernels are not where they belong" >&2
   exit 1
 }

@@ -9,6 +9,7 @@ from appliance.inference.llama.kernels import PROCESSORS, best, flags, load
 
 EVERY = frozenset(PROCESSORS)
 V4 = {"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"}
+AMX = {"avx512vbmi", "avx512_bf16", "amx_tile", "amx_int8"}
 HASWELL = {"fpu", "sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"}
 
 
@@ -19,6 +20,9 @@ HASWELL = {"fpu", "sse4_2", "avx", "avx2", "fma", "f16c", "bmi2"}
         (HASWELL | {"avx_vnni"}, EVERY, "alderlake"),
         (HASWELL | V4, EVERY, "skylakex"),
         (HASWELL | V4 | {"avx512_vnni"}, EVERY, "cascadelake"),
+        (HASWELL | V4 | {"avx512_vnni"} | AMX, EVERY, "sapphirerapids"),
+        (HASWELL | V4 | {"avx512_vnni"} | AMX - {"amx_tile"}, EVERY, "cascadelake"),  # masked by a hypervisor
+        (HASWELL | V4 | {"avx512_vnni"} | AMX, EVERY - {"sapphirerapids"}, "cascadelake"),
         (HASWELL | V4 | {"avx512_vnni"}, EVERY - {"cascadelake"}, "skylakex"),
         (HASWELL | V4 - {"avx512bw"} | {"avx512_vnni"}, EVERY, "haswell"),
         (set(), EVERY, "haswell"),  # a kernel that does not tell

@@ -2,7 +2,8 @@
 
 `build/llama.sh` puts the files beside llama.cpp's other libraries. ggml would choose among them by what the processor
 knows; here it is what the kernel lets programs use, which is less where a hypervisor or a boot option has disabled it.
-ggml's code for AMX is left out: it died with SIGILL on a virtual machine that has AMX.
+With AMX, prompts are read two to three times as fast as with AVX-512. ggml asks the kernel for it and does without
+where that refuses. gcc needs a correction of ggml's code, which `build/llama.sh` makes.
 """
 
 import ctypes
@@ -15,7 +16,9 @@ CPUINFO = Path("/proc/cpuinfo")
 V3 = frozenset({"avx2", "fma", "f16c", "bmi2"})
 AVX512 = V3 | {"avx512f", "avx512cd", "avx512vl", "avx512dq", "avx512bw"}
 VNNI = AVX512 | {"avx512_vnni"}
+AMX = VNNI | {"avx512vbmi", "avx512_bf16", "amx_tile", "amx_int8"}
 PROCESSORS = {  # ggml's names, best first, with the flags of /proc/cpuinfo that each needs
+    "sapphirerapids": AMX,
     "cascadelake": VNNI,
     "skylakex": AVX512,
     "alderlake": V3 | {"avx_vnni"},
