@@ -10,31 +10,31 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from appliance.words import DENIAL, FUNCTION_WORDS, stem, stems, words
-
-LEAST_ORDER = 0.5  # of the shared words, in the sentence's order, where one of the two is passive
 
 # Function words that carry meaning here.
 _TELLING_WORDS = "any can could from may might more most must no nor not should some than to will with would"
 _TELLING = frozenset(_TELLING_WORDS.split())
-# They may stand in a claim though no passage has them: they frame what is said, and assert nothing by themselves.
-_FRAMING_WORDS = """
-    according also answer based call called contain contains describe described does document following found given
-    include included includes including know known list listed locate located mean means mention mentioned name named
-    passage refer referred say says section sentence specific state stated states text use used uses
-"""
-_FRAMING = frozenset(map(stem, _FRAMING_WORDS.split()))
 _PREPOSITION_WORDS = """
     after against as at before between by during for from in into near of on over since through to under until with
 """
 _PREPOSITIONS = frozenset(map(stem, _PREPOSITION_WORDS.split()))
-_PASSIVE = re.compile(r"\bby\b", re.IGNORECASE)
+_PRONOUN_WORDS = "he she it they his her its their him them"  # a name may stand in their place
+_PRONOUNS = frozenset(map(stem, _PRONOUN_WORDS.split()))
+_LINKING_WORDS = "a an and or the this that these those there"  # they may stand where the sentence says more
+_LINKS = _PREPOSITIONS | _PRONOUNS | frozenset(map(stem, _LINKING_WORDS.split()))
+_BE = frozenset(("is", "are", "was", "were", "be", "been", "being"))
 _YES_NO = re.compile(r"^\W*(?:yes|no)\b\W+", re.IGNORECASE)
 _UNSURE = re.compile(
-    r"\b(?:may|might|could|possibly|perhaps|probably|allegedly|reportedly|supposedly|likely|if|unless|"
-    r"believe[sd]?|thought|claim(?:s|ed)?|argue[sd]?|suggest(?:s|ed)?|propose[sd]?|allege[sd]?|estimate[sd]?|expect(?:s|ed)?)\b",
+    r"\b(?:may|might|could|possibly|perhaps|probably|allegedly|reportedly|supposedly|(?:un)?likely|if|unless|"
+    r"as long as|believe[sd]?|thought|claim(?:s|ed)?|argue[sd]?|suggest(?:s|ed)?|propose[sd]?|allege[sd]?|"
+    r"estimate[sd]?|expect(?:s|ed)?)\b",
     re.IGNORECASE,
+)
+_PARTLY = re.compile(
+    r"\b(?:some|sometimes|most|few|almost|nearly|rarely|seldom|often|usually|seems?|appears?|said)\b", re.IGNORECASE
 )
 
 
@@ -44,11 +44,11 @@ def entails(sentence: str, claim: str, around: frozenset[str]) -> bool:
     if _denies_otherwise(claim, sentence) or _surer(claim, sentence):
         return False
     mine, theirs = stems(claim), stems(sentence)
-    if (_PASSIVE.search(claim) is None) is not (_PASSIVE.search(sentence) is None) and _says_all(mine, theirs, around):
-        return True
+    if _turned(mine, theirs) or _turned(theirs, mine):
+        return not Counter(filter(_bears, mine)) - Counter(theirs)
     steps = SequenceMatcher(None, theirs, mine, autojunk=False).get_opcodes()
     return all(
-        step in ("equal", "delete") or _may_stand(mine[begin:end], theirs[first:last], mine, theirs, around)
+        step == "equal" or _may_stand(mine[begin:end], theirs[first:last], theirs, around)
         for step, first, last, begin, end in steps
     )
 
@@ -62,68 +62,58 @@ def _bears(key: str) -> bool:
     return key not in FUNCTION_WORDS or key in _TELLING
 
 
-def _may_stand(
-    put: Sequence[str], instead_of: Sequence[str], claim: Sequence[str], sentence: Sequence[str], around: frozenset[str]
-) -> bool:
+def _may_stand(put: Sequence[str], instead_of: Sequence[str], sentence: Sequence[str], around: frozenset[str]) -> bool:
     """Whether `put` may stand in the claim where the sentence has `instead_of`."""
-    told = [key for key in put if _bears(key) and key not in _FRAMING]
-    lost = [key for key in instead_of if _bears(key) and key not in claim]
+    if "by" in put or instead_of[-1:] == ["by"]:  # whoever stands behind it would get another part
+        return _moved(put, sentence)
+    told, lost = set(filter(_bears, put)), any(map(_bears, instead_of))
     if not told:
-        return not (lost and any(map(_bears, put)))
+        return not lost or _LINKS.issuperset(put)
     if _moved(put, sentence):
         return True
-    return not lost and all(key in around for key in told)
+    return not lost and told <= around and not _PRONOUNS.isdisjoint(instead_of)
 
 
 def _moved(phrase: Sequence[str], sentence: Sequence[str]) -> bool:
     """Whether the sentence has this very phrase elsewhere: one that a preposition begins, so that its part is told."""
-    if phrase[0] not in _PREPOSITIONS:
+    if not phrase or phrase[0] not in _PREPOSITIONS:
         return False
     size = len(phrase)
     return any(list(sentence[at : at + size]) == list(phrase) for at in range(len(sentence) - size + 1))
 
 
-def _says_all(claim: Sequence[str], sentence: Sequence[str], around: frozenset[str]) -> bool:
-    """Whether all words of a claim that turns the sentence round are its own, most of them in its order.
-
-    "B was beaten by A" says that "A beat B": what stands behind "by" in one comes before the verb in the other.
+def _turned(passive: Sequence[str], active: Sequence[str]) -> bool:
+    """Whether one turns the other round ("B was beaten by A", "A beat B"): of what stands behind "by" in the first
+    something comes before the verb in the second, and nothing of what comes before the verb in the first.
     """
-    mine, own = ([key for key in keys if _bears(key) and key not in _FRAMING] for keys in (claim, sentence))
-    matched = Counter(mine) & Counter(own)
-    if any(key not in around for key in Counter(mine) - matched):
+    if "by" not in passive or "by" in active:
         return False
-    passive, active = (claim, sentence) if "by" in claim else (sentence, claim)
-    actor = next((key for key in passive[passive.index("by") + 1 :] if _bears(key)), "") if "by" in passive else ""
-    if actor in active and any(
-        key in active[: active.index(actor)] for key in passive[: passive.index("by")] if _bears(key)
-    ):
+    by = passive.index("by")
+    verb = next((key for before, key in pairwise(passive[:by]) if before in _BE and key in active), None)
+    if verb is None:
         return False
-    mine, own = ([key for key in keys if key in matched] for keys in (mine, own))
-    return _common_order(mine, own) >= LEAST_ORDER * matched.total()
-
-
-def _common_order(one: Sequence[str], other: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
-    row = [0] * (len(other) + 1)
-    for word in one:
-        before = 0
-        for at, mate in enumerate(other, start=1):
-            before, row[at] = row[at], before + 1 if word == mate else max(row[at], row[at - 1])
-    return row[-1]
+    before = set(filter(_bears, active[: active.index(verb)]))
+    return not before.isdisjoint(passive[by:]) and before.isdisjoint(passive[: passive.index(verb)])
 
 
 def _denies_otherwise(claim: str, sentence: str) -> bool:
     """Whether claim and sentence deny different things, as far as both speak of them."""
-    claimed, said = _behind(DENIAL, claim), _behind(DENIAL, sentence)
-    return bool(claimed - said) or any(word in content(claim) for word in said - claimed)
+    return bool(_behind(DENIAL, claim) - _behind(DENIAL, sentence)) or _loses(DENIAL, claim, sentence)
 
 
 def _surer(claim: str, sentence: str) -> bool:
     """Whether the sentence only says that something may be so, or that somebody says it, and the claim that it is."""
-    claimed, said = _behind(_UNSURE, claim), _behind(_UNSURE, sentence)
-    return bool(said and not claimed) or any(word in content(claim) for word in said - claimed)
+    if _UNSURE.search(sentence) and not _UNSURE.search(claim):
+        return True
+    return _loses(_UNSURE, claim, sentence) or _loses(_PARTLY, claim, sentence)
 
 
-def _behind(sign: re.Pattern[str], text: str) -> set[str]:
+def _loses(sign: re.Pattern[str], claim: str, sentence: str) -> bool:
+    """Whether the claim has a word without the sign of that kind that the sentence has before it."""
+    kept, here = _behind(sign, claim), Counter(content(claim))
+    return any(here[key] > kept[key] for key in _behind(sign, sentence) - kept)
+
+
+def _behind(sign: re.Pattern[str], text: str) -> Counter[str]:
     """The content word behind each sign of that kind."""
-    return {next(iter(content(text[found.end() :])), "") for found in sign.finditer(text)}
+    return Counter(next(iter(content(text[found.end() :])), "") for found in sign.finditer(text))

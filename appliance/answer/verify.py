@@ -16,16 +16,24 @@ from appliance.words import FUNCTION_WORDS, stem, words
 
 LEAST_OWN = 0.5  # of the claim's content words, each occurrence counted, in the sentence that it stands on
 LEAST_COSINE = 0.5  # of the claim (or of question and claim together) with that sentence
+LEAST_ASKED = 2 / 3  # of the question's content words, in the sentence that holds up a short claim, or around it
 SUBJECT_WORDS = 6  # of a sentence that may be its subject
 TRIED = 4  # best sentences that are looked at for one claim
 LONGEST_CLAIM = 1000  # characters
+SHORT = 5  # words of a claim that may say nothing without its question: "Margaret Sloane.", "It was in 1905."
 LEAST_WORDS = 4  # of a claim without a full stop; "Margaret Sloane." and "In 1905" answer, "Roles of keys" does not
 
-_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
+_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*(?:[ -]?(?:%|percent|hundred|thousand|million|billion|trillion))?")
 _NAME = re.compile(r"\b[A-Z][\w'-]*\b")
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,})[\"”]")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\w+://\S*\w|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:/\S*\w)?")
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
+_LEAD = re.compile(  # what small models put before what they say
+    r"^(?:according to (?:the|this) (?:passage|document|text|section)s?,? |"
+    r"(?:the|this) (?:correct )?(?:answer|passage|document|text|section|sentence)s?(?: to (?:the|this|your) question)? "
+    r"(?:(?:is|says|states|mentions)(?: that)?:? |(?:say|state|mention)(?: that)? ))",
+    re.IGNORECASE,
+)
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")
 _DIGIT = re.compile(r"\d")
 _PRONOUN = re.compile(r"\b(?:he|she|it|they|his|her|its|their|him|them|this|that|these|those|such)\b", re.IGNORECASE)
@@ -39,6 +47,7 @@ class Support:
     sentences: Sequence[Sentence]
     own: Sequence[Sequence[str]]  # the content words of each sentence, as stems
     around: Sequence[frozenset[str]]  # those that a claim about it may take from elsewhere (see `_around`)
+    asked: frozenset[str]  # the content words of the question
     vectors: NDArray[np.float32]  # (n, dimensions)
 
     @classmethod
@@ -47,17 +56,17 @@ class Support:
         asked = frozenset(content(question))
         around = [_around(sentences, own, index, asked) for index in range(len(sentences))]
         vectors = np.stack([item.vector for item in sentences]) if sentences else np.zeros((0, 0), dtype=np.float32)
-        return cls(question, sentences, own, around, vectors)
+        return cls(question, sentences, own, around, asked, vectors)
 
 
 def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Claim | None:
     """The claim with the exact span of the sentence that holds it up; None when nothing does.
 
     Its numbers, quotations and addresses must stand in that sentence, its names in the passage, at least half of its
-    content words in the sentence, its meaning must be near the sentence's, which must entail it word by word (see
-    entail.py), and it must not be a mere heading.
+    content words in the sentence; where it has others its meaning must be near the sentence's, which must entail it
+    word by word (see entail.py). It must not be a mere heading, and a short one needs a sentence about the question.
     """
-    text = _REFERENCE.sub("", claim).strip()
+    text = _bare(claim)
     said = content(text)
     if not said or len(text) > LONGEST_CLAIM or _is_heading(text, support):
         return None
@@ -65,7 +74,10 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
     shared = np.array([(Counter(said) & Counter(own)).total() / len(said) for own in support.own])
     for index in map(int, np.argsort(-(cosines + shared), kind="stable")[:TRIED]):
         sentence = support.sentences[index]
-        if cosines[index] < LEAST_COSINE or shared[index] < LEAST_OWN or not _facts_stand(text, sentence):
+        near = shared[index] == 1 or cosines[index] >= LEAST_COSINE
+        if not near or shared[index] < LEAST_OWN or not _facts_stand(text, sentence):
+            continue
+        if len(words(text)) <= SHORT and not _answers(said, support, index):
             continue
         if not entails(sentence.text, text, support.around[index]):
             continue
@@ -74,6 +86,19 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
         if citation is not None:
             return Claim(text, (citation,), supported=True)
     return None
+
+
+def _bare(claim: str) -> str:
+    """Without passage numbers, and without "the answer is:" before it."""
+    text = _REFERENCE.sub("", claim).strip()
+    rest = _LEAD.sub("", text)
+    return text if rest == text else rest[:1].upper() + rest[1:]
+
+
+def _answers(said: Sequence[str], support: Support, index: int) -> bool:
+    """Whether a few words may answer the question: the sentence speaks of what is asked, and they of something else."""
+    spoken = support.asked & {*support.own[index], *support.around[index]}
+    return len(spoken) >= LEAST_ASKED * len(support.asked) and not support.asked.issuperset(said)
 
 
 def _is_heading(text: str, support: Support) -> bool:
