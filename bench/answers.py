@@ -1,4 +1,4 @@
-"""`bench answers`: extraction and refusal on SQuAD 2.0, through the real path from text to answer.
+"""`bench answers` on SQuAD 2.0: extraction and refusal, through the real path from text to answer.
 
 Every article is one document. The questions of the articles with an even number are reported; the weights in
 `appliance.evidence` were fitted, and the reader was trained, on the others. "Read again" is `evidence: full`.
@@ -9,10 +9,10 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,12 +25,12 @@ from appliance.evidence.reading import read_again
 from appliance.inference import ModelRegistry, open_reader
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
-from appliance.types import Answer, Embedder, EvidenceEffort, PassageReader, Query, SearchResult
-from bench import syllabi
-from bench.corpus import COLLECTION, Corpus, Text, ingested, measured, open_models
+from appliance.types import Answer, EvidenceEffort, Passage, PassageReader, Query, SearchResult, Vector
+from bench.corpus import COLLECTION, Corpus, Text, measured, shown
 from bench.refusals import Floats, calibrated, refusal
 
-HINT = "Name the folder that holds SQuAD 2.0's dev.json (its own published form), or SyllabusQA's."
+HINT = "Name SQuAD 2.0's dev.json (its own published form), or the folder that holds it."
+Row: TypeAlias = dict[str, Any]
 PAST = 3600.0  # seconds until the deadline of a question here
 
 
@@ -44,57 +44,75 @@ class Asked:
     answers: tuple[tuple[int, int], ...]
 
 
-def run(data: Path, settings: Settings, *, embedder: Embedder | None = None) -> dict[str, Any]:
-    """{"runs": [{"name", ...}], "documents", "queries"}: shares from 0 to 1, latency in ms. Raises InvalidRequest."""
-    if syllabi.is_syllabusqa(data):
-        return syllabi.run(data, settings)
-    texts, asked = read_squad(data)
-    if embedder is not None:
-        return _run(texts, asked, embedder, None, settings)
-    with open_models(settings) as opened, contextlib.closing(_reader(settings)) as reader:
-        return _run(texts, asked, opened, reader, settings)
+@dataclass(slots=True)
+class Remembered:
+    """A reader that reads a passage once for each question, however often it is asked to: the logits are the same."""
+
+    reader: PassageReader
+    known: dict[tuple[str, str, str], Vector] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.reader.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.reader.fingerprint
+
+    def read(self, question: str, passages: Sequence[Passage], deadline: float) -> list[Vector]:
+        keys = [(question, passage.context, passage.text) for passage in passages]
+        new = {key: one for key, one in zip(keys, passages, strict=True) if key not in self.known}
+        if new:
+            self.known.update(zip(new, self.reader.read(question, list(new.values()), deadline), strict=True))
+        return [self.known[key] for key in keys]
+
+    def close(self) -> None:
+        self.reader.close()
 
 
-def _reader(settings: Settings) -> PassageReader:
-    return open_reader(ModelRegistry(BUNDLED_MODELS, DataPaths(settings.data_dir).models), threads=settings.threads)
-
-
-def _run(
-    texts: Sequence[Text],
-    asked: Sequence[Asked],
-    embedder: Embedder,
-    reader: PassageReader | None,
-    settings: Settings,
-) -> dict[str, Any]:
+def on_all_articles(
+    asked: Sequence[Asked], corpus: Corpus, settings: Settings, parts: Collection[str]
+) -> Iterator[Row]:
+    """The rows of `extraction`, `reading` and `adversarial`: shares from 0 to 1, latency in ms."""
     reported = [question for question in asked if question.article % 2 == 0 and question.answers]
-    runs: list[dict[str, Any]] = []
-    with ingested(texts, embedder, settings, label="all articles") as corpus:
-        for effort, then in ((None, ""), *([(reader, ", read again")] if reader else [])):
-            given = extraction(reported, corpus, effort, given=True)
-            runs.append({"name": f"right paragraph given{then}", **given})
-            retrieved = extraction(reported, corpus, effort, given=False)
-            retrieved |= latency(reported, corpus, effort, settings)
-            runs.append({"name": f"retrieved from all articles{then}", **retrieved})
+    if "extraction" in parts:
+        yield from extraction(reported, corpus, None, settings)
+    if "reading" in parts:
+        registry = ModelRegistry(BUNDLED_MODELS, DataPaths(settings.data_dir).models)
+        with contextlib.closing(open_reader(registry, threads=settings.threads)) as reader:
+            yield from extraction(reported, corpus, reader, settings)
+    if "adversarial" in parts:
         tricky = [question for question in asked if question.article % 2 == 0]
         answered = np.array([bool(question.answers) for question in tricky])
-        told = refusal(_strengths(tricky, corpus), answered, settings.abstain_below)
-        runs.append({"name": "refusal, adversarial questions", **told})
-    with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
-        answerable = [question for question in asked if question.answers]
-        strengths = _strengths(answerable, corpus)
-        covered = np.array([question.article % 2 == 0 for question in answerable])
-        runs.append({"name": "refusal, half not stored", **refusal(strengths, covered, settings.abstain_below)})
-        held_out = np.array([question.article % 4 < 2 for question in answerable])
-        runs += calibrated(strengths, covered, held_out, corpus, lambda query: measured(query, corpus))
-    return {"runs": runs, "documents": len(texts), "queries": len(reported)}
+        strengths = _strengths(tricky, corpus, "Adversarial questions")
+        yield {"name": "refusal, adversarial questions", **refusal(strengths, answered, settings.abstain_below)}
+
+
+def on_half_of_them(asked: Sequence[Asked], corpus: Corpus, settings: Settings) -> Iterator[Row]:
+    """The rows of `coverage`: the articles with an even number are stored, and questions about all are asked."""
+    answerable = [question for question in asked if question.answers]
+    strengths = _strengths(answerable, corpus, "Questions on articles stored and not")
+    covered = np.array([question.article % 2 == 0 for question in answerable])
+    yield {"name": "refusal, half not stored", **refusal(strengths, covered, settings.abstain_below)}
+    held_out = np.array([question.article % 4 < 2 for question in answerable])
+    yield from calibrated(strengths, covered, held_out, corpus, lambda query: measured(query, corpus))
 
 
 def extraction(
-    asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, *, given: bool
-) -> dict[str, float]:
+    asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, settings: Settings
+) -> Iterator[Row]:
+    """With the right paragraph given, and retrieved from all articles; read again where there is a reader."""
+    then = ", read again" if reader is not None else ""
+    remembered = Remembered(reader) if reader is not None else None
+    yield {"name": f"right paragraph given{then}", **held(asked, corpus, remembered, given=True)}
+    retrieved = held(asked, corpus, remembered, given=False) | latency(asked, corpus, reader, settings)
+    yield {"name": f"retrieved from all articles{then}", **retrieved}
+
+
+def held(asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, *, given: bool) -> dict[str, float]:
     """How often the best sentence, and the answer as shown, hold an accepted answer; length of what is shown."""
-    first, shown, lengths = [], [], []
-    for question in asked:
+    first, shown_, lengths = [], [], []
+    for question in shown(asked, "Right paragraph given" if given else "Retrieved from all articles"):
         query, found = found_for(question, corpus, given=given)
         ranked = ranked_sentences(query, found, corpus)
         if reader is not None and ranked:
@@ -105,11 +123,11 @@ def extraction(
         first.append(_holds(question, source, *span))
         given_answer = _answer(query, found, corpus, reader, abstain_below=-1.0)
         places = [place for claim in given_answer.claims for place in claim.citations]
-        shown.append(any(_holds(question, place.source, place.start, place.end) for place in places))
+        shown_.append(any(_holds(question, place.source, place.start, place.end) for place in places))
         lengths.append(len(given_answer.text))
     return {
         "best_sentence": round(float(np.mean(first)), 4),
-        "answer_shown": round(float(np.mean(shown)), 4),
+        "answer_shown": round(float(np.mean(shown_)), 4),
         "characters": round(float(np.mean(lengths)), 1),
     }
 
@@ -124,7 +142,7 @@ def latency(
         query = Query(question.text, COLLECTION)
         _answer(query, search(query, corpus.served), corpus, reader, abstain_below=settings.abstain_below)
         seconds.append(time.perf_counter() - start)
-    p50, p95 = np.percentile(seconds[5:], [50, 95]) * 1000
+    p50, p95 = np.percentile(seconds[5:] or seconds, [50, 95]) * 1000
     return {"p50_ms": round(float(p50), 2), "p95_ms": round(float(p95), 2)}
 
 
@@ -134,8 +152,8 @@ def ranked_sentences(query: Query, found: SearchResult, corpus: Corpus) -> list[
     return rank_sentences(question, found.query_vector, sentences_of(found.hits[:PASSAGES], corpus.store))
 
 
-def _strengths(asked: Sequence[Asked], corpus: Corpus) -> Floats:
-    return np.array([measured(Query(question.text, COLLECTION), corpus)[1] for question in asked])
+def _strengths(asked: Sequence[Asked], corpus: Corpus, label: str) -> Floats:
+    return np.array([measured(Query(question.text, COLLECTION), corpus)[1] for question in shown(asked, label)])
 
 
 def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:

@@ -22,8 +22,8 @@ from appliance.search import search
 from appliance.types import Query
 from appliance.words import FUNCTION_WORDS, words
 from bench import syllabi
-from bench.answers import read_squad
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+from bench.answers import Asked, read_squad
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, shown
 
 SEED = 11
 QUESTIONS = 400  # of each data set: each gives a passage, and of a few of its sentences claims of every kind
@@ -71,12 +71,17 @@ def run(data: Sequence[Path], settings: Settings, half: int = 0) -> dict[str, An
         for folder in data:
             texts, questions = _read(folder, half)
             with ingested(texts, embedder, settings, label=folder.name) as corpus:
-                runs += told(folder.name, list(_checked(questions, corpus)))
+                runs += of_claims(folder.name, questions, corpus)
     return {"runs": runs}
 
 
+def of_claims(name: str, questions: Sequence[str], corpus: Corpus) -> list[dict[str, Any]]:
+    """The rows of one data set, whose documents are stored."""
+    return told(name, list(_checked(questions, corpus)))
+
+
 def told(name: str, checked: Sequence[tuple[Labelled, bool]]) -> list[dict[str, Any]]:
-    """The rows of one data set."""
+    """A row for each kind of claim, and the last for all."""
     made = Counter(one.kind for one, _ in checked)
     marked = Counter(one.kind for one, stood in checked if stood)
     supported = {one.kind: one.supported for one, _ in checked}
@@ -100,18 +105,27 @@ def _mean(shares: Sequence[float]) -> float:
 def _read(folder: Path, half: int = 0) -> tuple[list[Text], list[str]]:
     """The documents, and the questions of every other one, from the first (`half` 0) or the second."""
     if syllabi.is_syllabusqa(folder):
-        asked = syllabi.read_questions(folder / "questions.jsonl")
-        texts = syllabi.read_courses(folder / "pdf", {one.course for one in asked})
-        even = {text.source for text in texts[half::2]}
-        return texts, [one.text for one in asked if one.course in even]
+        texts, of_courses = syllabi.asked_of(folder)
+        return texts, on_syllabi(texts, of_courses, half)
     texts, questions = read_squad(folder)
-    return texts, [one.text for one in questions if one.article % 2 == half and one.answers]
+    return texts, on_articles(questions, half)
+
+
+def on_syllabi(texts: Sequence[Text], asked: Sequence[syllabi.Asked], half: int = 0) -> list[str]:
+    """The questions that give the passages for claims: those about every other syllabus."""
+    courses = {text.source for text in texts[half::2]}
+    return [one.text for one in asked if one.course in courses]
+
+
+def on_articles(asked: Sequence[Asked], half: int = 0) -> list[str]:
+    """The same for SQuAD: those about every other article that have an answer."""
+    return [one.text for one in asked if one.article % 2 == half and one.answers]
 
 
 def _checked(questions: Sequence[str], corpus: Corpus) -> Iterator[tuple[Labelled, bool]]:
     source = random.Random(SEED)
     citer = Citer(corpus.store)
-    for question in source.sample(list(questions), min(QUESTIONS, len(questions))):
+    for question in shown(source.sample(list(questions), min(QUESTIONS, len(questions))), "Checking claims"):
         found = search(Query(question, COLLECTION), corpus.served)
         sentences = sentences_of(found.hits[:PASSAGES], corpus.store)
         support = Support.of(question, sentences)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +22,7 @@ from appliance.store import Store
 from appliance.types import Embedder, Metadata, NewDocument, Query, ReadDocument, SearchResult
 from appliance.vectors import CollectionIndex
 
+_T = TypeVar("_T")
 COLLECTION = "bench"
 BATCH_DOCUMENTS = 64  # embedded and committed together
 
@@ -76,7 +78,7 @@ def ingested(texts: Sequence[Text], embedder: Embedder, settings: Settings, *, l
         store = Store.open(Path(folder) / "appliance.db")
         try:
             store.documents.ensure_collection(COLLECTION, embedder.fingerprint, embedder.dimensions)
-            for batch in _batches(_shown(texts, label)):
+            for batch in _batches(shown(texts, f"Ingesting {label}")):
                 store.documents.put(COLLECTION, embed_texts(batch, embedder, settings.chunk_tokens))
             index = CollectionIndex.open(
                 Path(folder) / "index",
@@ -119,11 +121,12 @@ def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) ->
     ]
 
 
-def _shown(texts: Sequence[Text], label: str) -> Iterator[Text]:
+def shown(items: Sequence[_T], label: str) -> Iterator[_T]:
+    """The items, with a progress bar on a terminal while they are taken."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield from progress.track(texts, description=f"Ingesting {label}")
+        yield from progress.track(items, description=label)
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:

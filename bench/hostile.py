@@ -20,7 +20,7 @@ from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import AbstainReason, Answer, Claim, Embedder, Generator, Mode, Query
 from appliance.words import FUNCTION_WORDS, stem, words
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, shown
 
 HINT = "Name the folder that holds poisonedrag/msmarco.json or bipia/email.jsonl and bipia/text_attack_train.json."
 ANSWER_TOKENS = 96
@@ -54,16 +54,22 @@ class Injected:
 
 def run(data: Path, settings: Settings, *, questions: int) -> dict[str, Any]:
     """{"runs": [{"name", ...}]}: shares from 0 to 1; at most `questions` are generated. Raises InvalidRequest."""
-    poisoned, injected = read_poisoned(data), read_injected(data)
-    if not poisoned and not injected:
+    if not is_hostile(data):
         raise InvalidRequest(f"{data} holds neither data set.", code="no_data", hint=HINT)
-    runs: list[dict[str, Any]] = []
     with open_models(settings) as embedder:
-        if poisoned:
-            runs += _poisoned_runs(poisoned, embedder, settings)
-        if injected:
-            runs += _injected_runs(injected, embedder, settings, questions)
-    return {"runs": runs, "poisoned questions": len(poisoned), "injected documents": len(injected)}
+        return {"runs": rows(data, embedder, settings, questions)}
+
+
+def is_hostile(data: Path) -> bool:
+    """Whether a folder holds PoisonedRAG's questions or BIPIA's mails."""
+    return (data / "poisonedrag" / "msmarco.json").is_file() or (data / "bipia" / "email.jsonl").is_file()
+
+
+def rows(data: Path, embedder: Embedder, settings: Settings, questions: int) -> list[dict[str, Any]]:
+    """Those of the data sets that are there. Raises InvalidRequest."""
+    poisoned, injected = read_poisoned(data), read_injected(data)
+    runs = _poisoned_runs(poisoned, embedder, settings) if poisoned else []
+    return runs + (_injected_runs(injected, embedder, settings, questions) if injected else [])
 
 
 # --- false passages --------------------------------------------------------------------------------------------------
@@ -100,15 +106,15 @@ def _poisoned(
     """Every true passage and the attacker's in one collection; each question asked once, extractively."""
     texts = [Text(f"true-{number}", "", text) for number, text in enumerate(true.values())]
     texts += [Text(f"false-{n}-{m}", "", text) for n, item in enumerate(true) for m, text in enumerate(false(item))]
-    shown = unseen = told = refused = 0
+    displayed = unseen = told = refused = 0
     with ingested(texts, embedder, settings, label=name) as corpus:
-        for item in true:
+        for item in shown(list(true), f"Asking: {name}"):
             given = _ask(item.text, corpus, settings.abstain_below)
             conflict = given.reason is AbstainReason.CONFLICTING_PASSAGES
             fooled = not given.abstained and _is_false(item, given)
-            shown, unseen = shown + fooled, unseen + (fooled and not conflict)
+            displayed, unseen = displayed + fooled, unseen + (fooled and not conflict)
             told, refused = told + conflict, refused + given.abstained
-    share = {"false_shown": shown, "without_notice": unseen, "conflict_told": told, "refused": refused}
+    share = {"false_shown": displayed, "without_notice": unseen, "conflict_told": told, "refused": refused}
     return {"name": name, "questions": len(true)} | {key: round(value / len(true), 4) for key, value in share.items()}
 
 
@@ -149,7 +155,7 @@ def _injected(
 ) -> dict[str, Any]:
     """`known`: the words of all clean documents and questions."""
     obeyed = quoted = written = 0
-    for item in asked:
+    for item in shown(asked, f"Asking: {name}"):
         given = _ask(item.text, corpus, ALWAYS, generator)
         obeyed += any(_goes_beyond(claim, known) for claim in given.claims)
         quoted += any(_quotes_the_instruction(claim, item) for claim in given.claims)

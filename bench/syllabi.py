@@ -5,6 +5,7 @@ data set's answers are free text, so whether an answer is right is not.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.ingest.sandbox import ReaderProcess
 from appliance.types import Comparison, Query
-from bench.corpus import COLLECTION, Corpus, Text, ingested, measured, open_models
+from bench.corpus import COLLECTION, Corpus, Text, measured, shown
 from bench.refusals import refusal
 
 COURSE = "course"  # the field of metadata that a question's filter names
@@ -32,23 +33,26 @@ class Asked:
     kind: str
 
 
-def run(data: Path, settings: Settings) -> dict[str, Any]:
-    """{"runs": [{"name", ...}], "documents", "queries"}: shares from 0 to 1. Raises InvalidRequest."""
+def asked_of(data: Path) -> tuple[list[Text], list[Asked]]:
+    """The syllabi that can be read, and the questions about them. Raises InvalidRequest."""
     asked = read_questions(data / "questions.jsonl")
     texts = read_courses(data / "pdf", {one.course for one in asked})
     read = {text.source for text in texts}
     asked = [one for one in asked if one.course in read]
     if len({one.kind == NO_ANSWER for one in asked}) < 2:
         raise InvalidRequest(f"{data} has too few questions whose syllabus can be read.", code="bad_data", hint=HINT)
-    with open_models(settings) as embedder, ingested(texts, embedder, settings, label="syllabi") as corpus:
-        strengths = np.array([_strength(one, corpus) for one in asked])
+    return texts, asked
+
+
+def declined(asked: Sequence[Asked], corpus: Corpus, settings: Settings) -> Iterator[dict[str, Any]]:
+    """How well what no syllabus says is declined, and how much of each other kind is answered: shares from 0 to 1."""
+    strengths = np.array([_strength(one, corpus) for one in shown(asked, "Questions on syllabi")])
     kinds = np.array([one.kind for one in asked])
     told = refusal(strengths, kinds != NO_ANSWER, settings.abstain_below)
-    runs: list[dict[str, Any]] = [{"name": "declining what the syllabus does not say", **told}]
+    yield {"name": "declining what the syllabus does not say", **told}
     for kind in sorted(set(kinds) - {NO_ANSWER}):
         kept = float((strengths[kinds == kind] >= settings.abstain_below).mean())
-        runs.append({"name": kind, "answerable_kept": round(kept, 4)})
-    return {"runs": runs, "documents": len(texts), "queries": len(asked)}
+        yield {"name": kind, "answerable_kept": round(kept, 4)}
 
 
 def read_questions(path: Path) -> list[Asked]:
@@ -66,7 +70,7 @@ def read_courses(folder: Path, courses: set[str]) -> list[Text]:
     """The syllabi as ingestion reads them; one that cannot be read is left out."""
     texts = []
     with ReaderProcess() as reader:
-        for course in sorted(courses):
+        for course in shown(sorted(courses), "Reading syllabi"):
             items = reader.read(folder / f"{course}.pdf", course)
             read = [item.document for item in items if item.document is not None]
             texts += [Text(course, one.title, one.text, {COURSE: course}) for one in read[:1]]

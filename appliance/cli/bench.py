@@ -5,7 +5,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +102,47 @@ def retrieval(invocation: Invocation, data: Path | None, questions: Path | None)
         show(invocation, module("retrieval").run(data, settings(invocation)))
 
 
-@command("answers", group=bench, examples=["bench answers", "bench answers --data squad2 --json"])
-@data_option(False, "SQuAD 2.0 file or its folder, or the folder of SyllabusQA.")
+@command("answers", group=bench, examples=["bench answers", "bench answers --data eval --json",
+                                           "bench answers --data squad2/dev.json --parts coverage,claims"])  # fmt: skip
+@data_option(False, "SQuAD 2.0's dev.json, a folder of SyllabusQA, PoisonedRAG or BIPIA, or one of such folders.")
 @QUESTIONS
-def answers(invocation: Invocation, data: Path | None, questions: Path | None) -> None:
+@click.option("--parts", help="With --data: what to measure, with commas between: extraction, reading, adversarial, "
+              "coverage, syllabi, hostile, claims (default: all that the data allow).")  # fmt: skip
+def answers(invocation: Invocation, data: Path | None, questions: Path | None, parts: str | None) -> int:
     """How often the answer is right, and how often it is rightly declined.
 
-    Without --data: for questions of your own, or those of the handbook.
+    Without --data: for questions of your own, or those of the handbook. With --data: what answers must reach, part by
+    part, a few minutes each; exits with 1 when something falls short. coverage refuses what is not stored, reading is
+    `evidence: full`, hostile asks documents that want to steer the answer, claims is `bench claims`.
     """
     if data is None:
+        if parts:
+            raise Problem("--parts goes with --data.", status=400, code="invalid_request", hint="Add --data.")
         show(invocation, module("known").answers(settings(invocation), questions))
-    else:
-        _without(questions)
-        show(invocation, module("answers").run(data, settings(invocation)))
+        return 0
+    _without(questions)
+    made, chosen = module("answer_parts"), [part.strip() for part in (parts or "").split(",") if part.strip()]
+    _among(chosen, made.PARTS)
+    result = made.run(data, settings(invocation), chosen, 50, lambda told: click.echo(told, err=True))
+    _show_reach(invocation, result)
+    return int(any(row["mark"] == "short" for row in result["reach"]))
+
+
+def _among(chosen: Sequence[str], parts: Sequence[str]) -> None:
+    if not set(chosen) <= set(parts):
+        raise Problem(f"{','.join(chosen)!r} is no list of parts.", status=400, code="invalid_request",
+                      hint=f"Choose from {', '.join(parts)}, with commas between.")  # fmt: skip
+
+
+def _show_reach(invocation: Invocation, result: dict[str, Any]) -> None:
+    """Rows with the same columns in one table, and below them what must be reached."""
+    if invocation.as_json:
+        show(invocation, result)
+        return
+    for columns, runs in groupby(result["runs"], key=tuple):
+        print_table(list(columns), [[_cell(value) for value in run.values()] for run in runs])
+        click.echo()
+    show(invocation, {"runs": result["reach"]})
 
 
 def _without(questions: Path | None) -> None:
@@ -237,8 +266,6 @@ def scale(invocation: Invocation, data: Path | None, passages: str, keep: Path |
         raise Problem(f"{passages!r} is no list of sizes.", status=400, code="invalid_request",
                       hint=f"Write numbers from {MIN_PASSAGES} to {MAX_PASSAGES:,} with commas between.")  # fmt: skip
     bench_scale, chosen = module("scale"), [part.strip() for part in parts.split(",")]
-    if not set(chosen) <= set(bench_scale.PARTS):
-        raise Problem(f"{parts!r} is no list of parts.", status=400, code="invalid_request",
-                      hint=f"Choose from {', '.join(bench_scale.PARTS)}, with commas between.")  # fmt: skip
+    _among(chosen, bench_scale.PARTS)
     result = bench_scale.run(data, settings(invocation), passages=sizes, keep=keep, split=split, parts=chosen)
     show(invocation, result, across=True)

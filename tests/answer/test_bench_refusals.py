@@ -7,7 +7,7 @@ import pytest
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
-from bench import answers, syllabi
+from bench import answer_parts, syllabi
 from bench.refusals import area_under_roc, refusal
 
 
@@ -27,7 +27,7 @@ def test_syllabi_in_another_form_are_told(tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text('{"question": "When?"}\n', "utf-8")
     assert syllabi.is_syllabusqa(tmp_path)
     with pytest.raises(InvalidRequest, match="form of SyllabusQA"):
-        answers.run(tmp_path, Settings(data_dir=tmp_path / "data", threads=1))
+        answer_parts.run(tmp_path, Settings(data_dir=tmp_path / "data", threads=1), (), 1, lambda told: None)
 
 
 def test_syllabi_of_which_none_can_be_read_are_told(tmp_path: Path) -> None:
@@ -36,4 +36,4 @@ def test_syllabi_of_which_none_can_be_read_are_told(tmp_path: Path) -> None:
     row = '{"question": "When?", "document": "torn", "type": "no answer"}\n'
     (tmp_path / "questions.jsonl").write_text(row, "utf-8")
     with pytest.raises(InvalidRequest, match="too few questions"):
-        answers.run(tmp_path, Settings(data_dir=tmp_path / "data", threads=1))
+        answer_parts.run(tmp_path, Settings(data_dir=tmp_path / "data", threads=1), (), 1, lambda told: None)
