@@ -125,7 +125,7 @@ class Appliance:
         parts.callback(self.collections.close)
         self._first_start(tell)
         reached("start.collections_open")
-        self.reranker, self._reranker_detail = optional_models.reranker(self.registry, settings)
+        self.reranker, self._reranker_detail = optional_models.reranker(self.registry, self.embedders, settings)
         self._closed_at_end(self.reranker)
         self.accounts = Accounts(self.store.costs, settings, self.pulses.new("accounts", UPKEEP_S))
         self.accounts.start()

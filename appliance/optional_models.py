@@ -9,10 +9,10 @@ import structlog
 from appliance.answer import Prompts
 from appliance.config import Settings
 from appliance.errors import InvalidRequest, ModelError
-from appliance.inference import ModelRegistry, describe, open_generator, open_reader, open_reranker
+from appliance.inference import Embedders, ModelRegistry, describe, open_generator, open_reader, open_reranker
 from appliance.pulse import Pulse
-from appliance.search import TermReranker
-from appliance.types import EvidenceEffort, Flags, Generator, PassageReader, Reranker
+from appliance.search import LateInteraction, TermReranker
+from appliance.types import Embedder, EvidenceEffort, Flags, Generator, PassageReader, Reranker, TokenEmbedder
 
 log = structlog.get_logger(__name__)
 
@@ -64,16 +64,25 @@ def generator(registry: ModelRegistry, settings: Settings, pulse: Pulse) -> tupl
     return found, "none: answers are extractive" if found is None else describe(found)
 
 
-def reranker(registry: ModelRegistry, settings: Settings) -> tuple[Reranker | None, str]:
+def reranker(registry: ModelRegistry, embedders: Embedders, settings: Settings) -> tuple[Reranker | None, str]:
     """The reranker, or None with the cause, as for the generator."""
     if settings.reranker == "terms":
         return TermReranker(), TermReranker.name
     try:
+        if settings.reranker == LateInteraction.name:
+            return _late_interaction(embedders.named(settings.embedder)), LateInteraction.name
         found = open_reranker(registry, settings.reranker)
     except ModelError as error:
         log.error("reranker_unusable", error=str(error), hint=error.hint)
         return None, f"unusable, passages stay as they were fused: {error}"
     return found, "none: passages stay as they were fused" if found is None else found.name
+
+
+def _late_interaction(embedder: Embedder) -> Reranker:
+    if not isinstance(embedder, TokenEmbedder):
+        raise ModelError(f"{embedder.name}: gives no vectors of tokens", code="model_foreign")
+    embedder.embed_tokens(["ready"])
+    return LateInteraction(embedder)
 
 
 def reader(registry: ModelRegistry, settings: Settings) -> PassageReader | None:

@@ -17,9 +17,9 @@ from appliance.inference import ModelRegistry, open_embedder
 from appliance.ingest.chunk import chunk_document
 from appliance.ingest.unit import Draft, embedded, passages
 from appliance.paths import BUNDLED_MODELS, DataPaths
-from appliance.search import Retrieval, TermReranker, search
+from appliance.search import LateInteraction, Retrieval, TermReranker, search
 from appliance.store import Store
-from appliance.types import Embedder, Metadata, NewDocument, Query, ReadDocument, SearchResult
+from appliance.types import Embedder, Metadata, NewDocument, Query, ReadDocument, SearchResult, TokenEmbedder
 from appliance.vectors import CollectionIndex
 
 _T = TypeVar("_T")
@@ -55,6 +55,12 @@ class Corpus:
     def served(self) -> Retrieval:
         """The same with the default reranker, as a question gets it."""
         return Retrieval(self.store, self.embedder, lambda _: self.index, TermReranker())
+
+    @property
+    def late(self) -> Retrieval:
+        """The same with the reranker that compares tokens; without one where the embedder gives no tokens."""
+        reranker = LateInteraction(self.embedder) if isinstance(self.embedder, TokenEmbedder) else None
+        return Retrieval(self.store, self.embedder, lambda _: self.index, reranker)
 
 
 @contextmanager

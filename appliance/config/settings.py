@@ -119,7 +119,11 @@ class Settings(BaseModel):
         Literal["auto", "convex", "rrf"], Field(description="How the rankings by meaning and by keywords become one.")
     ] = "auto"
     reranker: Annotated[
-        str, Field(min_length=1, description="What reads the best passages again: `terms`, `none`, or an added model.")
+        str,
+        Field(
+            min_length=1,
+            description="What reads the best passages again: `terms`, `late-interaction`, `none`, or an added model.",
+        ),
     ] = "terms"
     collapse: Annotated[bool, Field(description="Leave out near duplicates of better passages.")] = False
     diversify: Annotated[

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from appliance.errors import ModelError
 from appliance.inference.files import file_sha256
@@ -30,11 +30,12 @@ from appliance.inference.pooling import (
     token_ranges,
 )
 from appliance.inference.tokens import encode, load_tokenizer, token_spans
-from appliance.types import Matrix, Passage, PassageVectors, Vector
+from appliance.types import Matrix, Passage, PassageVectors, TokenVectors, Vector
 
 GROUP_ROWS = 8  # passages one thread takes at a time
 MAX_TOKENS = 256  # of one text, special ones included
 BATCH_TOKENS = 512  # rows x longest row of one run: larger ones leave the processor's cache and are slower
+NO_SENTENCES = np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,27 @@ class OnnxEmbedder:
         for part in self._share_out(lambda group: self._embed_group(passages, group), groups):
             results.update(part)
         return [results[position] for position in range(len(passages))]
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """One result a text, in order, cut at `max_tokens`. Raises ModelError for a model without token outputs."""
+        encodings = [encode(self._tokenizer, text, self._max_tokens) for text in texts]
+        batches = _batches([_Row(place, encoding.ids, NO_SENTENCES) for place, encoding in enumerate(encodings)])
+        results: dict[int, TokenVectors] = {}
+        for part in self._share_out(lambda batch: self._token_batch(encodings, batch), list(batches)):
+            results.update(part)
+        return [results[place] for place in range(len(texts))]
+
+    def _token_batch(self, encodings: Sequence[Encoding], batch: Sequence[_Row]) -> dict[int, TokenVectors]:
+        _, tokens = self._run(*pad([row.ids for row in batch]), want_tokens=True)
+        if tokens is None:
+            raise ModelError(f"{self._name}: gives no vectors of tokens", code="model_foreign")
+        results = {}
+        for row, outputs in zip(batch, tokens, strict=True):
+            encoding = encodings[row.position]
+            own = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
+            spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            results[row.position] = TokenVectors(normalise(outputs[own]), spans[own])
+        return results
 
     def prepare(self, passages: Sequence[Passage]) -> list[tuple[TokenIds, TokenIds]]:
         """The padded (ids, mask) batches that embed_passages would run, to time `run_raw` on the same work."""

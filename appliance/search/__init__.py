@@ -6,6 +6,7 @@ from appliance.search.context import with_context
 from appliance.search.filters import filter_text, parse_filter
 from appliance.search.filters_json import filter_from_json
 from appliance.search.find import find
+from appliance.search.late import LateInteraction
 from appliance.search.plan import Defaults
 from appliance.search.retrieve import Retrieval, search
 from appliance.search.rewrite import REWRITE_VERSION, Writer
@@ -14,6 +15,7 @@ from appliance.search.terms import TermReranker
 __all__ = [
     "REWRITE_VERSION",
     "Defaults",
+    "LateInteraction",
     "Retrieval",
     "TermReranker",
     "Writer",

@@ -41,7 +41,7 @@ class TermReranker:
         if not request.candidates:
             return []
         covered, paired = _coverage(request.question, request.idf, request.candidates)
-        features = np.stack([covered, paired, _feedback(request.candidates)])
+        features = np.stack([covered, paired, feedback(request.candidates)])
         weights = np.array(list(WEIGHTS.values()))
         fused = np.array([candidate.score for candidate in request.candidates])
         scores: list[float] = ((fused + weights @ features) / (1 + weights.sum())).tolist()
@@ -79,7 +79,7 @@ def _share(held: Sequence[frozenset[_Key]], weights: Mapping[_Key, float]) -> ND
     return np.array([sum(weights[key] for key in keys) / total if total else 0.0 for keys in held])
 
 
-def _feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+def feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
     """Cosines (n,) with the mean vector of the first FEEDBACK candidates, over the largest."""
     vectors = np.stack([candidate.vector for candidate in candidates]).astype(np.float64)
     cosines = vectors @ vectors[:FEEDBACK].mean(axis=0)

@@ -36,7 +36,9 @@ from appliance.types.models import (
     PassageVectors,
     Reranker,
     RerankRequest,
+    TokenEmbedder,
     TokenSink,
+    TokenVectors,
     Waiting,
 )
 from appliance.types.questions import (
@@ -116,7 +118,9 @@ __all__ = [
     "SearchResult",
     "SelfQuery",
     "SentenceVectors",
+    "TokenEmbedder",
     "TokenSink",
+    "TokenVectors",
     "Turn",
     "Understood",
     "UnderstoodPart",

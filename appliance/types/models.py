@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from appliance.types.answers import Usage
 from appliance.types.arrays import Matrix, Vector
@@ -23,6 +26,14 @@ class PassageVectors:
 
     vector: Vector
     sentences: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """The tokens of a text without special ones: `vectors` (n, dimensions) normalised, `spans` (n, 2) in characters."""
+
+    vectors: Matrix
+    spans: NDArray[np.int64]
 
 
 class Embedder(Protocol):
@@ -48,6 +59,18 @@ class Embedder(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class TokenEmbedder(Protocol):
+    """An embedder that also gives a vector for each token. Thread-safe."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """In the order given; long texts are truncated. Raises ModelError for a model that gives none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
