@@ -17,9 +17,12 @@ from appliance.paths import PACKAGE
 from bench.arrivals import POOL, arrivals, fresh_needed, mixed
 from bench.histogram import Histogram
 from bench.load import body_of
-from bench.watch import Watch, watched
+from bench.watch import MIB, Watch, watched
 
 REPEATS = 0.85
+FILL = 2_000  # questions between two looks at the memory, while the caches fill
+FILLS = 12  # looks at most: twice what fills the caches of a server with the default settings
+GREW = 2 * MIB  # bytes of FILL questions that are no growth
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ def measure(scenario: Scenario, target: Target, *, seed: int = 1) -> Measured:
     spec = _spec(scenario, target, seed)
     if scenario.repeats and scenario.path == "/query":
         _prime(target)
+    if scenario.name == "soak" and target.process is not None:
+        _fill(target, target.process)
     total = len(spec["bodies"]) if scenario.per_minute else None
     with watched(target.url, target.key, target.process) as watch, _progress(scenario, total) as tell:
         found = run_client(spec, tell)
@@ -150,6 +155,18 @@ def _prime(target: Target) -> None:
     """Each question of the pool once, so that a repeat is one from the beginning."""
     bodies = [body_of(question, "/query", target.collection) for question in target.pool[:POOL]]
     run_client({"url": target.url, "key": target.key, "path": "/query", "bodies": bodies, "users": 2, "seconds": 120})
+
+
+def _fill(target: Target, process: psutil.Process) -> None:
+    """Ask new questions, many at once, until memory grows no more: the caches, which are bounded, are full then, and
+    all threads have begun. What grows after it, grows without end.
+    """
+    client = {"url": target.url, "key": target.key, "path": "/query", "users": 16, "seconds": 300}
+    for _ in range(FILLS):
+        before = process.memory_info().rss
+        run_client(client | {"bodies": [body_of(one, "/query", target.collection) for one in target.fresh(FILL)]})
+        if process.memory_info().rss - before < GREW:
+            return
 
 
 def run_client(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
