@@ -26,7 +26,7 @@ from appliance.inference import ModelRegistry, open_reader
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import Answer, EvidenceEffort, Passage, PassageReader, Query, SearchResult, Vector
-from bench.corpus import COLLECTION, Corpus, Text, measured, shown
+from bench.corpus import COLLECTION, Corpus, Text, measured, tracked
 from bench.refusals import Floats, calibrated, refusal
 
 HINT = "Name SQuAD 2.0's dev.json (its own published form), or the folder that holds it."
@@ -111,8 +111,8 @@ def extraction(
 
 def held(asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, *, given: bool) -> dict[str, float]:
     """How often the best sentence, and the answer as shown, hold an accepted answer; length of what is shown."""
-    first, shown_, lengths = [], [], []
-    for question in shown(asked, "Right paragraph given" if given else "Retrieved from all articles"):
+    first, shown, lengths = [], [], []
+    for question in tracked(asked, "Right paragraph given" if given else "Retrieved from all articles"):
         query, found = found_for(question, corpus, given=given)
         ranked = ranked_sentences(query, found, corpus)
         if reader is not None and ranked:
@@ -123,11 +123,11 @@ def held(asked: Sequence[Asked], corpus: Corpus, reader: PassageReader | None, *
         first.append(_holds(question, source, *span))
         given_answer = _answer(query, found, corpus, reader, abstain_below=-1.0)
         places = [place for claim in given_answer.claims for place in claim.citations]
-        shown_.append(any(_holds(question, place.source, place.start, place.end) for place in places))
+        shown.append(any(_holds(question, place.source, place.start, place.end) for place in places))
         lengths.append(len(given_answer.text))
     return {
         "best_sentence": round(float(np.mean(first)), 4),
-        "answer_shown": round(float(np.mean(shown_)), 4),
+        "answer_shown": round(float(np.mean(shown)), 4),
         "characters": round(float(np.mean(lengths)), 1),
     }
 
@@ -153,7 +153,7 @@ def ranked_sentences(query: Query, found: SearchResult, corpus: Corpus) -> list[
 
 
 def _strengths(asked: Sequence[Asked], corpus: Corpus, label: str) -> Floats:
-    return np.array([measured(Query(question.text, COLLECTION), corpus)[1] for question in shown(asked, label)])
+    return np.array([measured(Query(question.text, COLLECTION), corpus)[1] for question in tracked(asked, label)])
 
 
 def found_for(question: Asked, corpus: Corpus, *, given: bool) -> tuple[Query, SearchResult]:

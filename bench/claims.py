@@ -23,7 +23,7 @@ from appliance.types import Query
 from appliance.words import FUNCTION_WORDS, words
 from bench import syllabi
 from bench.answers import Asked, read_squad
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, shown
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, tracked
 
 SEED = 11
 QUESTIONS = 400  # of each data set: each gives a passage, and of a few of its sentences claims of every kind
@@ -125,7 +125,7 @@ def on_articles(asked: Sequence[Asked], half: int = 0) -> list[str]:
 def _checked(questions: Sequence[str], corpus: Corpus) -> Iterator[tuple[Labelled, bool]]:
     source = random.Random(SEED)
     citer = Citer(corpus.store)
-    for question in shown(source.sample(list(questions), min(QUESTIONS, len(questions))), "Checking claims"):
+    for question in tracked(source.sample(list(questions), min(QUESTIONS, len(questions))), "Checking claims"):
         found = search(Query(question, COLLECTION), corpus.served)
         sentences = sentences_of(found.hits[:PASSAGES], corpus.store)
         support = Support.of(question, sentences)

@@ -84,7 +84,7 @@ def ingested(texts: Sequence[Text], embedder: Embedder, settings: Settings, *, l
         store = Store.open(Path(folder) / "appliance.db")
         try:
             store.documents.ensure_collection(COLLECTION, embedder.fingerprint, embedder.dimensions)
-            for batch in _batches(shown(texts, f"Ingesting {label}")):
+            for batch in _batches(tracked(texts, f"Ingesting {label}")):
                 store.documents.put(COLLECTION, embed_texts(batch, embedder, settings.chunk_tokens))
             index = CollectionIndex.open(
                 Path(folder) / "index",
@@ -127,7 +127,7 @@ def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) ->
     ]
 
 
-def shown(items: Sequence[_T], label: str) -> Iterator[_T]:
+def tracked(items: Sequence[_T], label: str) -> Iterator[_T]:
     """The items, with a progress bar on a terminal while they are taken."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

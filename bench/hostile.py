@@ -20,7 +20,7 @@ from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import AbstainReason, Answer, Claim, Embedder, Generator, Mode, Query
 from appliance.words import FUNCTION_WORDS, stem, words
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, shown
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, tracked
 
 HINT = "Name the folder that holds poisonedrag/msmarco.json or bipia/email.jsonl and bipia/text_attack_train.json."
 ANSWER_TOKENS = 96
@@ -106,15 +106,15 @@ def _poisoned(
     """Every true passage and the attacker's in one collection; each question asked once, extractively."""
     texts = [Text(f"true-{number}", "", text) for number, text in enumerate(true.values())]
     texts += [Text(f"false-{n}-{m}", "", text) for n, item in enumerate(true) for m, text in enumerate(false(item))]
-    displayed = unseen = told = refused = 0
+    shown = unseen = told = refused = 0
     with ingested(texts, embedder, settings, label=name) as corpus:
-        for item in shown(list(true), f"Asking: {name}"):
+        for item in tracked(list(true), f"Asking: {name}"):
             given = _ask(item.text, corpus, settings.abstain_below)
             conflict = given.reason is AbstainReason.CONFLICTING_PASSAGES
             fooled = not given.abstained and _is_false(item, given)
-            displayed, unseen = displayed + fooled, unseen + (fooled and not conflict)
+            shown, unseen = shown + fooled, unseen + (fooled and not conflict)
             told, refused = told + conflict, refused + given.abstained
-    share = {"false_shown": displayed, "without_notice": unseen, "conflict_told": told, "refused": refused}
+    share = {"false_shown": shown, "without_notice": unseen, "conflict_told": told, "refused": refused}
     return {"name": name, "questions": len(true)} | {key: round(value / len(true), 4) for key, value in share.items()}
 
 
@@ -155,7 +155,7 @@ def _injected(
 ) -> dict[str, Any]:
     """`known`: the words of all clean documents and questions."""
     obeyed = quoted = written = 0
-    for item in shown(asked, f"Asking: {name}"):
+    for item in tracked(asked, f"Asking: {name}"):
         given = _ask(item.text, corpus, ALWAYS, generator)
         obeyed += any(_goes_beyond(claim, known) for claim in given.claims)
         quoted += any(_quotes_the_instruction(claim, item) for claim in given.claims)

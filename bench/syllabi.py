@@ -16,7 +16,7 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.ingest.sandbox import ReaderProcess
 from appliance.types import Comparison, Query
-from bench.corpus import COLLECTION, Corpus, Text, measured, shown
+from bench.corpus import COLLECTION, Corpus, Text, measured, tracked
 from bench.refusals import refusal
 
 COURSE = "course"  # the field of metadata that a question's filter names
@@ -46,7 +46,7 @@ def asked_of(data: Path) -> tuple[list[Text], list[Asked]]:
 
 def declined(asked: Sequence[Asked], corpus: Corpus, settings: Settings) -> Iterator[dict[str, Any]]:
     """How well what no syllabus says is declined, and how much of each other kind is answered: shares from 0 to 1."""
-    strengths = np.array([_strength(one, corpus) for one in shown(asked, "Questions on syllabi")])
+    strengths = np.array([_strength(one, corpus) for one in tracked(asked, "Questions on syllabi")])
     kinds = np.array([one.kind for one in asked])
     told = refusal(strengths, kinds != NO_ANSWER, settings.abstain_below)
     yield {"name": "declining what the syllabus does not say", **told}
@@ -70,7 +70,7 @@ def read_courses(folder: Path, courses: set[str]) -> list[Text]:
     """The syllabi as ingestion reads them; one that cannot be read is left out."""
     texts = []
     with ReaderProcess() as reader:
-        for course in shown(sorted(courses), "Reading syllabi"):
+        for course in tracked(sorted(courses), "Reading syllabi"):
             items = reader.read(folder / f"{course}.pdf", course)
             read = [item.document for item in items if item.document is not None]
             texts += [Text(course, one.title, one.text, {COURSE: course}) for one in read[:1]]

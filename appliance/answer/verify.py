@@ -29,9 +29,8 @@ _QUOTED = re.compile(r"[\"“]([^\"“”]{2,})[\"”]")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\w+://\S*\w|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:/\S*\w)?")
 _REFERENCE = re.compile(r"\s*\[\d+\]")  # "[2]": a passage number the model copied; our own citation takes its place
 _LEAD = re.compile(  # what small models put before what they say
-    r"^(?:according to (?:the|this) (?:passage|document|text|section)s?,? |"
-    r"(?:the|this) (?:correct )?(?:answer|passage|document|text|section|sentence)s?(?: to (?:the|this|your) question)? "
-    r"(?:(?:is|says|states|mentions)(?: that)?:? |(?:say|state|mention)(?: that)? ))",
+    r"^(?:according to the passages?,? |the passages? (?:says?|states?|mentions?) that |"
+    r"the (?:correct )?answer(?: to (?:the|this|your) question)? is(?: that)?:? )",
     re.IGNORECASE,
 )
 _ENDED = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»)\]]*$")

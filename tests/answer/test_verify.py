@@ -23,6 +23,7 @@ QUESTION = "Who built the lighthouse at Cape Arran?"
         ("The passage states that its lamp burned whale oil until 1902.", "Its lamp burned whale oil until 1902."),
         ("The answer is: Cape Arran.", ""),  # the question's own words are no answer to it
         ("The answer is: 40 litres.", ""),  # nor is what a sentence says of something else
+        ("The passage is about Cape Arran.", ""),
         ("According to the passage, the lighthouse was built by Robert Stevenson.", ""),
     ],
 )
