@@ -113,6 +113,11 @@ def stemmed(text: str) -> str:
     return " ".join(("", *map(stem, words(text.lower())), ""))
 
 
+def is_spaced(text: str) -> bool:
+    """Whether words end at blanks and marks alone: it has nothing of a script without spaces."""
+    return text.isascii() or _UNSPACED_RUN.search(text) is None
+
+
 def forget() -> None:
     """No word or text stays in memory."""
     for kept in (stem, _stems, stemmed):

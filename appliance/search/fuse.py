@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+import numpy as np
+from numpy.typing import NDArray
+
 from appliance.types import Fusion
 
 Ranking = Sequence[tuple[int, float]]  # (chunk id, score), best first; ids are unique
+
+Scores = NDArray[np.float64]
 
 BEST, GOOD = 3, 0.85  # a BM25 as high as the mean of the three best counts 0.85
 RRF_K = 60  # as in the paper; 20 gives the same on SciFact train and .000 to .015 less on three other sets
@@ -54,11 +59,12 @@ def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHIN
     full = full_bm25([score for _, score in lexical])
     meaning = {**known.cosines, **dict(dense)}
     words = dict(lexical)
-    fused = [
-        (item, weighed(alpha, meaning.get(item, dense[-1][1]), words.get(item, known.floor) / full))
-        for item in dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking])
-    ]
-    return sorted(fused, key=lambda pair: -pair[1])
+    items = list(dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking]))
+    cosines = np.array([meaning.get(item, dense[-1][1]) for item in items])
+    shares = np.array([words.get(item, known.floor) for item in items]) / full
+    scores = weighed(alpha, cosines, shares)
+    order = np.argsort(-scores, kind="stable")
+    return [(items[place], score) for place, score in zip(order.tolist(), scores[order].tolist(), strict=True)]
 
 
 def full_bm25(best: Sequence[float]) -> float:
@@ -66,9 +72,9 @@ def full_bm25(best: Sequence[float]) -> float:
     return _positive(fmean(best[:BEST])) / GOOD
 
 
-def weighed(alpha: float, cosine: float, share: float) -> float:
-    """0..1 from a cosine and a share of the full BM25."""
-    return alpha * min(1.0, max(0.0, cosine)) + (1 - alpha) * min(1.0, share)
+def weighed(alpha: float, cosines: Scores, shares: Scores) -> Scores:
+    """(n,) 0..1 from cosines and shares of the full BM25."""
+    return alpha * np.clip(cosines, 0.0, 1.0) + (1 - alpha) * np.minimum(1.0, shares)
 
 
 def reciprocal_rank(dense: Ranking, lexical: Ranking, alpha: float = 0.5, *, k: int = RRF_K) -> list[tuple[int, float]]:

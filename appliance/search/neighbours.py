@@ -1,7 +1,8 @@
 """The best hits once more, with a BM25 that also counts the words of the chunks beside them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+import numpy as np
 
 from appliance.search.fuse import full_bm25, weighed
 from appliance.search.rerank import below
@@ -24,9 +25,9 @@ def in_context(hits: Sequence[Hit], query: Query, alpha: float, store: Store) ->
     if not words:
         return list(hits)
     full = full_bm25(sorted(words.values(), reverse=True))
-    fused = []
-    for hit in first:
-        score = weighed(alpha, hit.dense_score or 0.0, words.get(hit.chunk.id, 0.0) / full) + hit.exact_score
-        fused.append(replace(hit, score=score, fused_score=score))
-    followers = [replace(hit, fused_score=hit.score) for hit in below(fused, rest)]
+    cosines = np.array([hit.dense_score or 0.0 for hit in first])
+    shares = np.array([words.get(hit.chunk.id, 0.0) for hit in first]) / full
+    scores = weighed(alpha, cosines, shares).tolist()
+    fused = [hit.fused(score + hit.exact_score) for hit, score in zip(first, scores, strict=True)]
+    followers = [hit.fused(hit.score) for hit in below(fused, rest)]
     return [*sorted(fused, key=lambda hit: -hit.score), *followers]

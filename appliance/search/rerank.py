@@ -56,10 +56,7 @@ def rerank(
     except ModelError as error:
         log.warning("reranker_failed", code=error.code, detail=str(error))
         return Reranking(hits, notice="The reranker cannot be used: the passages were not reranked.")
-    scored = [
-        replace(hit, score=score + hit.exact_score, rerank_score=score)
-        for hit, score in zip(first, scores, strict=True)
-    ]
+    scored = [hit.reranked(score) for hit, score in zip(first, scores, strict=True)]
     return Reranking([*sorted(scored, key=lambda hit: -hit.score), *below(scored, rest)], done=True)
 
 

@@ -65,18 +65,19 @@ def search(
     with stages.stage("embed"):
         vector = retrieval.embedder.embed_query(query.text)
         note(model=retrieval.embedder.name)
-    found = candidates(query, vector, eligible, words, retrieval.index, stages)
-    with stages.stage("fuse"):
-        fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
-        note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))
-    if rewording.texts:
-        fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
-    bonus = exact.result(stages, "fuse") if exact else {}
-    with stages.stage("fetch"):
-        hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
-    with stages.stage("fuse"):
-        if plan.neighbours and found.lexical and found.dense and not rewording.texts:
-            hits = in_context(hits, query, plan.alpha, store)
+    with store.snapshot():
+        found = candidates(query, vector, eligible, words, retrieval.index, stages)
+        with stages.stage("fuse"):
+            fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
+            note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))
+        if rewording.texts:
+            fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
+        bonus = exact.result(stages, "fuse") if exact else {}
+        with stages.stage("fetch"):
+            hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
+        with stages.stage("fuse"):
+            if plan.neighbours and found.lexical and found.dense and not rewording.texts:
+                hits = in_context(hits, query, plan.alpha, store)
     with stages.stage("rerank"):
         reranking = Reranking(hits)
         if plan.rerank and retrieval.reranker is not None:

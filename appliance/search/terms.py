@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import DeadlineExceeded
+from appliance.search.held_words import held
 from appliance.types import Candidate, RerankRequest
-from appliance.words import FUNCTION_WORDS, stem, stemmed, words
+from appliance.words import FUNCTION_WORDS, stem, words
 
 _Key = TypeVar("_Key")
 
@@ -68,10 +69,9 @@ def _coverage(
         for one, two in pairwise(sequence)
         if one in topical and two in topical
     }
-    texts = [stemmed(f"{candidate.context}\n{candidate.text}") for candidate in candidates]
-    held = [frozenset(word for word in topical if f" {word} " in text) for text in texts]
-    adjacent = [frozenset(pair for pair in pairs if f" {pair[0]} {pair[1]} " in text) for text in texts]
-    return _share(held, topical), _share(adjacent, pairs)
+    keys, together = list(topical), list(pairs)
+    found = [held(f"{candidate.context}\n{candidate.text}", keys, together) for candidate in candidates]
+    return _share([one for one, _ in found], topical), _share([two for _, two in found], pairs)
 
 
 def _share(held: Sequence[frozenset[_Key]], weights: Mapping[_Key, float]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """SQLite: the one truth. Documents, keyword index, keys and jobs in one file."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,10 @@ class Store:
         except BaseException:
             database.close()
             raise
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """What this thread reads within it is of one state, in one transaction. Raises StorageError."""
+        return self.database.read(snapshot=True)
 
     def close(self) -> None:
         """Write everything into the file and close it. A second call does nothing."""

@@ -85,6 +85,27 @@ def scores(connection: apsw.Connection, collection_id: int, ids: Ids, terms: Seq
     return found
 
 
+def counted(connection: apsw.Connection, ids: Ids, terms: Sequence[Term]) -> Counted:
+    """Of ascending ids of chunks, which must exist, from their texts. About 40 us a chunk."""
+    read = columns_reader(connection)
+    rows = fetch(connection, f"{_TEXTS} ORDER BY k.id", (apsw.carray(ids),))
+    return np.stack([_counted(read(*texts), terms) for _, *texts in rows])
+
+
+def _counted(columns: Sequence[Tokens], terms: Sequence[Term]) -> NDArray[np.float64]:
+    places = {term.tokens[0]: place for place, term in enumerate(terms) if len(term.tokens) == 1}
+    phrases = [(place, term.tokens) for place, term in enumerate(terms) if len(term.tokens) > 1]
+    found = np.zeros(len(terms) + 1)
+    for weight, column in zip(WEIGHTS, columns, strict=True):
+        for token in column:
+            if token in places:
+                found[places[token]] += weight
+        for place, tokens in phrases:
+            found[place] += weight * count(column, tokens)
+    found[-1] = sum(map(len, columns))
+    return found
+
+
 def columns_reader(connection: apsw.Connection) -> Callable[[str, str, str, str], tuple[Tokens, Tokens, Tokens]]:
     """Gives of a chunk's title, source, section and text the tokens of each column of the index."""
     tokenize = _tokenize(connection)

@@ -91,9 +91,11 @@ class Lexical:
     def _counting(self, connection: apsw.Connection, collection: Collection, terms: Sequence[Weighted]) -> Count:
         """Looked up where there are segments, which is ten times as fast as reading the texts."""
 
+        wanted = [one.term for one in terms]
+
         def count(ids: Ids) -> Counted:
-            held = self._postings.occurrences(connection, collection, ids, [one.term for one in terms])
-            return neighbours.read_texts(connection, ids, terms) if held is None else held
+            held = self._postings.occurrences(connection, collection, ids, wanted)
+            return bm25.counted(connection, ids, wanted) if held is None else held
 
         return count
 
@@ -139,7 +141,7 @@ class Lexical:
             if counted is None:
                 query = f"SELECT term, doc FROM {fulltext.vocabulary(collection.id)} WHERE term IN ({_marks(missing)})"
                 counted = dict(fetch(connection, query, missing))
-            known = {**known, **dict.fromkeys(missing, 0), **counted}
+            known.update(dict.fromkeys(missing, 0) | counted)  # in place: copies of so many words cost milliseconds
             self._counts[collection.id] = (collection.version, known)
         return known
 

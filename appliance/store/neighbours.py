@@ -6,7 +6,7 @@ import apsw
 import numpy as np
 
 from appliance.store import bm25
-from appliance.store.bm25 import K1, WEIGHTS, B, Counted, Tokens, Weighted
+from appliance.store.bm25 import K1, B, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import carray, fetch
 from appliance.types import Ids
@@ -22,11 +22,6 @@ _PLACES = (
     "SELECT k.id, k.document_id, d.chunks FROM chunks k JOIN documents d ON d.id = k.document_id "
     "WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
 )
-_TEXTS = (
-    "SELECT k.id, d.title, d.source, k.section, k.text FROM chunks k JOIN documents d ON d.id = k.document_id "
-    "WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
-)
-
 Count = Callable[[Ids], Counted]  # of ascending ids, all of which exist
 
 
@@ -62,29 +57,9 @@ def scores(
     return dict(zip(wanted, (occurrences / (occurrences + norms) @ weights).tolist(), strict=True))
 
 
-def read_texts(connection: apsw.Connection, ids: Ids, terms: Sequence[Weighted]) -> Counted:
-    """What `Count` gives, from the texts. About 40 us a chunk."""
-    read = bm25.columns_reader(connection)
-    return np.stack([_counted(read(*texts), terms) for _, *texts in fetch(connection, _TEXTS, (apsw.carray(ids),))])
-
-
 def _beside(chunk: int, places: dict[int, tuple[int, int]]) -> tuple[int, ...]:
     """The ids that neighbours have where there are any: a document's chunks are numbered one after the other."""
     return (chunk - 1, chunk + 1) if 1 < places[chunk][1] <= SHORT else ()
-
-
-def _counted(columns: Sequence[Tokens], terms: Sequence[Weighted]) -> Counted:
-    places = {term.term.tokens[0]: place for place, term in enumerate(terms) if len(term.term.tokens) == 1}
-    phrases = [(place, term.term.tokens) for place, term in enumerate(terms) if len(term.term.tokens) > 1]
-    found = np.zeros(len(terms) + 1)
-    for weight, column in zip(WEIGHTS, columns, strict=True):
-        for token in column:
-            if token in places:
-                found[places[token]] += weight
-        for place, tokens in phrases:
-            found[place] += weight * bm25.count(column, tokens)
-    found[-1] = sum(map(len, columns))
-    return found
 
 
 def _average(connection: apsw.Connection, collection: Collection) -> float:

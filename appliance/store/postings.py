@@ -82,17 +82,28 @@ class PostingSearch:
     def occurrences(
         self, connection: apsw.Connection, collection: Collection, ids: Ids, terms: Sequence[Term]
     ) -> Counted | None:
-        """Of chunks of the collection, by ascending id; None where the segments do not hold them, or where a term is a
-        phrase: what stands beside what only the texts know.
+        """Of chunks of the collection, by ascending id; None where the segments do not hold them.
+
+        How often a phrase stands in a chunk only the text tells; it is read of those that have one.
         """
         with self._lock:
             state = self._state(connection, collection)
-        if state is None or any(len(term.tokens) > 1 for term in terms):
+        if state is None:
             return None
-        lists = self._lists(connection, state, [term.tokens[0] for term in terms])
-        tables = [_counted(part, terms, lists, rows_of(part.ids, ids)) for part in state.parts]
-        table = np.concatenate(tables)
-        return table if len(table) == len(ids) else None
+        lists = self._lists(connection, state, [term.tokens[0] for term in terms if len(term.tokens) == 1])
+        table = np.concatenate([_counted(part, terms, lists, rows_of(part.ids, ids)) for part in state.parts])
+        if len(table) != len(ids):
+            return None
+        phrases = {
+            column: np.isin(ids, self._phrase(connection, collection.id, state, term)[0])
+            for column, term in enumerate(terms)
+            if len(term.tokens) > 1
+        }
+        if phrases and (holders := np.logical_or.reduce(list(phrases.values()))).any():
+            read = bm25.counted(connection, ids[holders], terms)
+            for column in phrases:
+                table[holders, column] = read[:, column]
+        return table
 
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
@@ -190,7 +201,8 @@ def _counted(part: Part, terms: Sequence[Term], lists: dict[tuple[int, str], Pos
     if len(rows):
         wanted = rows.astype(np.uint16)
         for column, term in enumerate(terms):
-            table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted)
+            if len(term.tokens) == 1:
+                table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted)
         table[:, -1] = part.lengths.take(rows)
     return table
 

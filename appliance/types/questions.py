@@ -151,6 +151,18 @@ class Hit:
     rerank_score: float | None = None
     duplicates: tuple[int, ...] = ()
 
+    def fused(self, score: float) -> "Hit":
+        """With another fused score. (`dataclasses.replace` takes thrice as long, for each of thirty hits, twice.)"""
+        return self._ranked(score, score, self.rerank_score)
+
+    def reranked(self, score: float) -> "Hit":
+        """With a reranker's score, to which the bonus of exact terms is added."""
+        return self._ranked(score + self.exact_score, self.fused_score, score)
+
+    def _ranked(self, score: float, fused_score: float, rerank_score: float | None) -> "Hit":
+        parts = (self.dense_rank, self.lexical_rank, self.dense_score, self.lexical_score, self.exact_score)
+        return Hit(self.chunk, score, *parts, fused_score, rerank_score, self.duplicates)
+
 
 @dataclass(frozen=True, slots=True)
 class UnderstoodPart:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from appliance.store import Store, neighbours, segments
+from appliance.store import Store, bm25, segments
 from appliance.store.neighbours import SHORT
 from appliance.store.postings import PostingSearch
 from tests.store.samples import document
@@ -101,6 +101,20 @@ def test_counts_looked_up_are_those_of_the_texts(filled: Store, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(PostingSearch, "occurrences", lambda *_: None)
         by_texts = filled.lexical.in_context("default", question, ids)
-    monkeypatch.setattr(neighbours, "read_texts", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(bm25, "counted", lambda *_: pytest.fail("read"))
     assert filled.lexical.in_context("default", question, ids) == by_texts
     assert by_texts.keys() == set(ids)
+
+
+def test_of_a_phrase_only_the_texts_that_have_it_are_read(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = list(rows(filled).values())
+    question = "the pumps and err-17 of stone"
+    by_texts = filled.lexical.in_context("default", question, ids)
+    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
+    assert filled.segments.make_next("default")
+    filled.lexical.forget()
+    read: list[int] = []
+    counted = bm25.counted
+    monkeypatch.setattr(bm25, "counted", lambda c, ids, terms: read.extend(ids.tolist()) or counted(c, ids, terms))
+    assert filled.lexical.in_context("default", question, ids) == by_texts
+    assert read == [rows(filled)[OTHERS[2]]]

@@ -1,0 +1,68 @@
+"""Words of a question in a text: as if the text had been cut into words."""
+
+import random
+
+import pytest
+
+from appliance.search.held_words import held
+from appliance.words import stem, stemmed
+
+PIECES = (
+    "cat",
+    "cats",
+    "city",
+    "cities",
+    "a",
+    "'",
+    "’",
+    "s",
+    "_",
+    " ",
+    "-",
+    "ing",
+    "run",
+    "running",
+    "y",
+    "1",
+    "é",
+    "猫",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Cities of the north.", {"city"}),
+        ("The cats' tails; cat’s whiskers", {"cat"}),
+        ("concatenate", set()),
+        ("a_cat", {"cat"}),
+        ("rock'cat", set()),
+        ("rock'n'cat", {"cat"}),
+        ("été cats", {"cat"}),
+        ("猫cat", {"cat"}),
+    ],
+)
+def test_words_are_found_by_their_stems(text: str, found: set[str]) -> None:
+    assert held(text, ["city", "cat"], [])[0] == found
+
+
+def test_pairs_stand_side_by_side() -> None:
+    assert held("running cats, and a city", ["run", "cat", "city"], [("run", "cat"), ("cat", "city")]) == (
+        {"run", "cat", "city"},
+        {("run", "cat")},
+    )
+
+
+def test_nothing_is_found_that_cutting_would_not_find() -> None:
+    chance = random.Random(1)
+    for _ in range(5_000):
+        text = "".join(chance.choices(PIECES, k=chance.randint(1, 14)))
+        keys = list(
+            {stem(word) for word in chance.choices(("cat", "city", "a", "s", "run", "y", "1", "猫", "a's"), k=4)}
+        )
+        pairs = [(chance.choice(keys), chance.choice(keys)) for _ in range(3)]
+        whole = stemmed(text)
+        assert held(text, keys, pairs) == (
+            {key for key in keys if f" {key} " in whole},
+            {pair for pair in pairs if f" {pair[0]} {pair[1]} " in whole},
+        ), text
