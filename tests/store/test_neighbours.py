@@ -1,12 +1,17 @@
 """BM25 with the words of the chunks beside: against the formula, written down a second time."""
 
 import math
+from collections.abc import Sequence
 
+import apsw
 import pytest
 
 from appliance.store import Store, bm25, segments
+from appliance.store.bm25 import Counted
+from appliance.store.fulltext import Term
 from appliance.store.neighbours import SHORT
 from appliance.store.postings import PostingSearch
+from appliance.types import Ids
 from tests.store.samples import document
 
 HEAT = ["boilers heat the water", "the pumps move water to the roof", "a roof of slate"]
@@ -115,6 +120,11 @@ def test_of_a_phrase_only_the_texts_that_have_it_are_read(filled: Store, monkeyp
     filled.lexical.forget()
     read: list[int] = []
     counted = bm25.counted
-    monkeypatch.setattr(bm25, "counted", lambda c, ids, terms: read.extend(ids.tolist()) or counted(c, ids, terms))
+
+    def watched(connection: apsw.Connection, ids: Ids, terms: Sequence[Term]) -> Counted:
+        read.extend(ids.tolist())
+        return counted(connection, ids, terms)
+
+    monkeypatch.setattr(bm25, "counted", watched)
     assert filled.lexical.in_context("default", question, ids) == by_texts
     assert read == [rows(filled)[OTHERS[2]]]
