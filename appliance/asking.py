@@ -70,6 +70,11 @@ class Asking:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def expect(self, query: Query) -> None:
+        """The question will come here. Where it has to wait, its vector may be made together with another's."""
+        if not query.history and self.asked + self.held_back >= self._settings.threads:
+            self._cache.embeddings.expect(query.collection, query.text)
+
     def busy(self) -> bool:
         """Whether a question is being worked on: work in the background gives way."""
         return self.asked > 0
@@ -280,4 +285,7 @@ class Asking:
         """Model and index for one question; vectors of questions asked before are not computed again."""
         with self._collections.serving(query.collection) as serving:
             kept = flags_of(query).embedding_cache
-            yield replace(serving, embedder=self._cache.embeddings.over(serving.embedder)) if kept else serving
+            if kept:
+                embedder = self._cache.embeddings.over(serving.embedder, query.collection, serving.index.prepare)
+                serving = replace(serving, embedder=embedder)
+            yield serving

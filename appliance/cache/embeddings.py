@@ -2,13 +2,17 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from appliance.cache.expected import ExpectedQuestions
 from appliance.cache.memory import MemoryLayer
 from appliance.cache.stats import LayerStats
-from appliance.types import Embedder, Passage, PassageVectors, Vector
+from appliance.types import Embedder, Matrix, Passage, PassageVectors, Vector
 
 LAYER = "embedding"
+Prepare = Callable[[Matrix], None]
+
+AT_ONCE = 8  # questions encoded together; 16 take hardly less each, and the first of them waits twice as long
 
 
 class EmbeddingCache:
@@ -16,10 +20,16 @@ class EmbeddingCache:
 
     def __init__(self, bound: int) -> None:
         self._kept: MemoryLayer[Vector] = MemoryLayer(LAYER, bound)
+        self._expected = ExpectedQuestions() if bound else None
 
-    def over(self, embedder: Embedder) -> Embedder:
-        """The same model, with its questions looked up here first."""
-        return _Remembering(embedder, self._kept)
+    def expect(self, collection: str, text: str) -> None:
+        """This question waits for its turn: it may be encoded together with one that has it."""
+        if self._expected is not None:
+            self._expected.add(collection, text)
+
+    def over(self, embedder: Embedder, collection: str, prepare: Prepare = lambda _: None) -> Embedder:
+        """The same model, with its questions looked up here first; `prepare` learns of questions encoded together."""
+        return _Remembering(embedder, self._kept, self._expected, collection, prepare)
 
     def clear(self, tag: str | None = None) -> int:
         return self._kept.clear(tag)
@@ -29,8 +39,16 @@ class EmbeddingCache:
 
 
 class _Remembering:
-    def __init__(self, embedder: Embedder, kept: MemoryLayer[Vector]) -> None:
-        self._embedder, self._kept = embedder, kept
+    def __init__(
+        self,
+        embedder: Embedder,
+        kept: MemoryLayer[Vector],
+        expected: ExpectedQuestions | None,
+        collection: str,
+        prepare: Prepare,
+    ) -> None:
+        self._embedder, self._kept, self._expected = embedder, kept, expected
+        self._collection, self._prepare = collection, prepare
 
     @property
     def name(self) -> str:
@@ -53,13 +71,31 @@ class _Remembering:
 
     def embed_query(self, text: str) -> Vector:
         """As the model gives it; read-only, since others get the same array."""
-        key = hashlib.blake2b(f"{self.fingerprint}\n{text}".encode(errors="surrogatepass"), digest_size=20).hexdigest()
-        found = self._kept.get(key)
-        if found is None:
-            found = self._embedder.embed_query(text)
-            found.setflags(write=False)
-            self._kept.put(key, found, size=found.nbytes, until=math.inf, tags=frozenset({f"model:{self.name}"}))
-        return found
+        found = self._kept.get(self._key(text))
+        most = 0 if found is not None else AT_ONCE - 1
+        others = self._expected.take(self._collection, text, most) if self._expected is not None else []
+        if found is not None:
+            return found
+        if not others:
+            return self._keep(text, self._embedder.embed_query(text))
+        vectors = self._embedder.embed_queries([text, *others])
+        self._prepare(vectors)
+        for other, vector in zip(others, vectors[1:], strict=True):
+            self._keep(other, vector.copy())
+        return self._keep(text, vectors[0].copy())
+
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        return self._embedder.embed_queries(texts)
+
+    def _key(self, text: str) -> str:
+        text = f"{self.fingerprint}\n{text}"
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
+
+    def _keep(self, text: str, vector: Vector) -> Vector:
+        vector.setflags(write=False)
+        tags = frozenset({f"model:{self.name}"})
+        self._kept.put(self._key(text), vector, size=vector.nbytes, until=math.inf, tags=tags)
+        return vector
 
     def embed_passages(self, passages: Sequence[Passage]) -> list[PassageVectors]:
         return self._embedder.embed_passages(passages)

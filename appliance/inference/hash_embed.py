@@ -49,6 +49,10 @@ class HashEmbedder:
         vector: Vector = self._embed([text])[0]
         return vector
 
+    def embed_queries(self, texts: Sequence[str]) -> Matrix:
+        """(n, dimensions), each as `embed_query` gives it."""
+        return self._embed(texts)
+
     def embed_passages(self, passages: Sequence[Passage]) -> list[PassageVectors]:
         """A sentence's vector is that of its own words."""
         return [self._embed_passage(passage) for passage in passages]

@@ -1,7 +1,8 @@
 """Exact search: one matrix in memory, one product for each question. Right for some tens of thousands of vectors."""
 
 import threading
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from appliance.vectors.live_ids import LiveIds
 GROWTH = 1.5
 LEAST_CAPACITY = 256
 DEAD_SHARE = 0.2  # of all rows; beyond it the matrix is written anew without them
+AHEAD_BYTES = 8 * 1024**2  # of cosines with questions that wait
 GATHER_SHARE = 0.25  # of all rows; fewer eligible ones than that are gathered, more are masked
 
 Hits = list[tuple[int, float]]  # (chunk id, cosine), best first
@@ -23,6 +25,7 @@ class _View:
 
     held: LiveIds
     matrix: Matrix  # (n, dimensions)
+    ahead: OrderedDict[bytes, NDArray[np.float32]] = field(default_factory=OrderedDict)  # cosines by question
 
 
 class ExactScan:
@@ -43,12 +46,24 @@ class ExactScan:
         if eligible is not None:
             rows = view.held.positions(eligible)
         elif view.held.live.all():
-            return best(view.held.ids, view.matrix @ vector, k)
+            return best(view.held.ids, _cosines(view, vector), k)
         else:
             rows = np.flatnonzero(view.held.live)
         few = len(rows) < GATHER_SHARE * len(view.matrix)
-        scores = view.matrix[rows] @ vector if few else (view.matrix @ vector)[rows]
+        scores = view.matrix[rows] @ vector if few else _cosines(view, vector)[rows]
         return best(view.held.ids[rows], scores, k)
+
+    def prepare(self, vectors: Matrix) -> None:
+        """Compare these questions with every row in one pass; each is searched for soon, once.
+
+        A search is a walk through all the memory of the matrix, which eight questions may share.
+        """
+        view = self._view
+        for vector, cosines in zip(vectors, vectors @ view.matrix.T, strict=True):
+            view.ahead[vector.tobytes()] = cosines
+        most = max(len(vectors), AHEAD_BYTES // (4 * len(view.matrix) + 1))
+        while len(view.ahead) > most:
+            view.ahead.popitem(last=False)
 
     def add(self, ids: Ids, vectors: Matrix) -> None:
         """Rows for ids that are not held yet; the others are left as they are."""
@@ -97,6 +112,13 @@ class ExactScan:
     def _replace(self, ids: Ids, rows: Matrix) -> None:
         self._memory = rows
         self._view = _View(LiveIds.of(ids), rows)
+
+
+def _cosines(view: _View, vector: Vector) -> NDArray[np.float32]:
+    """(n,) with every row, perhaps computed before."""
+    known = view.ahead.pop(vector.tobytes(), None) if view.ahead else None
+    found: NDArray[np.float32] = view.matrix @ vector if known is None else known
+    return found
 
 
 def best(ids: Ids, scores: NDArray[np.float32], k: int) -> Hits:

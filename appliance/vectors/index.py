@@ -17,7 +17,7 @@ from appliance.vectors import build, generation, lifecycle, nearest, recall, ver
 from appliance.vectors.behind import Behind
 from appliance.vectors.build import Form
 from appliance.vectors.current import Current
-from appliance.vectors.exact import Hits
+from appliance.vectors.exact import ExactScan, Hits
 from appliance.vectors.graph import Graph
 from appliance.vectors.job import Job, Jobs
 from appliance.vectors.links import Links, WrongLinksError, read_links
@@ -86,6 +86,12 @@ class CollectionIndex:
         if vector.shape != (dimensions,) or not np.isfinite(vector).all():
             raise ValueError(f"a question's vector must be {dimensions} finite numbers")
         return nearest.search(self._current.state, self._current.source, vector, k, eligible) if k > 0 else []
+
+    def prepare(self, vectors: Matrix) -> None:
+        """These (n, dimensions) will be searched for soon: what can be done for all of them at once is done now."""
+        state = self._current.state
+        if isinstance(state, ExactScan):
+            state.prepare(vectors)
 
     def add(self, ids: Ids, vectors: Matrix) -> None:
         """Make committed vectors (n, dimensions) searchable; ids that are held already are left as they are."""

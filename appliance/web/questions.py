@@ -113,6 +113,7 @@ class Questions:
         Raises Overloaded, DeadlineExceeded, and what `work` raises.
         """
         future = self._start(work, self._lane(query.but(mode=Mode.EXTRACTIVE)))
+        self._appliance.asking.expect(query)
         try:
             return await asyncio.wait_for(asyncio.shield(future), self.longest_s)
         except TimeoutError:
@@ -128,6 +129,7 @@ class Questions:
         if flight is None or flight.cancel.is_set():
             flight = Flight()
             self._depart(name, flight, self._work(query, key, flight), self._lane(query))
+            self._appliance.asking.expect(query)
         else:
             note(joined=flight.query_id)
         flight.waiting += 1

@@ -68,7 +68,7 @@ def test_with_the_cache_off_nothing_is_kept(appliance: Appliance) -> None:
     off = Caches(appliance.paths.cache / "off", appliance.settings.model_copy(update={"cache_bytes": 0}))
     off.answers.put("k", b"v", ttl_s=60, tags=tags_of("default"))
     assert off.answers.get("k") is None
-    off.embeddings.over(HashEmbedder()).embed_query("boiler")
+    off.embeddings.over(HashEmbedder(), "default").embed_query("boiler")
     assert all(layer.entries == 0 for layer in off.stats())
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from appliance.errors import ModelError
 from appliance.inference.embed import OnnxEmbedder
 from appliance.inference.hash_embed import HashEmbedder
+from appliance.inference.pooling import pad
+from appliance.inference.tokens import encode
 from appliance.types import Embedder, Passage, Vector
 
 from .conftest import open_embedder
@@ -149,3 +151,20 @@ def test_foreign_files_are_refused_by_name(bundled: Path, tmp_path: Path, conten
         OnnxEmbedder.open(foreign, bundled / "minilm-l6-v2.tokenizer.json", threads=1)
     with pytest.raises(ModelError, match=r"foreign\.onnx"):
         OnnxEmbedder.open(bundled / "minilm-l6-v2.int8.onnx", foreign, threads=1)
+
+
+def test_questions_together_get_the_vectors_they_get_alone(embedder: Embedder) -> None:
+    questions = ["pump", "Which valve is closed first?", "", "when does the cat sleep on the roof", "pump " * 300]
+    together = embedder.embed_queries(questions)
+    assert together.shape == (len(questions), embedder.dimensions)
+    for vector, question in zip(together, questions, strict=True):
+        assert np.abs(vector - embedder.embed_query(question)).max() < 2e-7
+
+
+def test_the_model_reads_a_question_the_same_alone_and_beside_others(int8: OnnxEmbedder) -> None:
+    questions = ["Which valve is closed first?", "pump", "when does the cat sleep on the roof", "leaks of pump seven"]
+    rows = [encode(int8._tokenizer, question, 64).ids for question in questions]
+    outputs = int8._session.run([int8._graph.token_output], int8._graph.feeds(*pad(rows)))[0]
+    for row, tokens in zip(rows, outputs, strict=True):
+        alone = int8._session.run([int8._graph.token_output], int8._graph.feeds(*pad([row])))[0]
+        assert (tokens[: len(row)] == alone[0]).all()

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,3 +85,34 @@ def test_searching_beside_changes() -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_questions_prepared_together_find_the_same() -> None:
+    scan = ExactScan(8)
+    scan.add(np.arange(1, 301), VECTORS[:300])
+    asked = VECTORS[300:305]
+    before = [scan.search(vector, 10, None) for vector in asked]
+    scan.prepare(asked)
+    for vector, found in zip(asked, before, strict=True):
+        again = scan.search(vector, 10, None)
+        assert [chunk for chunk, _ in again] == [chunk for chunk, _ in found]
+        assert [cosine for _, cosine in again] == pytest.approx([cosine for _, cosine in found], abs=1e-6)
+
+
+def test_what_was_prepared_knows_nothing_of_later_changes() -> None:
+    scan = ExactScan(8)
+    scan.add(np.arange(1, 20), VECTORS[1:20])
+    scan.prepare(VECTORS[20:22])
+    scan.add(np.array([20]), VECTORS[20:21])
+    assert scan.search(VECTORS[20], 1, None)[0][0] == 20
+
+
+def test_what_is_prepared_is_bounded_and_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.vectors.exact.AHEAD_BYTES", 100 * 4 * 10)
+    scan = ExactScan(8)
+    scan.add(np.arange(1, 101), VECTORS[:100])
+    scan.prepare(VECTORS[100:108])
+    scan.prepare(VECTORS[108:116])
+    assert len(scan._view.ahead) == 9
+    scan.search(VECTORS[115], 3, None)
+    assert len(scan._view.ahead) == 8
