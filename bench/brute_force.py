@@ -33,6 +33,7 @@ class BruteForce:
         self._decided: dict[str, Ids] = {}
         self._sources = {i: chunk.source for i, chunk in documents.chunks(self._ids.tolist()).items()}
         store: Any = SimpleNamespace(
+            snapshot=corpus.store.snapshot,
             documents=SimpleNamespace(eligible=self.eligible, chunks=documents.chunks),
             lexical=SimpleNamespace(
                 search=self.by_words,
