@@ -1,9 +1,13 @@
 """Which threads questions are computed in: few for those that compute, others for those that wait for the generator."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from appliance.types import Query, Rewrite
+import pytest
+
+from appliance.inference import HashEmbedder
+from appliance.types import Matrix, Query, Rewrite
 from appliance.web.questions import WRITING
 from tests.web.conftest import Gate, Service, until
 
@@ -48,3 +52,22 @@ def test_questions_that_are_held_back_count_as_a_crowd(corpus: Service) -> None:
 def test_what_waits_for_the_generator(corpus: Service) -> None:
     assert corpus.appliance.asking.waits(Query("boiler", rewrite=Rewrite.MULTI))
     assert not corpus.appliance.asking.waits(Query("boiler"))
+
+
+def test_questions_that_wait_are_encoded_together(corpus: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    plain = HashEmbedder.embed_queries
+
+    def counted(model: HashEmbedder, texts: Sequence[str]) -> Matrix:
+        runs.append(len(texts))
+        return plain(model, texts)
+
+    monkeypatch.setattr(HashEmbedder, "embed_queries", counted)
+    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    with ThreadPoolExecutor(MANY) as pool, corpus.client("reader") as client:
+        asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number:02}"}) for number in range(MANY)]
+        assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
+        assert not runs
+        gate.open()
+        assert {one.result().status_code for one in asked} == {200}
+    assert sum(runs) >= MANY - places - corpus.appliance.settings.threads
