@@ -47,6 +47,9 @@ def unique_text(name: str, sentences: int = 40) -> str:
     return " ".join(f"{word().capitalize()} {' '.join(word() for _ in range(9))}." for _ in range(sentences))
 
 
+SECRET, OTHER = unique_text("secret"), unique_text("other")
+
+
 def raw_hits(root: Path, *wanted: bytes) -> dict[str, int]:
     """file -> how many of the byte strings it holds, by plain search in whole files."""
     hits = {}

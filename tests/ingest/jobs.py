@@ -1,7 +1,9 @@
 """A workshop for the tests of ingestion jobs: a real store, a real reader process, the hash embedder, exact vectors."""
 
+import io
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,3 +157,11 @@ def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def archive(**members: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name, text in members.items():
+            target.writestr(name.replace("_", "."), text)
+    return buffer.getvalue()

@@ -79,3 +79,13 @@ def wait_for(index: CollectionIndex, kind: str) -> None:
     while index.status().kind != kind or index.status().building:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def recall(index: CollectionIndex, source: MemorySource, eligible: Ids | None = None) -> float:
+    questions = clustered(40, DIMENSIONS, seed=9)
+    hits = total = 0
+    for question in questions:
+        truth = source.nearest(question, 10, eligible)
+        hits += len(set(truth) & {i for i, _ in index.search(question, 10, eligible)})
+        total += len(truth)
+    return hits / total
