@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ REPEATS = 0.85
 FILL = 2_000  # questions between two looks at the memory, while the caches fill
 FILLS = 12  # looks at most: twice what fills the caches of a server with the default settings
 GREW = 2 * MIB  # bytes of FILL questions that are no growth
+MOST_PER_S = {"extractive": 400, "generative": 25}  # new questions that users in a closed loop are given; then it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def measure(scenario: Scenario, target: Target, *, seed: int = 1) -> Measured:
     """Run it: the client is a process of its own. Raises RuntimeError when that fails."""
     spec = _spec(scenario, target, seed)
     if scenario.repeats and scenario.path == "/query":
-        _prime(target)
+        prime(target)
     if scenario.name == "soak" and target.process is not None:
         _fill(target, target.process)
     total = len(spec["bodies"]) if scenario.per_minute else None
@@ -144,14 +146,14 @@ def _spec(scenario: Scenario, target: Target, seed: int) -> dict[str, Any]:
         count = len(spec["at"])
     else:
         spec |= {"users": scenario.users, "seconds": seconds}
-        count = int(seconds * 1_000 if scenario.repeats else seconds * 400)
+        count = ceil(seconds * MOST_PER_S[scenario.mode] * (2.5 if scenario.repeats else 1))
     fresh = target.fresh(fresh_needed(count, scenario.repeats))
     asked = mixed(target.pool, fresh, count, scenario.repeats, seed)
     spec["bodies"] = [body_of(question, scenario.path, target.collection, scenario.mode) for question in asked]
     return spec
 
 
-def _prime(target: Target) -> None:
+def prime(target: Target) -> None:
     """Each question of the pool once, so that a repeat is one from the beginning."""
     bodies = [body_of(question, "/query", target.collection) for question in target.pool[:POOL]]
     run_client({"url": target.url, "key": target.key, "path": "/query", "bodies": bodies, "users": 2, "seconds": 120})

@@ -29,6 +29,7 @@ from bench.serving import (
     word_questions,
 )
 
+DRAWN = 5_000  # questions made at a time: of those left to few texts most were given before
 FEW_PASSAGES = 2_000  # below, latencies say little about a collection of ordinary size
 
 
@@ -61,9 +62,10 @@ class Fresh:
         while len(taken) < count and tries < 20:
             self.seed, tries = self.seed + 1, tries + 1
             wanted = count - len(taken)
-            new = [one for one in word_questions(self.texts, wanted, seed=self.seed) if one not in self.given]
+            drawn = word_questions(self.texts, max(DRAWN, 2 * wanted), seed=self.seed)
+            new = [one for one in drawn if one not in self.given][:wanted]
             self.given.update(new)
-            taken += new[:wanted]
+            taken += new
         if len(taken) < count:
             raise InvalidRequest(
                 f"The documents hold too few words for {count} different questions.", code="too_few_texts",

@@ -3,17 +3,13 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 from appliance.config import Settings
-from bench.load import run
+from bench.own import NO_CACHE, own_overhead
 from bench.reach import judged
-from bench.scenarios import SCENARIOS, Measured, Scenario, Target, measure
+from bench.scenarios import SCENARIOS, Measured, Scenario, measure
 from bench.target import FEW_PASSAGES, Site, Source, site
-
-OVERHEAD_QUESTIONS, OVERHEAD_ROUNDS = 400, 3
-NO_CACHE: dict[str, object] = dict.fromkeys(("cache_bytes", "retrieval_cache_bytes", "embedding_cache_bytes"), 0)
 
 
 def chosen(names: Sequence[str], minutes: float | None, repeats: float | None, rate: float | None) -> list[Scenario]:
@@ -49,7 +45,7 @@ def bench_under_load(
                 measured.append(measure(scenario, target))
         own = None
         if overhead and place.data is not None:
-            own = own_overhead_ms(settings, source)
+            own = own_overhead(settings, source)
     return {
         "runs": [one.row() | _soak(one) for one in measured],
         "reach": judged(measured, own),
@@ -67,25 +63,6 @@ def _soak(run: Measured) -> dict[str, Any]:
         f"{what}_slope_per_hour": f"{found.value:.2f} +- {found.within:.2f}"
         for what, found in run.watch.slopes().items()
     }
-
-
-def own_overhead_ms(settings: Settings, source: Source) -> float:
-    """p50 of an extractive answer that is not in the cache, from a server whose models cost nothing: the median of
-    OVERHEAD_ROUNDS rounds. Its texts are those of `source`, taken in anew.
-    """
-    fake = settings.model_copy(update={"embedder": "hash", "generator": "none"})
-    with site(source, fake) as place, place.target(**NO_CACHE) as target:
-        return overhead_of(target)
-
-
-def overhead_of(target: Target) -> float:
-    rounds = []
-    for number in range(OVERHEAD_ROUNDS + 1):
-        questions = target.fresh(OVERHEAD_QUESTIONS)
-        found = run(target.url, target.key, name="own", questions=questions, clients=1, seconds=60, repeat=False)
-        if number:  # the first warms up
-            rounds.append(found.p50_ms)
-    return median(rounds)
 
 
 def warnings(place: Site) -> list[str]:

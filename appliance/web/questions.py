@@ -222,12 +222,15 @@ class Questions:
             appliance.cache.asked.note(wanted.collection, wanted.mode, wanted.text)
         if key is None:
             return None, None
-        with stage("cache"):
-            kept = appliance.cache.answers.get(key)
-            if kept is None and (before := appliance.settling.left_keys(wanted)):
-                kept = appliance.cache.answers.left_behind(before)
-                if kept is not None:
-                    self._renew(wanted, key)
+        began = time.perf_counter()
+        kept = appliance.cache.answers.get(key)
+        if kept is None and (before := appliance.settling.left_keys(wanted)):
+            kept = appliance.cache.answers.left_behind(before)
+            if kept is not None:
+                self._renew(wanted, key)
+        ended = time.perf_counter()
+        record("cache", began, ended)
+        observed("cache", ended - began)
         return key, kept
 
     def _renew(self, wanted: Query, key: str) -> None:

@@ -68,7 +68,7 @@ def test_a_plot_is_well_formed_and_stays_inside_its_frame() -> None:
 
 
 def test_the_three_files_are_written_and_need_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.under_load.OVERHEAD_QUESTIONS", 20)
+    monkeypatch.setattr("bench.own.QUESTIONS", 20)
     monkeypatch.setattr("bench.certificate.RATES", (0.2, 0.4))
     monkeypatch.setattr("bench.certificate.MOST_PER_S", 50.0)
     settings = Settings(data_dir=tmp_path / "data", embedder="hash", generator="none", threads=1)

@@ -8,7 +8,7 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.paths import DataPaths
 from bench.serving import fill, running_process, server
-from bench.target import Source, read_questions
+from bench.target import Fresh, Source, read_questions
 from bench.under_load import bench_under_load, chosen
 
 SENTENCE = "The {0} valve of line {0} opens at {1} bar and closes again when the pressure falls below {2} bar."
@@ -40,10 +40,30 @@ def test_a_scenario_is_run_and_judged(folder: Path, tmp_path: Path) -> None:
     assert any("small" in warning for warning in found["warnings"])
 
 
+def test_our_own_time_is_told_with_repeats_and_without(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.own.QUESTIONS", 40)
+    found = bench_under_load(_settings(tmp_path), Source(data=folder), [], overhead=True)
+    repeats, new = found["reach"]
+    assert (repeats["scenario"], repeats["must"]) == ("one client, 85% repeats", "<= 1.5")
+    assert (new["scenario"], new["must"], new["mark"]) == ("one client, no repeats, no cache", "", "shown")
+    assert new["is"] > repeats["is"] > 0, "what was asked before comes from the cache"
+
+
 def test_new_questions_are_new_to_a_server_on_the_same_data(folder: Path, tmp_path: Path) -> None:
     scenarios = chosen(["stress", "stress"], minutes=0.02, repeats=0.0, rate=2_000)
     found = bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
     assert [row["hit_rate"] for row in found["runs"]] == [0, 0]
+
+
+def test_few_texts_give_as_many_new_questions_as_they_hold() -> None:
+    texts = [" ".join(f"w{number}x{place}" for place in range(200)) for number in range(30)]  # 30 x 191 runs of words
+    fresh = Fresh(texts)
+    asked = [question for _ in range(50) for question in fresh(100)]
+    assert len(set(asked)) == 5_000
+    with pytest.raises(InvalidRequest):
+        fresh(1_000)
 
 
 def test_users_ask_without_the_cache_and_a_copy_leaves_the_operators_data_alone(folder: Path, tmp_path: Path) -> None:
