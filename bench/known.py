@@ -14,10 +14,10 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.paths import HANDBOOK
 from bench.handbook_questions import QUESTIONS, Known
+from bench.own import NO_CACHE
 from bench.scenarios import Target
 from bench.serving import call
 from bench.target import Source, read_questions, site
-from bench.under_load import NO_CACHE
 
 K = 10
 HINT = 'Give rows a "document" (the end of its source), and an "answer" (words that stand in it).'
