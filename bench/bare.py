@@ -6,10 +6,11 @@ It takes them out of the running process, so that no setting exists by which an 
 import contextlib
 from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
 
 from appliance.telemetry import log
+from appliance.telemetry.histogram import Histogram
 from appliance.telemetry.traces import Traces
 from appliance.web.envelope import Envelope
 

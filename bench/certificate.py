@@ -114,7 +114,11 @@ def conditions(place: Site, settings: Settings, level: Level) -> dict[str, Any]:
         "embedder": settings.embedder,
         "generator": settings.generator,
         "threads": settings.threads,
-        "slo": {"p95_s": capacity.SLO_P95_S, "ok_share": capacity.SLO_OK},
+        "slo": {
+            "p95_s": capacity.SLO_P95_S["extractive"],
+            "generated_p95_s": capacity.SLO_P95_S["generative"],
+            "ok_share": capacity.SLO_OK,
+        },
         "warnings": warnings(place),
     }
 
@@ -162,15 +166,17 @@ def _knee(template: Scenario, target: Target, tell: Callable[[str], None]) -> li
     def offer(rate: float) -> Step:
         tell(f"{template.name}: {rate:.3g} requests/s")
         step = Step(template.name, rate, measure(template.at(60 * rate), target, seed=len(steps) + 1))
-        steps.append(step)
+        if step.arrived:  # at a low rate nobody may come within a step
+            steps.append(step)
         return step
 
     held = 0.0
     for share in RATES:
         rate = min(MOST_PER_S, share * capacity_per_s)
-        if offer(rate).sustained:
+        step = offer(rate)
+        if step.sustained:
             held = rate
-        else:
+        elif step.arrived:
             offer((held + rate) / 2)
             break
     return sorted(steps, key=lambda step: step.offered)
@@ -191,6 +197,7 @@ def _mode(mode: str, steps: list[Step], cores: int) -> dict[str, Any]:
     rate = sustained(steps)
     return {
         "mode": mode,
+        "slo_p95_s": steps[0].slo_p95_s,
         "sustained_per_s": rate,
         "users": int(rate * SECONDS_BETWEEN_QUESTIONS),
         "limit": capacity.limit(steps, cores),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -36,6 +37,7 @@ WEIGHTS = {
 }
 FEATURES = tuple(WEIGHTS)
 _VALUES = np.array(list(WEIGHTS.values()))
+_WANTED = tuple(wanted for wanted in Wanted if wanted in WEIGHTS)
 
 _FULL_STOP = re.compile(r"[.!?:;…。！？｡।؟۔][\"'”’»)\]]*$")
 _LIST_MARK = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\w{1,3}[.)])\s")
@@ -140,26 +142,28 @@ def is_heading(hit: Hit, start: int, end: int) -> bool:
 def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[list[float]]:
     cosines = np.stack([item.vector for item in found]) @ vector
     keys = [stems(item.text) for item in found]
-    sets = [frozenset(row) for row in keys]
+    own = frozenset(question.weights)
+    sets = [own.intersection(row) for row in keys]  # other stems count for nothing
     around = _around(found, sets)
     headings = _headings(found, sets)
+    covered = cache(question.covered)  # few sets differ
+    asked = [float(question.wanted is wanted) for wanted in _WANTED]
+    unasked, most_pairs = [0.0] * len(_WANTED), max(1, len(question.pairs))
     rows = []
     for index, item in enumerate(found):
         here = sets[index]
         before = headings[index] | (sets[index - 1] if item.position and index else frozenset())
-        words = question.covered(here)
-        with_before = question.covered(here | before)
-        pairs = len(question.pairs.intersection(pairwise(keys[index])))
-        offered = offers(item.text, question)
+        words = covered(here)
+        with_before = covered(own & (here | before))
         rows.append(
             [
                 float(cosines[index]),
                 words,
                 with_before - words,
-                question.covered(here | before | around[item.hit.chunk.id]) - with_before,
-                pairs / max(1, len(question.pairs)),
+                covered(own & (here | before | around[item.hit.chunk.id])) - with_before,
+                len(question.pairs.intersection(pairwise(keys[index]))) / most_pairs,
                 min(1.0, item.hit.score),
-                *(float(offered and question.wanted is wanted) for wanted in Wanted if wanted in WEIGHTS),
+                *(asked if offers(item.text, question) else unasked),
             ]
         )
     return rows

@@ -41,6 +41,9 @@ EVENT_LOOP_S = 15.0  # the event loop has a turn every 0.1 s; without one for so
 READY_EVERY_S = 0.2
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
+# A thread that computes keeps the interpreter for so long while others want it: the event loop wants it several times a
+# request. With Python's 5 ms, /health takes 30 ms (p95) while 100 users search; with 1 ms 9 ms, and no fewer searches.
+TURN_S = 0.001
 
 
 class AddressUnusable(StorageError):
@@ -129,6 +132,7 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
     watchdog = server.watchdog = Watchdog(
         notifier, appliance.pulses, watchdog_s, appliance.doing, appliance.starts.stuck
     )
+    sys.setswitchinterval(TURN_S)
     gc.collect()
     gc.freeze()  # models and modules live as long as the process: collections need not walk them
     if notifier.heard:

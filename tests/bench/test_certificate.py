@@ -1,6 +1,7 @@
 """`bench certificate`: three files that say the same, from steps that were measured."""
 
 import json
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ import pytest
 
 from appliance.config import Settings
 from bench.capacity import Step, limit, per_passage, sizes, sustained
-from bench.capacity_page import html
+from bench.capacity_page import _cell, html
 from bench.certificate import Level, Source, certify
 from bench.histogram import Histogram
 from bench.plots import Line, plot
@@ -17,14 +18,22 @@ from bench.scenarios import Measured, Scenario
 from bench.watch import Sample, Watch
 
 
-def _step(rate: float, seconds_each: float, *, failed: int = 0, cpu_s: float = 1.0, stage: str = "embed") -> Step:
+def _step(
+    rate: float,
+    seconds_each: float,
+    *,
+    failed: int = 0,
+    cpu_s: float = 1.0,
+    stage: str = "embed",
+    mode: str = "extractive",
+) -> Step:
     seen = Histogram()
     for _ in range(int(10 * rate)):
         seen.record(seconds_each)
     watch = Watch(samples=[Sample(0, 1, 1, 1, 0.0), Sample(10, 1, 1, 1, 10 * cpu_s)])
     watch.metrics = {f'rag_stage_seconds_sum{{stage="{stage}"}}': 9.0, 'rag_stage_seconds_sum{stage="fuse"}': 1.0}
     errors = {"503": failed} if failed else {}
-    run = Measured(Scenario("x", 1 / 6, per_minute=60 * rate), seen, Histogram(), errors, 10.0, 0.1, watch)
+    run = Measured(Scenario("x", 1 / 6, per_minute=60 * rate, mode=mode), seen, Histogram(), errors, 10.0, 0.1, watch)
     return Step("extractive, no cache", rate, run)
 
 
@@ -33,6 +42,14 @@ def test_what_is_sustained_ends_at_the_first_step_that_breaks_the_slo() -> None:
     assert sustained([_step(10, 0.1), _step(20, 3.0), _step(40, 0.1)]) == pytest.approx(10)
     assert sustained([_step(10, 0.1, failed=2)]) == 0
     assert sustained([]) == 0
+    assert sustained([_step(10, 5.0, mode="generative")]) == pytest.approx(10), "what is written may take longer"
+    assert sustained([_step(10, 25.0, mode="generative")]) == 0
+
+
+def test_cells_are_for_people() -> None:
+    assert [_cell(value) for value in (math.nan, 12_780.4, 36.24, 0.5, 3, True, None)] == [
+        *("", "12,780", "36.2", "0.5"), *("3", "yes", "")
+    ]  # fmt: skip
 
 
 def test_what_limits_is_told_with_its_evidence() -> None:
@@ -51,8 +68,10 @@ def test_sizes_name_their_basis() -> None:
     assert how.startswith("computed")
     assert per_passage(100_000, 700e6, 200e6, 384) == (5_000.0, per_passage(10_000, 1e9, 0, 384)[1])
     rows = sizes(10.0, 340, 300e6, 200e6, int(8e9), 384, 50_000)
-    assert rows[0]["at"] == "210"  # 70 % of ten a second, a question every 30 s
-    assert int(rows[1]["at"].replace(",", "")) == pytest.approx((0.7 * 8e9 - 200e6) / each, rel=0.001)
+    assert rows[0]["at"] == "about 210"  # 70 % of ten a second, a question every 30 s
+    told = rows[1]["at"].removeprefix("about ").replace(",", "")
+    assert int(told) == pytest.approx((0.7 * 8e9 - 200e6) / each, rel=0.05)
+    assert not told[2:].strip("0"), "to two digits"
     assert all(row["basis"] for row in rows)
 
 
