@@ -187,7 +187,7 @@ class Asking:
         tokens = min(settings.answer_tokens, query.answer_tokens or settings.answer_tokens)
         return Answering(
             *(self._store, serving.embedder, spending.generator, self._abstain_below(query, serving), tokens),
-            *(query.temperature, self._settling.prompts.with_id(query.prompt)),
+            *(query.sampling, self._settling.prompts.with_id(query.prompt)),
             reader=self._reader,
             busy=self._crowded,
             conflicts=flags_of(query).conflicts,

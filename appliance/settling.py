@@ -18,6 +18,7 @@ from appliance.optional_models import Models
 from appliance.search import REWRITE_VERSION
 from appliance.search.analyse import shape
 from appliance.types import (
+    GREEDY,
     Answer,
     Checking,
     Flags,
@@ -63,7 +64,7 @@ class Settling:
         """What is settled of a question whose mode is, by the names of its fields."""
         flags, found = flags_of(query), _left_open(query)
         if not wants_generation(query.mode, self._models.generator if flags.generation else None):
-            return found | {"answer_tokens": None, "temperature": 0.0}
+            return found | {"answer_tokens": None, "sampling": GREEDY}
         if query.compress is None and not flags.compress:
             found["compress"] = self._settings.prompt_tokens
         return found | {"prompt": self._prompt(query, flags)}
@@ -103,7 +104,7 @@ class Settling:
             return None
         query = self._routed(self.chosen(query))
         settled = self._of_answer(query)
-        if settled.get("temperature", query.temperature) > 0 or not flags_of(query).answer_cache:
+        if settled.get("sampling", query.sampling).temperature > 0 or not flags_of(query).answer_cache:
             return None
         return query.but(**settled, text=" ".join(query.text.split()), principal="", role=None)
 
@@ -114,7 +115,7 @@ class Settling:
         """Everything that what a settled question finds depends on, hashed: less than its answer does."""
         asked = query.but(
             principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
-            checking=Checking.STRICT, answer_tokens=None, temperature=0.0,
+            checking=Checking.STRICT, answer_tokens=None, sampling=GREEDY,
         )  # fmt: skip
         return _hashed(asked, most, self._collections.published(query.collection), self._rules)
 

@@ -13,7 +13,17 @@ from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_CLAIMS, PROMPT_SECONDS, PROMPT_TOKENS, UNSUPPORTED_CLAIMS
 from appliance.telemetry.stages import stage
 from appliance.telemetry.tracing import note
-from appliance.types import CancelToken, Checking, Claim, Context, Embedder, GenerationRequest, Generator, Usage
+from appliance.types import (
+    CancelToken,
+    Checking,
+    Claim,
+    Context,
+    Embedder,
+    GenerationRequest,
+    Generator,
+    Sampling,
+    Usage,
+)
 
 MOST_CLAIMS = 12
 
@@ -44,7 +54,7 @@ class Writing:
     generator: Generator
     citer: Citer
     answer_tokens: int
-    temperature: float
+    sampling: Sampling
     prompt: Prompt
     checking: Checking
     deadline: float
@@ -129,7 +139,7 @@ def generate(context: Context, question: str, writing: Writing, on_claim: OnClai
     began = time.monotonic()
     sentences = kept(sentences_in(shown, writing.store, writing.embedder.fingerprint), shown)
     checker = _Checker(Support.of(question, sentences), writing, on_claim)
-    request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline, writing.temperature)
+    request = GenerationRequest(prompt, writing.answer_tokens, writing.deadline, writing.sampling)
     written = writing.generator.generate(request, writing.cancel, checker.add if on_claim else None)
     if on_claim is None:
         checker.text = written.text

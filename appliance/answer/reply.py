@@ -23,6 +23,7 @@ from appliance.telemetry.metrics import ABSTENTIONS, CONFLICTS
 from appliance.telemetry.stages import Stages
 from appliance.telemetry.tracing import note
 from appliance.types import (
+    GREEDY,
     AbstainReason,
     Answer,
     CancelToken,
@@ -35,6 +36,7 @@ from appliance.types import (
     Mode,
     PassageReader,
     Query,
+    Sampling,
     SearchResult,
     Usage,
 )
@@ -58,7 +60,7 @@ class Answering:
     generator: Generator | None
     abstain_below: float
     answer_tokens: int
-    temperature: float = 0.0
+    sampling: Sampling = GREEDY
     prompt: Prompt = field(default_factory=read_bundled)
     reader: PassageReader | None = None
     busy: Callable[[], bool] = lambda: False
@@ -173,7 +175,7 @@ def _draft(turn: _Turn, deadline: float, cancel: CancelToken) -> tuple[Draft | N
         citer=turn.citer,
         prompt=answering.prompt,
         answer_tokens=answering.answer_tokens,
-        temperature=answering.temperature,
+        sampling=answering.sampling,
         checking=turn.query.checking,
         deadline=until,
         cancel=cancel,

@@ -58,9 +58,11 @@ from appliance.types.questions import (
     UnderstoodPart,
 )
 from appliance.types.routes import Route
+from appliance.types.sampling import GREEDY, Sampling
 
 __all__ = [
     "GAP",
+    "GREEDY",
     "AbstainReason",
     "AllOf",
     "Answer",
@@ -115,6 +117,7 @@ __all__ = [
     "Rewrite",
     "Role",
     "Route",
+    "Sampling",
     "SearchResult",
     "SelfQuery",
     "SentenceVectors",

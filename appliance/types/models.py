@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from appliance.types.answers import Usage
 from appliance.types.arrays import Matrix, Vector
+from appliance.types.sampling import GREEDY, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class GenerationRequest:
     messages: Sequence[Mapping[str, str]]
     max_tokens: int
     deadline: float
-    temperature: float = 0.0
+    sampling: Sampling = GREEDY
     stop: tuple[str, ...] = ()
     principal: str = ""
     on_wait: Callable[[Waiting], None] | None = None

@@ -11,6 +11,7 @@ from appliance.types.arrays import Vector
 from appliance.types.context import Context
 from appliance.types.documents import Chunk
 from appliance.types.filters import Filter
+from appliance.types.sampling import GREEDY, Sampling
 
 if TYPE_CHECKING:
     from appliance.types.flags import Choice
@@ -103,7 +104,7 @@ class Query:
     evidence: EvidenceEffort | None = None
     checking: Checking = Checking.STRICT
     answer_tokens: int | None = None  # bound of a generated answer below the setting's
-    temperature: float = 0.0
+    sampling: Sampling = GREEDY
     role: Role | None = None  # of who asks
     route: str = ""  # the rule that chose the mode
     prompt: str = ""  # the id of the prompt, where the generator is to be asked

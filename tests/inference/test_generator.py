@@ -14,7 +14,7 @@ from appliance.inference.llama.model import NativeModel
 from appliance.inference.scripted import ScriptedGenerator
 from appliance.inference.text_stream import TextStream
 from appliance.telemetry.metrics import GENERATED_TOKENS
-from appliance.types import Generated, GenerationRequest
+from appliance.types import Generated, GenerationRequest, Sampling
 
 FACTS = "Pump seven keeps its pressure between two and five bar. When it falls, close valve V-107. "
 NEVER = threading.Event()
@@ -56,9 +56,30 @@ def test_same_question_same_answer_and_it_streams(gguf: Path) -> None:
     other = generator.generate(ask("What is two and two?"), NEVER)
     assert other.text != first.text
     assert generator.generate(request, NEVER) == first
-    hot = ask(FACTS * 14 + "Which valve must be closed?", temperature=0.9)
-    assert generator.generate(hot, NEVER) == generator.generate(hot, NEVER)
     generator.close()
+
+
+def test_what_is_drawn_depends_on_the_seed_and_on_how_much_it_is_drawn_from(generator: LlamaGenerator) -> None:
+    def said(**more: float | None) -> str:
+        return generator.generate(ask("Name an animal.", 16, sampling=Sampling(**more)), NEVER).text  # type: ignore[arg-type]
+
+    likeliest = said()
+    texts = {seed: said(temperature=1.5, seed=seed) for seed in (None, 1, 2, -3, 2**32 - 1)}
+    assert len(set(texts.values())) > 2
+    assert all(said(temperature=1.5, seed=seed) == text for seed, text in texts.items())
+    assert said(temperature=1.5, seed=1, top_p=0.0) == likeliest
+    assert said(temperature=1.5, seed=1, top_p=1.0) != likeliest
+
+
+def test_penalties_keep_words_from_coming_again(generator: LlamaGenerator) -> None:
+    def said(**more: float) -> str:
+        request = ask("Write the word pump many times: pump pump pump pump", 32, sampling=Sampling(**more))  # type: ignore[arg-type]
+        return generator.generate(request, NEVER).text
+
+    assert said() == said(presence_penalty=0.0)
+    for penalty in ("presence_penalty", "frequency_penalty"):
+        assert said(**{penalty: 2.0}) != said()
+        assert said(**{penalty: 2.0}) == said(**{penalty: 2.0})
 
 
 def test_stop_strings_end_the_text(generator: LlamaGenerator) -> None:

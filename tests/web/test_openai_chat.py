@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import ModelError
 from appliance.inference.scripted import ScriptedGenerator
-from appliance.types import CancelToken, Generated, GenerationRequest, TokenSink
+from appliance.types import GREEDY, CancelToken, Generated, GenerationRequest, Sampling, TokenSink
 from appliance.web.sse import EARLY_S
 from tests.web.conftest import CORPUS, QUESTION, Gate, Service, until
 from tests.web.test_query import leave_in_the_middle
@@ -178,11 +178,26 @@ def test_temperature_and_bound_reach_the_generator(open_service: Callable[..., S
         first = ask(client, model="rag-appliance-generative", max_tokens=50, temperature=0.7).choices[0]
         again = ask(client, model="rag-appliance-generative", max_tokens=50, temperature=0.7).choices[0]
         cut = ask(client, model="rag-appliance-generative", max_tokens=4).choices[0]
-    assert (seen[0].max_tokens, seen[0].temperature) == (50, 0.7)
-    assert (seen[2].max_tokens, seen[2].temperature) == (4, 0.0)
+    assert (seen[0].max_tokens, seen[0].sampling.temperature) == (50, 0.7)
+    assert (seen[2].max_tokens, seen[2].sampling) == (4, GREEDY)
     assert first.message.mode == "generative"
     assert not again.message.cache_hit  # what is left to chance is not kept
     assert cut.finish_reason == "length"
+
+
+def test_how_tokens_are_drawn_reaches_the_generator(open_service: Callable[..., Service]) -> None:
+    generator = ScriptedGenerator(default="The boiler must be serviced every twelve months by a licensed engineer.")
+    service = with_generator(open_service, generator)
+    seen: list[GenerationRequest] = []
+    generate = generator.generate
+    generator.generate = lambda request, *more: seen.append(request) or generate(request, *more)  # type: ignore
+    drawn = {"top_p": 0.5, "seed": 7, "presence_penalty": 1, "frequency_penalty": -0.5}
+    with connected(service) as client:
+        for model in ("scripted", "rag-appliance-generative"):
+            ask(client, model=model, temperature=0.7, **drawn)
+            assert seen.pop().sampling == Sampling(0.7, 0.5, 7, 1.0, -0.5)
+        ask(client, model="scripted", top_p=0.5, seed=7, user="me", n=1)
+    assert seen.pop().sampling == GREEDY  # nothing is drawn
 
 
 def test_models(open_service: Callable[..., Service]) -> None:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from appliance.errors import InvalidRequest, ModelError
 from appliance.inference.llama.budget import BATCH, Budget
 from appliance.inference.llama.model import NativeModel, last_errors
+from appliance.types import Sampling
 
 SEED = 20_240_601
+RANDOM_SEED = 0xFFFFFFFF  # llama.cpp draws one for it; the others are below
 TOP_K, TOP_P, MIN_P = 40, 0.95, 0.05  # llama.cpp's own defaults, used above temperature 0
 
 DONE, NO_ROOM, ABORTED = 0, 1, 2  # what llama_decode returns besides errors, which are below 0
@@ -144,19 +146,28 @@ class NativeContext:
         self.forget(slot)
         return False
 
-    def sampler(self, temperature: float) -> Any:
-        """A chain that picks tokens; None at temperature 0, for the most likely ones. Free it with free_sampler."""
-        if temperature <= 0:
+    def sampler(self, wanted: Sampling) -> Any:
+        """A chain that picks tokens; None where the most likely one is wanted. Free it with free_sampler."""
+        api, parts = self._api, list[Any]()
+        if wanted.presence_penalty or wanted.frequency_penalty:
+            penalties = (wanted.frequency_penalty, wanted.presence_penalty)
+            parts.append(api.llama_sampler_init_penalties(self._model.words, self._budget.cells, 1.0, *penalties))
+        if wanted.temperature > 0:
+            top_p = TOP_P if wanted.top_p is None else wanted.top_p
+            seed = SEED if wanted.seed is None else wanted.seed % RANDOM_SEED
+            parts += [
+                api.llama_sampler_init_top_k(TOP_K),
+                api.llama_sampler_init_top_p(top_p, 1),
+                api.llama_sampler_init_min_p(MIN_P, 1),
+                api.llama_sampler_init_temp(wanted.temperature),
+                api.llama_sampler_init_dist(seed),
+            ]
+        elif parts:
+            parts.append(api.llama_sampler_init_greedy())
+        else:
             return None
-        api = self._api
         chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
-        for part in (
-            api.llama_sampler_init_top_k(TOP_K),
-            api.llama_sampler_init_top_p(TOP_P, 1),
-            api.llama_sampler_init_min_p(MIN_P, 1),
-            api.llama_sampler_init_temp(temperature),
-            api.llama_sampler_init_dist(SEED),
-        ):
+        for part in parts:
             api.llama_sampler_chain_add(chain, part)
         return chain
 

@@ -84,7 +84,7 @@ class Engine:
         stream = TextStream(job.request.stop, job.tell)
         slot = min(self._free)
         self._free.remove(slot)
-        self._running.append(Running(job, slot, stream, self.context.sampler(job.request.temperature)))
+        self._running.append(Running(job, slot, stream, self.context.sampler(job.request.sampling)))
         GENERATOR_REQUESTS.set(len(self._running))
 
     def interrupt(self) -> None:

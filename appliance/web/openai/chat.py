@@ -106,7 +106,7 @@ async def _write(request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest
             messages,
             asked.most_tokens or settings.answer_tokens,
             time.monotonic() + settings.query_timeout_s,
-            asked.temperature or 0.0,
+            asked.sampling,
             asked.stops,
         )
         sink = (lambda text: tell(text.encode())) if asked.stream else None
@@ -136,7 +136,7 @@ def _query(asked: ChatRequest, messages: Messages, mode: Mode, who: Principal, s
         role=who.role,
         history=_recent(turns([TurnBody(**message) for message in messages[:-1]]), settings),  # type: ignore[arg-type]
         answer_tokens=bound if bound is not None and bound < settings.answer_tokens else None,
-        temperature=asked.temperature or 0.0,
+        sampling=asked.sampling,
         **options(asked),
     )
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from appliance.types import Sampling
 from appliance.web.asked import RetrievalOptions
 from appliance.web.endpoint import InvalidField, invalid_field
 from appliance.web.openai.unsupported import UnsupportedParameter, supported
 
 MOST_STOPS, LONGEST_STOP = 4, 200  # strings, characters of each
 HOTTEST = 2.0
+STRONGEST = 2.0  # penalty
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -41,7 +43,17 @@ class ChatRequest(RetrievalOptions, forbid_unknown_fields=True, frozen=True):
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=HOTTEST)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    seed: int | None = None
+    presence_penalty: Annotated[float, Meta(ge=-STRONGEST, le=STRONGEST)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-STRONGEST, le=STRONGEST)] | None = None
     stop: str | list[str] | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are picked; what is drawn with, only where something is drawn."""
+        drawn = (self.temperature, self.top_p, self.seed) if self.temperature else (0.0, None, None)
+        return Sampling(*drawn, self.presence_penalty or 0.0, self.frequency_penalty or 0.0)
 
     @property
     def most_tokens(self) -> int | None:

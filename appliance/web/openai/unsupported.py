@@ -8,7 +8,7 @@ from appliance.web.endpoint import InvalidField
 
 # What says nothing about the answer; taken and not used.
 IGNORED = frozenset({
-    "user", "seed", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+    "user", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
     "safety_identifier", "parallel_tool_calls",
 })  # fmt: skip
 
@@ -28,13 +28,10 @@ class _Rule:
 
 
 _NO_TOOLS = _Rule(([], "none", "auto"), "This appliance calls no tools: documents are data, never instructions.")
-_GREEDY = _Rule((0, 1), "Leave it out; `temperature` is what can be chosen.")
 _TEXT_ONLY = _Rule((["text"],), "Send and expect text.")
 _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call"), _NO_TOOLS),
-    **dict.fromkeys(("presence_penalty", "frequency_penalty"), _Rule((0,), _GREEDY.hint)),
-    "top_p": _Rule((1,), _GREEDY.hint),
-    "logit_bias": _Rule(({},), _GREEDY.hint),
+    "logit_bias": _Rule(({},), "Leave it out; `temperature`, `top_p` and penalties are what can be chosen."),
     "logprobs": _Rule((False,), "Leave it out; each claim says what supports it instead."),
     "top_logprobs": _Rule((0,), "Leave it out; each claim says what supports it instead."),
     "response_format": _Rule(({"type": "text"},), "Answers are text; claims, citations and sources come beside it."),
