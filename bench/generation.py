@@ -10,11 +10,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from appliance.config import Settings
 from appliance.inference.registry import ModelRegistry
@@ -42,9 +45,12 @@ class Row:
     unit: str
     ours: float
     llama_server: float | None = None
+    ratio: float | None = None  # where it is not that of the two figures
 
     def shown(self) -> dict[str, Any]:
-        ratio = None if self.llama_server is None else round(self.ours / self.llama_server, 3)
+        ratio = self.ratio
+        if ratio is None and self.llama_server is not None:
+            ratio = round(self.ours / self.llama_server, 3)
         return {"what": self.what, "unit": self.unit, "ours": self.ours, "llama_server": self.llama_server,
                 "ratio": ratio}  # fmt: skip
 
@@ -75,24 +81,44 @@ def bench_generation(settings: Settings, binary: Path | None = None) -> dict[str
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rag-bench-") as folder:
         data = Path(folder)
-        with server(data, settings) as (url, key):
+        with server(data, settings) as (url, key), _progress(REPEATS * (1 if binary is None else 2) + 4) as tell:
             ours = Chat(url, key, settings.generator)
             if binary is None:
-                rows += compared(ours, None)
+                rows += compared(ours, None, tell)
             else:
                 with llama_server(binary, model.path, settings, STREAMS) as theirs:
-                    rows += compared(ours, theirs)
+                    rows += compared(ours, theirs, tell)
             rows += searching(url, key, ours)
+            tell()
             rows += crowd(url, key, ours, data)
-    rows += [Row(what, "ms", round(ms, 1)) for what, ms in cancelling(model.path, settings).items()]
+            tell()
+            rows += inside(model.path, settings, tell)
+    return {"runs": [row.shown() for row in rows], "streams": STREAMS, "answer_tokens": ANSWER_TOKENS,
+            "generator": settings.generator, "threads": settings.threads}  # fmt: skip
+
+
+def inside(model: Path, settings: Settings, tell: Callable[[], None]) -> list[Row]:
+    """What can only be seen in the process: how soon slots are free, and whether texts depend on others."""
+    rows = [Row(what, "ms", round(ms, 1)) for what, ms in cancelling(model, settings).items()]
+    tell()
     prompts = [prompt(piece, 0) for piece in taken(STREAMS)]
     for threads in sorted({1, settings.threads}):
-        share = same_text(model.path, settings, prompts, threads)
+        share = same_text(model, settings, prompts, threads)
         rows.append(
             Row(f"texts the same alone and beside {STREAMS - 1} others, {threads} thread(s)", "share", round(share, 3))
         )
-    return {"runs": [row.shown() for row in rows], "streams": STREAMS, "answer_tokens": ANSWER_TOKENS,
-            "generator": settings.generator, "threads": settings.threads}  # fmt: skip
+    tell()
+    return rows
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, nothing elsewhere; gives what advances it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        bar = progress.add_task("", total=steps)
+        yield lambda: progress.advance(bar)
 
 
 def taken(count: int) -> list[str]:
@@ -105,23 +131,36 @@ def prompt(passage: str, question: int) -> str:
     return f"Passages:\n\n{passage}\n\nQuestion: {ASKED[question]}"
 
 
-def compared(ours: Chat, theirs: Chat | None) -> list[Row]:
-    """Tokens a second and times to the first token, of both in turns."""
+def compared(ours: Chat, theirs: Chat | None, tell: Callable[[], None] = lambda: None) -> list[Row]:
+    """Tokens a second and times to the first token, of both in turns: a host that is disturbed disturbs both.
+
+    The ratio is the median of those of the rounds. `tell` is called after each measurement.
+    """
     systems = [chat for chat in (ours, theirs) if chat is not None]
     passages = {chat: Passages() for chat in systems}
     for chat in systems:  # the model is loaded, the threads run
         ask(chat, "Say yes.", 2)
-    found: dict[str, dict[Chat, list[float]]] = {}
-    for _ in range(REPEATS):
-        for chat in systems:
-            for what, measured in _measured(chat, passages[chat]).items():
-                found.setdefault(what, {}).setdefault(chat, []).append(measured)
-    rows = []
-    for what, by_chat in found.items():
-        name, _, unit = what.partition(", ")
-        middle = [round(statistics.median(by_chat[chat]), 1) for chat in systems]
-        rows.append(Row(name, unit, *middle))
-    return [*rows, *_against_one(rows)]
+    rounds: list[dict[Chat, dict[str, float]]] = []
+    for number in range(REPEATS):
+        rounds.append({})
+        for chat in systems if number % 2 == 0 else reversed(systems):
+            rounds[-1][chat] = _measured(chat, passages[chat])
+            tell()
+    rows = [_row(what, [[of[chat][what] for of in rounds] for chat in systems]) for what in rounds[0][ours]]
+    speed = next(iter(rounds[0][ours]))
+    each = [
+        _row(f"round {number}: {speed}", [[of[chat][speed]] for chat in systems])
+        for number, of in enumerate(rounds, start=1)
+    ]
+    return [*rows, *_against_one(rows), *each]
+
+
+def _row(what: str, by_system: Sequence[Sequence[float]]) -> Row:
+    """Medians over the rounds of each system, and the median of the rounds' ratios."""
+    name, _, unit = what.partition(", ")
+    ratios = [first / second for first, second in zip(*by_system, strict=True)] if len(by_system) == 2 else []
+    middle = [round(statistics.median(figures), 1) for figures in by_system]
+    return Row(name, unit, *middle, **({"ratio": round(statistics.median(ratios), 3)} if ratios else {}))
 
 
 def _measured(chat: Chat, passages: Passages) -> dict[str, float]:

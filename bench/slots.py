@@ -10,8 +10,8 @@ from appliance.config import Settings
 from appliance.inference.llama import LlamaGenerator
 from appliance.types import GenerationRequest
 
-TRIES = 8
-TEXT_TOKENS = 48
+TRIES = 5
+TEXT_TOKENS = 24
 WORDS = "pump valve boiler gauge pipe meter crane pressure seal"
 
 

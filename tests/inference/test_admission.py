@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from appliance.inference.llama.admission import FairQueue
+from appliance.inference.llama.admission import AnswerTime, FairQueue
 from appliance.inference.llama.breaker import FAILURES, FIRST_PAUSE_S, Breaker
 from appliance.inference.llama.budget import GRAIN, Shape, choose
 from appliance.inference.llama.job import Job
@@ -79,6 +79,18 @@ def test_the_breaker_opens_after_failures_in_a_row_and_longer_each_time() -> Non
     assert breaker.wait_s() == 2 * FIRST_PAUSE_S
     breaker.worked()
     assert breaker.wait_s() == 0
+
+
+def test_a_turn_comes_when_a_slot_is_free() -> None:
+    time_of = AnswerTime()
+    assert time_of.until_turn_s(ahead=5, at_work=4, slots=4) == 0  # nothing is known yet
+    time_of.took(8.0)
+    assert time_of.until_turn_s(ahead=0, at_work=3, slots=4) == 0
+    assert time_of.until_turn_s(ahead=1, at_work=2, slots=4) == 0
+    assert time_of.until_turn_s(ahead=0, at_work=4, slots=4) == 2
+    assert time_of.until_turn_s(ahead=7, at_work=4, slots=4) == 16
+    time_of.took(3.0)
+    assert time_of.until_turn_s(ahead=3, at_work=4, slots=4) == 7
 
 
 def test_prefixes_are_exact_and_never_the_whole_prompt() -> None:

@@ -1,8 +1,25 @@
-"""Who comes next: principals take turns, the requests of one in the order in which they came; bounded."""
+"""Who comes next, and when: principals take turns, the requests of one in the order in which they came; bounded."""
 
 from collections import OrderedDict, deque
 
 from appliance.inference.llama.job import Job
+
+RECENT = 0.2  # weight of the last answer in the mean time of an answer
+
+
+class AnswerTime:
+    """The mean time of an answer in a slot, of those so far. For use under a lock."""
+
+    def __init__(self) -> None:
+        self._mean_s = 0.0  # 0 before the first
+
+    def took(self, seconds: float) -> None:
+        """Another answer did."""
+        self._mean_s += (RECENT if self._mean_s else 1.0) * (seconds - self._mean_s)
+
+    def until_turn_s(self, ahead: int, at_work: int, slots: int) -> float:
+        """Seconds until one who has so many before it gets a slot: they become free evenly, one by one."""
+        return max(0, ahead + 1 + at_work - slots) * self._mean_s / slots
 
 
 class FairQueue:

@@ -1,7 +1,6 @@
 """The llama.cpp generator as others see it: callers wait in a fair queue, one owner thread does the work of all."""
 
 import hashlib
-import math
 import os
 import queue
 import threading
@@ -11,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from appliance import cgroup
-from appliance.errors import InvalidRequest, ModelError, Overloaded
-from appliance.inference.llama import kernels
-from appliance.inference.llama.admission import FairQueue
+from appliance.errors import InvalidRequest, ModelError
+from appliance.inference.llama import kernels, refusals
+from appliance.inference.llama.admission import AnswerTime, FairQueue
 from appliance.inference.llama.breaker import Breaker
 from appliance.inference.llama.budget import BATCH, GRAIN, Budget
 from appliance.inference.llama.engine import Engine
@@ -27,7 +26,6 @@ POLL_S = 0.05  # how often a waiting caller looks at its cancel token, its deadl
 PATIENCE_S = 0.05  # given to the batch under way before it is broken off for a request that must stop
 NICE = 5  # of the owner and llama.cpp's threads: searching comes first, what is done in the background (10) after
 LOADING_S = 1800.0  # what loading a model of many gigabytes from a slow disk may take
-RECENT = 0.2  # weight of the last answer in the mean time of an answer
 
 
 class LlamaGenerator:
@@ -53,7 +51,7 @@ class LlamaGenerator:
         self._condition = threading.Condition()  # guards what follows
         self._queue = FairQueue(max(1, queue_limit))
         self._breaker = Breaker()
-        self._answer_s = 0.0  # mean time of an answer, once it has a slot; 0 before the first
+        self._answer_time = AnswerTime()
         self._owner: threading.Thread | None = None
         self._closing = False
 
@@ -152,37 +150,30 @@ class LlamaGenerator:
             waiting = self._queue.clear()
             self._condition.notify_all()
         for job in waiting:
-            job.end(None, Overloaded("the generator is closing", code="closing"))
+            job.end(None, refusals.closing())
         if self._owner is not None:
             self._interrupt()
             self._owner.join()
         self._pulse.end()
         self._unload()
 
-    # --- in the caller's thread ---------------------------------------------------------------------------------------
-
     def _job(self, request: GenerationRequest, cancel: CancelToken) -> Job:
         tokens = np.array(self._model.prompt(request.messages), np.int32)
         room = self.context_tokens - len(tokens)
         if room < 1 or not len(tokens):
-            raise InvalidRequest(
-                f"the prompt has {len(tokens)} tokens, the model's context {self.context_tokens}",
-                code="prompt_too_long",
-                hint="Send fewer or shorter passages.",
-            )
+            raise refusals.too_long(len(tokens), self.context_tokens)
         return Job(request, cancel, tokens, min(room, request.max_tokens))
 
     def _refuse_if_resting(self) -> None:
         with self._condition:
             wait_s = self._breaker.wait_s()
         if wait_s:
-            message = "the generator rests after several failures"
-            raise Overloaded(message, code="generator_resting", retry_after_s=math.ceil(wait_s))
+            raise refusals.resting(wait_s)
 
     def _enqueue(self, job: Job) -> None:
         with self._condition:
             if self._closing:
-                raise Overloaded("the generator is closing", code="closing")
+                raise refusals.closing()
             wait_s = self._expected_s(len(self._queue))
             refused = (
                 job if time.monotonic() + wait_s > job.request.deadline > time.monotonic() else self._queue.add(job)
@@ -193,12 +184,7 @@ class LlamaGenerator:
                 self._owner.start()
             self._condition.notify()
         if refused is not None:
-            error = Overloaded(
-                f"{waiting} requests already wait for the generator",
-                code="generator_busy",
-                retry_after_s=max(1, math.ceil(wait_s)),
-            )
-            refused.end(None, error)
+            refused.end(None, refusals.busy(waiting, wait_s))
 
     def _follow(self, job: Job, on_text: TokenSink | None) -> None:
         """Pass on the pieces until the job has ended; see to it that it does when it must."""
@@ -240,18 +226,16 @@ class LlamaGenerator:
 
     def _expected_s(self, ahead: int) -> float:
         """Seconds until the turn of a job that has so many before it, by the answers so far. Under the lock."""
-        planned = self._model.planned
-        return ahead * self._answer_s / (planned.slots if planned else 1)
+        planned, at_work = self._model.planned, len(self._at_work())
+        return self._answer_time.until_turn_s(ahead, at_work, planned.slots if planned else 1)
 
     def _interrupt(self) -> None:
         engine = self._engine
         if engine is not None:
             engine.interrupt()
 
-    # --- in the owner thread ------------------------------------------------------------------------------------------
-
     def _own(self) -> None:
-        """One step after another while there is work, until close()."""
+        """The owner thread: one step after another while there is work, until close()."""
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
         while True:
@@ -290,20 +274,21 @@ class LlamaGenerator:
         took = time.monotonic() - job.began
         with self._condition:
             self._breaker.worked()
-            self._answer_s += (RECENT if self._answer_s else 1.0) * (took - self._answer_s)
+            self._answer_time.took(took)
 
     def _failed(self, error: Exception) -> None:
         """End what was at work, or the first that asked for a model that cannot be loaded; the next loads it afresh."""
         with self._condition:
             self._breaker.failed()
             ended = [self._queue.take()] if self._engine is None and len(self._queue) else []
-            resting = self._queue.clear() if self._breaker.wait_s() else []
+            wait_s = self._breaker.wait_s()
+            resting = self._queue.clear() if wait_s else []
         if self._engine is not None:
             self._engine.fail(error)
         for job in ended:
             job.end(None, error)
         for job in resting:
-            job.end(None, Overloaded("the generator rests after several failures", code="generator_resting"))
+            job.end(None, refusals.resting(wait_s))
         self._unload()
 
     def _unload(self) -> None:
