@@ -143,7 +143,7 @@ def compared(ours: Chat, theirs: Chat | None, tell: Callable[[], None] = lambda:
     rounds: list[dict[Chat, dict[str, float]]] = []
     for number in range(REPEATS):
         rounds.append({})
-        for chat in systems if number % 2 == 0 else reversed(systems):
+        for chat in systems if number % 2 == 0 else systems[::-1]:
             rounds[-1][chat] = _measured(chat, passages[chat])
             tell()
     rows = [_row(what, [[of[chat][what] for of in rounds] for chat in systems]) for what in rounds[0][ours]]

@@ -191,7 +191,7 @@ def test_how_tokens_are_drawn_reaches_the_generator(open_service: Callable[..., 
     seen: list[GenerationRequest] = []
     generate = generator.generate
     generator.generate = lambda request, *more: seen.append(request) or generate(request, *more)  # type: ignore
-    drawn = {"top_p": 0.5, "seed": 7, "presence_penalty": 1, "frequency_penalty": -0.5}
+    drawn: dict[str, Any] = {"top_p": 0.5, "seed": 7, "presence_penalty": 1, "frequency_penalty": -0.5}
     with connected(service) as client:
         for model in ("scripted", "rag-appliance-generative"):
             ask(client, model=model, temperature=0.7, **drawn)
