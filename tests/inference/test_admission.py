@@ -84,13 +84,13 @@ def test_the_breaker_opens_after_failures_in_a_row_and_longer_each_time() -> Non
 def test_a_turn_comes_when_a_slot_is_free() -> None:
     time_of = AnswerTime()
     assert time_of.until_turn_s(ahead=5, at_work=4, slots=4) == 0  # nothing is known yet
-    time_of.took(8.0)
+    time_of.took(8.0, at_work=4)
     assert time_of.until_turn_s(ahead=0, at_work=3, slots=4) == 0
     assert time_of.until_turn_s(ahead=1, at_work=2, slots=4) == 0
     assert time_of.until_turn_s(ahead=0, at_work=4, slots=4) == 2
     assert time_of.until_turn_s(ahead=7, at_work=4, slots=4) == 16
-    time_of.took(3.0)
-    assert time_of.until_turn_s(ahead=3, at_work=4, slots=4) == 7
+    time_of.took(3.0, at_work=1)
+    assert time_of.until_turn_s(ahead=3, at_work=4, slots=4) == pytest.approx(4 * 2.2)
 
 
 def test_prefixes_are_exact_and_never_the_whole_prompt() -> None:

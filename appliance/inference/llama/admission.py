@@ -8,18 +8,21 @@ RECENT = 0.2  # weight of the last answer in the mean time of an answer
 
 
 class AnswerTime:
-    """The mean time of an answer in a slot, of those so far. For use under a lock."""
+    """The mean time from one answer to the next, of those so far. For use under a lock.
+
+    An answer beside seven others takes several times as long as one alone, so its time is divided among them.
+    """
 
     def __init__(self) -> None:
         self._mean_s = 0.0  # 0 before the first
 
-    def took(self, seconds: float) -> None:
-        """Another answer did."""
-        self._mean_s += (RECENT if self._mean_s else 1.0) * (seconds - self._mean_s)
+    def took(self, seconds: float, at_work: int) -> None:
+        """Another answer did, as one of so many at work."""
+        self._mean_s += (RECENT if self._mean_s else 1.0) * (seconds / at_work - self._mean_s)
 
     def until_turn_s(self, ahead: int, at_work: int, slots: int) -> float:
         """Seconds until one who has so many before it gets a slot: they become free evenly, one by one."""
-        return max(0, ahead + 1 + at_work - slots) * self._mean_s / slots
+        return max(0, ahead + 1 + at_work - slots) * self._mean_s
 
 
 class FairQueue:

@@ -268,13 +268,14 @@ class LlamaGenerator:
         engine.step(closing)
         for job in jobs:
             if job.ended.is_set() and job.result is not None:
-                self._worked(job)
+                self._worked(job, len(jobs))
 
-    def _worked(self, job: Job) -> None:
+    def _worked(self, job: Job, at_work: int) -> None:
         took = time.monotonic() - job.began
         with self._condition:
             self._breaker.worked()
-            self._answer_time.took(took)
+            if job.result is not None and job.result.finish_reason != "cancelled":
+                self._answer_time.took(took, at_work)
 
     def _failed(self, error: Exception) -> None:
         """End what was at work, or the first that asked for a model that cannot be loaded; the next loads it afresh."""
