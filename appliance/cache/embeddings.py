@@ -20,12 +20,11 @@ class EmbeddingCache:
 
     def __init__(self, bound: int) -> None:
         self._kept: MemoryLayer[Vector] = MemoryLayer(LAYER, bound)
-        self._expected = ExpectedQuestions() if bound else None
+        self._expected = ExpectedQuestions()
 
     def expect(self, collection: str, text: str) -> None:
         """This question waits for its turn: it may be encoded together with one that has it."""
-        if self._expected is not None:
-            self._expected.add(collection, text)
+        self._expected.add(collection, text)
 
     def over(self, embedder: Embedder, collection: str, prepare: Prepare = lambda _: None) -> Embedder:
         """The same model, with its questions looked up here first; `prepare` learns of questions encoded together."""
@@ -43,7 +42,7 @@ class _Remembering:
         self,
         embedder: Embedder,
         kept: MemoryLayer[Vector],
-        expected: ExpectedQuestions | None,
+        expected: ExpectedQuestions,
         collection: str,
         prepare: Prepare,
     ) -> None:
@@ -71,18 +70,22 @@ class _Remembering:
 
     def embed_query(self, text: str) -> Vector:
         """As the model gives it; read-only, since others get the same array."""
-        found = self._kept.get(self._key(text))
-        most = 0 if found is not None else AT_ONCE - 1
-        others = self._expected.take(self._collection, text, most) if self._expected is not None else []
+        key = self._key(text)
+        found = self._kept.get(key)
+        ahead = self._expected.given(key)
+        if found is None and ahead is not None:
+            found = self._keep(key, ahead)
         if found is not None:
+            self._expected.take(self._collection, text, 0)
             return found
+        others = self._expected.take(self._collection, text, AT_ONCE - 1)
         if not others:
-            return self._keep(text, self._embedder.embed_query(text))
+            return self._keep(key, self._embedder.embed_query(text))
         vectors = self._embedder.embed_queries([text, *others])
         self._prepare(vectors)
         for other, vector in zip(others, vectors[1:], strict=True):
-            self._keep(other, vector.copy())
-        return self._keep(text, vectors[0].copy())
+            self._expected.give(self._key(other), vector.copy())
+        return self._keep(key, vectors[0].copy())
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         return self._embedder.embed_queries(texts)
@@ -91,10 +94,10 @@ class _Remembering:
         text = f"{self.fingerprint}\n{text}"
         return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
 
-    def _keep(self, text: str, vector: Vector) -> Vector:
+    def _keep(self, key: str, vector: Vector) -> Vector:
         vector.setflags(write=False)
         tags = frozenset({f"model:{self.name}"})
-        self._kept.put(self._key(text), vector, size=vector.nbytes, until=math.inf, tags=tags)
+        self._kept.put(key, vector, size=vector.nbytes, until=math.inf, tags=tags)
         return vector
 
     def embed_passages(self, passages: Sequence[Passage]) -> list[PassageVectors]:

@@ -3,6 +3,8 @@
 import threading
 from collections import OrderedDict
 
+from appliance.types import Vector
+
 MOST = 256  # that are remembered; of more the oldest are forgotten, and encoded when they are asked
 LONGEST = 400  # characters; a longer question keeps the model busy by itself
 ALIKE = 0.25  # share of its length by which a question may differ from the one it is encoded with
@@ -13,6 +15,7 @@ class ExpectedQuestions:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._ready: OrderedDict[str, Vector] = OrderedDict()
         self._lock = threading.Lock()
 
     def add(self, collection: str, text: str) -> None:
@@ -39,3 +42,15 @@ class ExpectedQuestions:
             for key in near:
                 del self._waiting[key]
         return [waiting for _, waiting in near]
+
+    def give(self, key: str, vector: Vector) -> None:
+        """Made ahead for a question that waits; whoever computes it takes it, once."""
+        with self._lock:
+            self._ready[key] = vector
+            if len(self._ready) > MOST:
+                self._ready.popitem(last=False)
+
+    def given(self, key: str) -> Vector | None:
+        """What was made ahead, or None; it is not kept here any more."""
+        with self._lock:
+            return self._ready.pop(key, None)

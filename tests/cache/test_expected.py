@@ -74,9 +74,20 @@ def test_what_is_expected_is_bounded() -> None:
     assert "question 0009" not in taken
 
 
-def test_nothing_is_expected_where_nothing_is_kept() -> None:
+def test_where_nothing_is_kept_a_vector_made_ahead_serves_once() -> None:
     cache, model = EmbeddingCache(0), Counting()
     cache.expect("default", "question 1")
-    cache.over(model, "default").embed_query("question 2")
-    assert model.runs == [["question 2"]]
-    assert np.isfinite(cache.over(model, "default").embed_queries(["a", "b"])).all()
+    embedder = cache.over(model, "default")
+    for number in (2, 1, 1):
+        embedder.embed_query(f"question {number}")
+    assert model.runs == [["question 2", "question 1"], ["question 1"]]
+    assert np.isfinite(embedder.embed_queries(["a", "b"])).all()
+
+
+def test_what_is_made_ahead_is_bounded() -> None:
+    expected = ExpectedQuestions()
+    for number in range(MOST + 1):
+        expected.give(str(number), np.ones(3, dtype=np.float32))
+    assert expected.given("0") is None
+    assert expected.given("1") is not None
+    assert expected.given("1") is None
