@@ -48,7 +48,13 @@ class _Closing(Protocol):
     def close(self) -> None: ...
 
 
+class _Working(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 Part = TypeVar("Part", bound=_Closing | None)
+Work = TypeVar("Work", bound=_Working)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +108,39 @@ class Appliance:
         return appliance
 
     def _open_parts(self, tell: Callable[[str], None]) -> None:
-        settings, parts = self.settings, self._parts
+        self._open_models(tell)
+        self._open_data(tell)
+        self._open_questions()
+        self._start_work()
+
+    def _open_models(self, tell: Callable[[str], None]) -> None:
         tell("loading models")
         self.registry = ModelRegistry(BUNDLED_MODELS, self.paths.models)
-        self.embedders = Embedders(self.registry, threads=settings.threads)
-        parts.callback(self.embedders.close)
+        self.embedders = Embedders(self.registry, threads=self.settings.threads)
+        self._parts.callback(self.embedders.close)
         with ThreadPoolExecutor(1, "models") as beside:  # both are mostly hashing and reading, which share no lock
             generator = beside.submit(self._open_generator)
-            self.embedders.named(settings.embedder)  # a start with a model that cannot be used is refused
+            self.embedders.named(self.settings.embedder)  # a start with a model that cannot be used is refused
             self.generator, self._generator_detail = generator.result()
         self._closed_at_end(self.generator)
+
+    def _open_data(self, tell: Callable[[str], None]) -> None:
         tell("opening the database")
         self.store = Store.open(self.paths.database, tell)
-        parts.callback(self.store.close)
+        self._parts.callback(self.store.close)
         reached("start.database_open")
         if self._lock.host_restarted:
             self.store.jobs.forget_crashes()
-        self.cache = Caches(self.paths.cache, settings)
-        parts.callback(self.cache.close)
+        self.cache = Caches(self.paths.cache, self.settings)
+        self._parts.callback(self.cache.close)
         keywords = self.pulses.new("keywords", UPKEEP_S)
-        self.collections = Collections(self.store, self.embedders, self.paths.index, settings, keywords)
-        parts.callback(self.collections.close)
+        self.collections = Collections(self.store, self.embedders, self.paths.index, self.settings, keywords)
+        self._parts.callback(self.collections.close)
         self._first_start(tell)
         reached("start.collections_open")
+
+    def _open_questions(self) -> None:
+        settings, parts = self.settings, self._parts
         self.reranker, self._reranker_detail = optional_models.reranker(self.registry, self.embedders, settings)
         self._closed_at_end(self.reranker)
         self.accounts = Accounts(self.store.costs, settings, self.pulses.new("accounts", UPKEEP_S))
@@ -141,37 +157,33 @@ class Appliance:
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
         parts.callback(self.calibrator.stop)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.settling.answer_key
-        self.ingestion = Ingestion(
-            *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
-            changed=partial(self.collections.publish, only_ingested=True),
-            busy=self.asking.busy,
-            pulse=self.pulses.new("ingestion", INGESTION_S + 1.5 * settings.reader_timeout_s),
-            traces=self.traces,
-        )
-        self.ingestion.start()
-        parts.callback(self.ingestion.stop)
-        self.backups = Backups(
-            self.loaded, self.paths, self.store, self.collections, self.asking, (self.registry, self.embedders)
-        )
-        self.backups.start()
-        parts.callback(self.backups.stop)
-        self.packs = Packs(self.store, self.collections, self.embedders, self.paths, self.asking.busy)
-        self.packs.start()
-        parts.callback(self.packs.stop)
-        self.eraser = Eraser(
-            *(self.store, self.collections, self.cache, self.ingestion, self.paths), self.backups.forget
-        )
-        self.eraser.start()
-        parts.callback(self.eraser.stop)
-        self.reembedding = Reembedding(
-            Surroundings(
-                *(self.store, self.collections, self.embedders, self.asking.as_served),
-                busy=self.asking.busy,
-                paused=self.ingestion.paused,
+
+    def _start_work(self) -> None:
+        """What goes on beside the questions, each part in a thread of its own."""
+        settings, busy = self.settings, self.asking.busy
+        self.ingestion = self._started(
+            Ingestion(
+                *(self.store, self.collections.embedder, self.collections.index, self.paths.spool, settings),
+                changed=partial(self.collections.publish, only_ingested=True),
+                busy=busy,
+                pulse=self.pulses.new("ingestion", INGESTION_S + 1.5 * settings.reader_timeout_s),
+                traces=self.traces,
             )
         )
-        self.reembedding.start()
-        parts.callback(self.reembedding.stop)
+        models = (self.registry, self.embedders)
+        self.backups = self._started(
+            Backups(self.loaded, self.paths, self.store, self.collections, self.asking, models)
+        )
+        self.packs = self._started(Packs(self.store, self.collections, self.embedders, self.paths, busy))
+        erased = (self.store, self.collections, self.cache, self.ingestion, self.paths)
+        self.eraser = self._started(Eraser(*erased, self.backups.forget))
+        around = (self.store, self.collections, self.embedders, self.asking.as_served)
+        self.reembedding = self._started(Reembedding(Surroundings(*around, busy=busy, paused=self.ingestion.paused)))
+
+    def _started(self, work: Work) -> Work:
+        work.start()
+        self._parts.callback(work.stop)
+        return work
 
     def _open_generator(self) -> tuple[Generator | None, str]:
         return optional_models.generator(self.registry, self.settings, self.pulses.new("generator", GENERATOR_S))
