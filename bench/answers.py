@@ -26,7 +26,8 @@ from appliance.inference import ModelRegistry, open_reader
 from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import Answer, EvidenceEffort, Passage, PassageReader, Query, SearchResult, Vector
-from bench.corpus import COLLECTION, Corpus, Text, measured, tracked
+from bench.corpus import COLLECTION, Corpus, Text, measured
+from bench.progress import tracked
 from bench.refusals import Floats, calibrated, refusal
 
 HINT = "Name SQuAD 2.0's dev.json (its own published form), or the folder that holds it."

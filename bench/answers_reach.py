@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.goals import against
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -46,6 +48,4 @@ def judged(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(goal: Goal, value: float) -> dict[str, Any]:
     if goal.limit is None:
         return {"what": goal.what, "must": "told", "is": value, "mark": ""}
-    met = value <= goal.limit if goal.at_most else value >= goal.limit
-    sign = "<=" if goal.at_most else ">="
-    return {"what": goal.what, "must": f"{sign} {goal.limit:g}", "is": value, "mark": "ok" if met else "short"}
+    return {"what": goal.what} | against(value, goal.limit, at_most=goal.at_most)

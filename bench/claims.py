@@ -23,7 +23,8 @@ from appliance.types import Query
 from appliance.words import FUNCTION_WORDS, words
 from bench import syllabi
 from bench.answers import Asked, read_squad
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, tracked
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+from bench.progress import tracked
 
 SEED = 11
 QUESTIONS = 400  # of each data set: each gives a passage, and of a few of its sentences claims of every kind

@@ -3,13 +3,9 @@
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.answer import strength
 from appliance.config import Settings
@@ -21,8 +17,8 @@ from appliance.search import LateInteraction, Retrieval, TermReranker, search
 from appliance.store import Store
 from appliance.types import Embedder, Metadata, NewDocument, Query, ReadDocument, SearchResult, TokenEmbedder
 from appliance.vectors import CollectionIndex
+from bench.progress import tracked
 
-_T = TypeVar("_T")
 COLLECTION = "bench"
 BATCH_DOCUMENTS = 64  # embedded and committed together
 
@@ -54,13 +50,13 @@ class Corpus:
     @property
     def served(self) -> Retrieval:
         """The same with the default reranker, as a question gets it."""
-        return Retrieval(self.store, self.embedder, lambda _: self.index, TermReranker())
+        return replace(self.retrieval, reranker=TermReranker())
 
     @property
     def late(self) -> Retrieval:
         """The same with the reranker that compares tokens; without one where the embedder gives no tokens."""
         reranker = LateInteraction(self.embedder) if isinstance(self.embedder, TokenEmbedder) else None
-        return Retrieval(self.store, self.embedder, lambda _: self.index, reranker)
+        return replace(self.retrieval, reranker=reranker)
 
 
 @contextmanager
@@ -125,14 +121,6 @@ def embed_texts(batch: Sequence[Text], embedder: Embedder, chunk_tokens: int) ->
         )
         for text, draft in zip(batch, drafts, strict=True)
     ]
-
-
-def tracked(items: Sequence[_T], label: str) -> Iterator[_T]:
-    """The items, with a progress bar on a terminal while they are taken."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield from progress.track(items, description=label)
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:

@@ -13,11 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from appliance.config import Settings
 from appliance.inference.registry import ModelRegistry
@@ -25,6 +23,7 @@ from appliance.paths import BUNDLED_MODELS, HANDBOOK, DataPaths
 from bench.chat_client import Chat, ask, at_once, outcome
 from bench.llama_server import llama_server
 from bench.load import run
+from bench.progress import bar
 from bench.serving import ingest, running_process, server, texts, word_questions
 from bench.slots import cancelling, same_text
 
@@ -81,7 +80,9 @@ def bench_generation(settings: Settings, binary: Path | None = None) -> dict[str
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rag-bench-") as folder:
         data = Path(folder)
-        with server(data, settings) as (url, key), _progress(REPEATS * (1 if binary is None else 2) + 4) as tell:
+        steps = REPEATS * (1 if binary is None else 2) + 4
+        with server(data, settings) as (url, key), bar("Generating", steps) as move:
+            tell = partial(move, advance=1)
             ours = Chat(url, key, settings.generator)
             if binary is None:
                 rows += compared(ours, None, tell)
@@ -109,16 +110,6 @@ def inside(model: Path, settings: Settings, tell: Callable[[], None]) -> list[Ro
         )
     tell()
     return rows
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, nothing elsewhere; gives what advances it."""
-    console = Console(stderr=True)
-    columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("", total=steps)
-        yield lambda: progress.advance(bar)
 
 
 def taken(count: int) -> list[str]:

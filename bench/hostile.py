@@ -20,7 +20,8 @@ from appliance.paths import BUNDLED_MODELS, DataPaths
 from appliance.search import search
 from appliance.types import AbstainReason, Answer, Claim, Embedder, Generator, Mode, Query
 from appliance.words import FUNCTION_WORDS, stem, words
-from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models, tracked
+from bench.corpus import COLLECTION, Corpus, Text, ingested, open_models
+from bench.progress import tracked
 
 HINT = "Name the folder that holds poisonedrag/msmarco.json or bipia/email.jsonl and bipia/text_attack_train.json."
 ANSWER_TOKENS = 96

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,6 @@ from pathlib import Path
 
 import psutil
 import rich_click as click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from appliance.config import Settings
 from appliance.errors import DiskFull, InvalidRequest
@@ -24,6 +23,7 @@ from appliance.store.inverted import MOST_ROWS
 from appliance.types import Embedder, Ids, Matrix
 from appliance.vectors import CollectionIndex
 from bench.corpus import Text
+from bench.progress import bar
 from bench.synthetic import PASSAGES_PER_DOCUMENT, SEED, Advance, Base, closeness, digest, documents
 from bench.synthetic import embed_base as embed
 from bench.synthetic import load as load_base
@@ -180,22 +180,19 @@ def disk_bytes(folder: Path) -> int:
 @contextmanager
 def shown(label: str, total: int) -> Iterator[tuple[Callable[[], None], Advance]]:
     """A progress bar on a terminal, a line now and then elsewhere; gives what starts it again and what advances it."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     done, line_at = 0, time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task(label, total=total)
+    with bar(label, total) as move:
 
         def restart() -> None:
             nonlocal done
             done = 0
-            progress.reset(bar)
+            move(completed=0)
 
         def advance(count: int) -> None:
             nonlocal done, line_at
             done += count
-            progress.advance(bar, count)
-            if not console.is_terminal and time.monotonic() - line_at >= LINE_EVERY_S:
+            move(completed=done)
+            if not sys.stderr.isatty() and time.monotonic() - line_at >= LINE_EVERY_S:
                 line_at = time.monotonic()
                 click.echo(f"{label}: {done:,} of {total:,}", err=True)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.goals import against
 from bench.own import Own
 from bench.scenarios import Measured
 
@@ -93,11 +94,4 @@ def _named(run: Measured) -> str:
 
 
 def _row(scenario: str, what: str, limit: float, value: float, *, at_most: bool) -> dict[str, Any]:
-    met = value <= limit if at_most else round(value, 4) >= limit
-    return {
-        "scenario": scenario,
-        "what": what,
-        "must": f"{'<=' if at_most else '>='} {limit:g}",
-        "is": round(value, 4 if value < 1 else 2),
-        "mark": "ok" if met else "short",
-    }
+    return {"scenario": scenario, "what": what} | against(round(value, 4 if value < 1 else 2), limit, at_most=at_most)

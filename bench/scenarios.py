@@ -10,14 +10,14 @@ from math import ceil
 from typing import Any
 
 import psutil
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from appliance.config import bare_environment
 from appliance.paths import PACKAGE
 from bench.arrivals import POOL, arrivals, fresh_needed, mixed
 from bench.histogram import Histogram
 from bench.load import body_of
+from bench.progress import bar
 from bench.watch import MIB, Watch, watched
 
 REPEATS = 0.85
@@ -155,20 +155,24 @@ def _spec(scenario: Scenario, target: Target, seed: int) -> dict[str, Any]:
 
 def prime(target: Target) -> None:
     """Each question of the pool once, so that a repeat is one from the beginning."""
-    bodies = [body_of(question, "/query", target.collection) for question in target.pool[:POOL]]
-    run_client({"url": target.url, "key": target.key, "path": "/query", "bodies": bodies, "users": 2, "seconds": 120})
+    _ask_all(target, target.pool[:POOL], users=2, seconds=120)
 
 
 def _fill(target: Target, process: psutil.Process) -> None:
     """Ask new questions, many at once, until memory grows no more: the caches, which are bounded, are full then, and
     all threads have begun. What grows after it, grows without end.
     """
-    client = {"url": target.url, "key": target.key, "path": "/query", "users": 16, "seconds": 300}
     for _ in range(FILLS):
         before = process.memory_info().rss
-        run_client(client | {"bodies": [body_of(one, "/query", target.collection) for one in target.fresh(FILL)]})
+        _ask_all(target, target.fresh(FILL), users=16, seconds=300)
         if process.memory_info().rss - before < GREW:
             return
+
+
+def _ask_all(target: Target, questions: Sequence[str], *, users: int, seconds: float) -> None:
+    bodies = [body_of(question, "/query", target.collection) for question in questions]
+    client = {"url": target.url, "key": target.key, "path": "/query", "users": users, "seconds": seconds}
+    run_client(client | {"bodies": bodies})
 
 
 def run_client(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
@@ -202,16 +206,14 @@ def run_client(spec: dict[str, Any], tell: Callable[[dict[str, Any]], None] | No
 @contextmanager
 def _progress(scenario: Scenario, total: int | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A bar with the rate, p95 and errors of the last moments; on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[live]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(scenario.name, total=total or scenario.minutes * 60, live="")
+    live = TextColumn("{task.fields[live]}")
+    with bar(scenario.name, total or scenario.minutes * 60, told=live, live="") as move:
 
         def tell(told: dict[str, Any]) -> None:
             live = f"{told['recent'] / 0.5:,.0f}/s  p95 {told['p95_ms'] or 0:g} ms  errors {told['errors']}"
             if total:
-                progress.update(task, completed=told["sent"], live=live)
+                move(completed=told["sent"], live=live)
             else:
-                progress.update(task, advance=0.5, live=live)
+                move(advance=0.5, live=live)
 
         yield tell

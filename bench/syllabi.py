@@ -16,7 +16,8 @@ from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.ingest.sandbox import ReaderProcess
 from appliance.types import Comparison, Query
-from bench.corpus import COLLECTION, Corpus, Text, measured, tracked
+from bench.corpus import COLLECTION, Corpus, Text, measured
+from bench.progress import tracked
 from bench.refusals import refusal
 
 COURSE = "course"  # the field of metadata that a question's filter names

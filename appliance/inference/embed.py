@@ -37,9 +37,6 @@ GROUP_ROWS = 8  # passages one thread takes at a time
 MAX_TOKENS = 256  # of one text, special ones included
 ALIKE = 1.4  # longest over shortest of the questions in one run
 BATCH_TOKENS = 512  # rows x longest row of one run: larger ones leave the processor's cache and are slower
-NO_SENTENCES = np.zeros((0, 2), dtype=np.int64)
-
-
 _NO_SENTENCES: TokenIds = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -136,7 +133,7 @@ class OnnxEmbedder:
     def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
         """One result a text, in order, cut at `max_tokens`. Raises ModelError for a model without token outputs."""
         encodings = [encode(self._tokenizer, text, self._max_tokens) for text in texts]
-        batches = _batches([_Row(place, encoding.ids, NO_SENTENCES) for place, encoding in enumerate(encodings)])
+        batches = _batches([_Row(place, encoding.ids, _NO_SENTENCES) for place, encoding in enumerate(encodings)])
         results: dict[int, TokenVectors] = {}
         for part in self._share_out(lambda batch: self._token_batch(encodings, batch), list(batches)):
             results.update(part)
@@ -199,7 +196,7 @@ class OnnxEmbedder:
         return results
 
     def _tokenise(self, position: int, passage: Passage) -> _Row:
-        joined = f"{passage.context}\n{passage.text}" if passage.context else passage.text
+        joined = passage.whole
         encoding = encode(self._tokenizer, joined, self._max_tokens)
         shift = len(joined) - len(passage.text)
         return _Row(position, encoding.ids, token_ranges(encoding, passage.sentences, shift))

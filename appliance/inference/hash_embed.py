@@ -61,7 +61,7 @@ class HashEmbedder:
         """Nothing to free."""
 
     def _embed_passage(self, passage: Passage) -> PassageVectors:
-        vector = self._embed([f"{passage.context}\n{passage.text}"])[0]
+        vector = self._embed([passage.whole])[0]
         if not passage.sentences:
             return PassageVectors(vector, np.zeros((0, self._dimensions), dtype=np.float32))
         return PassageVectors(vector, self._embed([passage.text[start:end] for start, end in passage.sentences]))

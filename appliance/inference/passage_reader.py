@@ -78,7 +78,7 @@ class OnnxReader:
             return self._session
 
     def _read(self, session: ort.InferenceSession, question: str, passage: Passage) -> Vector:
-        joined = f"{passage.context}\n{passage.text}" if passage.context else passage.text
+        joined = passage.whole
         encoding = encode_pair(self._tokenizer, question, joined, MAX_TOKENS)
         ids, mask = pad([encoding.ids])
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.array([encoding.type_ids])}

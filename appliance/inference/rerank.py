@@ -56,11 +56,7 @@ class CrossEncoder:
 
     def scores(self, request: RerankRequest) -> Sequence[float]:
         """0..1 for each candidate, in order. Raises DeadlineExceeded before it is too late, ModelError."""
-        texts = [
-            f"{candidate.context}\n{candidate.text}" if candidate.context else candidate.text
-            for candidate in request.candidates
-        ]
-        return self.score(request.question, texts, request.deadline)
+        return self.score(request.question, [one.whole for one in request.candidates], request.deadline)
 
     def score(self, question: str, texts: Sequence[str], deadline: float = float("inf")) -> list[float]:
         """0..1 for each text: the sigmoid of one logit, or the share of the second of two classes.

@@ -54,7 +54,7 @@ class LateInteraction:
         """Nothing of our own is held."""
 
     def _passages(self, request: RerankRequest) -> Iterator[TokenVectors]:
-        texts = [f"{one.context}\n{one.text}" if one.context else one.text for one in request.candidates]
+        texts = [one.whole for one in request.candidates]
         slowest = 0.0
         for start in range(0, len(texts), BATCH):
             began = time.monotonic()

@@ -70,7 +70,7 @@ def _coverage(
         if one in topical and two in topical
     }
     keys, together = list(topical), list(pairs)
-    found = [held(f"{candidate.context}\n{candidate.text}", keys, together) for candidate in candidates]
+    found = [held(candidate.whole, keys, together) for candidate in candidates]
     return _share([one for one, _ in found], topical), _share([two for _, two in found], pairs)
 
 

@@ -12,6 +12,11 @@ from appliance.types.arrays import Matrix, Vector
 from appliance.types.sampling import GREEDY, Sampling
 
 
+def _after(context: str, text: str) -> str:
+    """The text on a line after its context; alone where there is none."""
+    return f"{context}\n{text}" if context else text
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """What an embedder encodes: `context` (title and section) is read before `text` but owns no sentence."""
@@ -19,6 +24,11 @@ class Passage:
     context: str
     text: str
     sentences: Sequence[tuple[int, int]] = ()
+
+    @property
+    def whole(self) -> str:
+        """What a model reads: the context, and the text behind it."""
+        return _after(self.context, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,11 @@ class Candidate:
     text: str
     vector: Vector
     score: float
+
+    @property
+    def whole(self) -> str:
+        """What a model reads: the context, and the text behind it."""
+        return _after(self.context, self.text)
 
 
 @dataclass(frozen=True, slots=True)
