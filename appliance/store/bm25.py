@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 
 from appliance.store import fulltext
 from appliance.store.database import fetch
-from appliance.store.fulltext import Term
+from appliance.store.fulltext import WEIGHTS, Term
 from appliance.types import Ids
 
 K1, B = 1.2, 0.75
-# Title, section, text. A title counts more than its words in running text; 1.5 gains on SciFact (.688 -> .690) and
-# Cranfield; 2 and more loses on collections where many rows are little more than a title (CACM .413 -> .399).
-WEIGHTS = (1.5, 1.0, 1.0)
 SQL_WEIGHTS = ", ".join(map(str, WEIGHTS))
 # Terms of a question: those that weigh most are kept, by how often it has them times idf. nDCG@10 of the fusion with
 # 64 | 48 | 32 of them on every second question of CISI, over eight settings: .5248 | .5262 | .5170. Others ask less.

@@ -17,6 +17,7 @@ import structlog
 
 from appliance.errors import DiskFull, StorageError
 from appliance.faults import reached
+from appliance.store import fulltext
 from appliance.store.migrations import migrate
 
 MAX_ID = 2**63 - 1  # SQLite's largest integer
@@ -86,6 +87,7 @@ class Database:
             _configure(connection, READER_CACHE_KIB)
             connection.pragma("query_only", True)
             connection.create_scalar_function("casefold", _casefold, 1, deterministic=True)
+            fulltext.add_functions(connection)
             self._readers.add(connection)
         self._local.connection = connection
         return connection
@@ -235,12 +237,7 @@ _ERRORS: tuple[tuple[type[apsw.Error], str, str, str], ...] = (
         "The database {path} cannot be opened",
         "Check that the data directory exists and belongs to this user, and the limit on open files (ulimit -n).",
     ),
-    (
-        apsw.IOError,
-        "database_io",
-        "Reading or writing {path} failed",
-        "Look for disk errors in the kernel log (dmesg).",
-    ),
+    (apsw.IOError, "database_io", "Reading or writing {path} failed", "Look for disk errors in the kernel log, dmesg."),
     (
         apsw.BusyError,
         "database_busy",

@@ -8,12 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.store.bm25 import WEIGHTS
+from appliance.store.fulltext import HALVES, MOST_COUNT
 from appliance.types import Ids
 
 MOST_ROWS = 65_536  # rows are numbered in 16 bits
-MOST_COUNT = 65_535
-HALVES = tuple(int(2 * weight) for weight in WEIGHTS)  # occurrences are counted in halves: a title's weigh 1.5
 
 Postings: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.uint16]]  # rows ascending, weighted occurrences in halves
 

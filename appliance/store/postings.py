@@ -9,13 +9,13 @@ import apsw
 import numpy as np
 
 from appliance.store import bm25, fulltext, posting_rows
-from appliance.store.bm25 import Counted, Weighted
+from appliance.store.bm25 import K1, B, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.fulltext import Term
 from appliance.store.inverted import NOWHERE, Inverted, Postings
 from appliance.store.posting_lists import PostingLists
-from appliance.store.scoring import Asked, Floats, Part, Row, Rows, best, occurrences, rows_of
+from appliance.store.scoring import Asked, Counts, Part, Row, Rows, best, occurrences, rows_of
 from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
@@ -26,13 +26,13 @@ KEPT_PHRASE_ROWS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is in memory of a collection in one version: 10 bytes a chunk, and the phrases asked for last."""
+    """What is in memory of a collection in one version: 18 bytes a chunk, and the phrases asked for last."""
 
     version: int
     segments: tuple[int, ...]
     parts: tuple[Part, ...]
     fresh: Inverted
-    phrases: OrderedDict[str, tuple[Ids, Floats]] = field(default_factory=OrderedDict)
+    phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
 
 
 class PostingSearch:
@@ -57,9 +57,11 @@ class PostingSearch:
         if any(one.rows > MAX_PHRASE_ROWS for one in asked):
             return None
         lists = self._lists(connection, state, [term.tokens[0] for term in words])
-        weighed = [(_weight(collection.chunks, word, state, lists), word.tokens[0]) for word in words]
+        weighed = [
+            (_most(collection.chunks, word, _rows(word.tokens[0], state, lists)), word.tokens[0]) for word in words
+        ]
         weights = {token: weight for weight, token in sorted(weighed, reverse=True)}
-        phrases = [self._phrase(connection, collection.id, state, one.term) for one in asked]
+        phrases = [self._weighed_phrase(connection, collection, state, one.term) for one in asked]
         return best(state.parts, Asked(weights, lists, phrases, eligible), k)
 
     def counts(
@@ -82,10 +84,7 @@ class PostingSearch:
     def occurrences(
         self, connection: apsw.Connection, collection: Collection, ids: Ids, terms: Sequence[Term]
     ) -> Counted | None:
-        """Of chunks of the collection, by ascending id; None where the segments do not hold them.
-
-        How often a phrase stands in a chunk only the text tells; it is read of those that have one.
-        """
+        """Of chunks of the collection, by ascending id; None where the segments do not hold them."""
         with self._lock:
             state = self._state(connection, collection)
         if state is None:
@@ -94,15 +93,11 @@ class PostingSearch:
         table = np.concatenate([_counted(part, terms, lists, rows_of(part.ids, ids)) for part in state.parts])
         if len(table) != len(ids):
             return None
-        phrases = {
-            column: np.isin(ids, self._phrase(connection, collection.id, state, term)[0])
-            for column, term in enumerate(terms)
-            if len(term.tokens) > 1
-        }
-        if phrases and (holders := np.logical_or.reduce(list(phrases.values()))).any():
-            read = bm25.counted(connection, ids[holders], terms)
-            for column in phrases:
-                table[holders, column] = read[:, column]
+        for column, term in enumerate(terms):
+            if len(term.tokens) > 1:
+                holders, counts = self._phrase(connection, collection.id, state, term)
+                _, there, found = np.intersect1d(ids, holders, assume_unique=True, return_indices=True)
+                table[there, column] = counts[found] * 0.5
         return table
 
     def forget(self) -> None:
@@ -141,19 +136,25 @@ class PostingSearch:
         weighed = [bm25.weighted(term, min(counts[token] for token in term.tokens), total) for term in terms]
         return bm25.weightiest([one for one in weighed if one.rows])
 
-    def _phrase(self, connection: apsw.Connection, collection_id: int, state: _State, term: Term) -> tuple[Ids, Floats]:
-        """Chunks that hold a phrase, ascending, with what it gives them."""
+    def _weighed_phrase(
+        self, connection: apsw.Connection, collection: Collection, state: _State, term: Term
+    ) -> tuple[float, Ids, Counts]:
+        ids, counts = self._phrase(connection, collection.id, state, term)
+        return _most(collection.chunks, term, len(ids)), ids, counts
+
+    def _phrase(self, connection: apsw.Connection, collection_id: int, state: _State, term: Term) -> tuple[Ids, Counts]:
+        """Chunks that hold a phrase, ascending, with its occurrences."""
         with self._lock:
             found = state.phrases.get(term.expression)
         if found is None:
-            found = _phrase(connection, collection_id, term.expression)
+            found = fulltext.occurrences(connection, collection_id, term.expression)
         with self._lock:
             state.phrases[term.expression] = found
             state.phrases.move_to_end(term.expression)
             rows = sum(len(ids) for ids, _ in state.phrases.values())
             while len(state.phrases) > KEPT_PHRASES or rows > KEPT_PHRASE_ROWS:
                 rows -= len(state.phrases.popitem(last=False)[1][0])
-        return found[0], term.count * found[1]
+        return found
 
     def _lists(
         self, connection: apsw.Connection, state: _State, tokens: Sequence[str]
@@ -191,7 +192,9 @@ def _parts(
         live[rows_of(ids, deleted)] = False
         if lengths.dtype != np.uint16 and lengths.max(initial=0) <= np.iinfo(np.uint16).max:
             lengths = lengths.astype(np.uint16)
-        parts.append(Part(segment, ids, lengths, average, None if live.all() else live))
+        norms = lengths * (2 * K1 * B / average)
+        norms += 2 * K1 * (1 - B)
+        parts.append(Part(segment, ids, lengths, norms, None if live.all() else live))
     return tuple(parts)
 
 
@@ -202,14 +205,14 @@ def _counted(part: Part, terms: Sequence[Term], lists: dict[tuple[int, str], Pos
         wanted = rows.astype(np.uint16)
         for column, term in enumerate(terms):
             if len(term.tokens) == 1:
-                table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted)
+                table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted) * 0.5
         table[:, -1] = part.lengths.take(rows)
     return table
 
 
-def _weight(chunks: int, word: Term, state: _State, lists: dict[tuple[int, str], Postings]) -> float:
-    """What no row's score from the word can reach: its idf times K1 + 1."""
-    return word.count * bm25.idf(chunks, _rows(word.tokens[0], state, lists)) * (bm25.K1 + 1)
+def _most(chunks: int, term: Term, rows: int) -> float:
+    """What no row's score from a term in so many rows can reach: its idf times K1 + 1."""
+    return term.count * bm25.idf(chunks, rows) * (K1 + 1)
 
 
 def _rows(token: str, state: _State, lists: dict[tuple[int, str], Postings]) -> int:
@@ -219,11 +222,3 @@ def _rows(token: str, state: _State, lists: dict[tuple[int, str], Postings]) -> 
         held, _ = lists.get((part.segment, token), NOWHERE)
         rows += len(held) if part.live is None else int(np.count_nonzero(part.live[held]))
     return rows
-
-
-def _phrase(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, Floats]:
-    """Chunks that hold a phrase, ascending, with their BM25: places of words only FTS5 knows."""
-    table = fulltext.table(collection_id)
-    query = f"SELECT rowid, -bm25({table}, {bm25.SQL_WEIGHTS}) FROM {table} WHERE {table} MATCH ? ORDER BY rowid"
-    rows = fetch(connection, query, (expression,))
-    return np.array([row[0] for row in rows], dtype=np.int64), np.array([row[1] for row in rows], dtype=np.float64)

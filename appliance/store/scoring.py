@@ -8,13 +8,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.store.bm25 import K1, B
 from appliance.store.inverted import NOWHERE, Postings
 from appliance.types import Ids
 
 LOOK_UP = 8  # a row looked up in a list costs as much as so many of a walk through it
 MANY = 4  # one row in so many
-LONG = 8  # a list with one row in so many is worth a look at whether it must be walked through
+LONG = 16  # a list with one row in so many is worth a look at whether it must be walked through
 SAMPLE_ROWS, SAMPLES = 4096, 2  # that the k-th best score is guessed from
 LEAST_ROWS = 16  # times the sample: with fewer a guess gains nothing
 DEVIATIONS = 5.0  # of a Poisson count that a guess allows for (documents cluster)
@@ -23,6 +22,7 @@ ROUNDING = 1e-9
 
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
 Floats: TypeAlias = NDArray[np.floating]
+Counts: TypeAlias = NDArray[np.uint16]  # weighted occurrences in halves
 Rows: TypeAlias = NDArray[np.int64]
 Weighted: TypeAlias = Sequence[tuple[float, Postings]]  # what no row's score from a token can reach, and its rows
 
@@ -31,33 +31,27 @@ Weighted: TypeAlias = Sequence[tuple[float, Postings]]  # what no row's score fr
 class Part:
     """Some chunks of a collection: a stored segment, or the fresh ones behind the last (`segment` 0).
 
-    `lengths` are tokens a row, in 16 bits where they fit; `average` is that of the collection. `live` is None where
-    nothing was deleted.
+    `lengths` are tokens a row, in 16 bits where they fit; `norms` is K1 * (1 - B + B * D / A) of each row, doubled as
+    occurrences are. `live` is None where nothing was deleted.
     """
 
     segment: int
     ids: Ids
     lengths: NDArray[np.unsignedinteger]
-    average: float
+    norms: Floats
     live: NDArray[np.bool_] | None
-
-    def norms(self, rows: NDArray[np.intp]) -> Floats:
-        """K1 * (1 - B + B * D / A) of each of the rows."""
-        found: Floats = self.lengths.take(rows) * (K1 * B / self.average)
-        found += K1 * (1 - B)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question: what no row's score from a token can reach, the weightiest first; (segment, token) -> postings; for
-    each phrase the chunks that hold it (ascending) and what it gives them; the chunks that may be found (ascending),
-    None for all.
+    """A question: what no row's score from a token can reach, the weightiest first; (segment, token) -> postings; the
+    same of each phrase, and its chunks (ascending) with its occurrences; the chunks that may be found (ascending), None
+    for all.
     """
 
     weights: dict[str, float]
     lists: dict[tuple[int, str], Postings]
-    phrases: Sequence[tuple[Ids, Floats]]
+    phrases: Sequence[tuple[float, Ids, Counts]]
     eligible: Ids | None
 
     def weighted(self, segment: int) -> Weighted:
@@ -106,7 +100,7 @@ def _run(part: Part, weighted: Weighted, rows: slice) -> tuple[Part, Weighted]:
         end = held.searchsorted(np.uint16(rows.stop - 1), side="right")
         if first < end:
             cut.append((weight, (held[first:end] - np.uint16(rows.start), counts[first:end])))
-    return replace(part, ids=part.ids[rows], lengths=part.lengths[rows], live=live), cut
+    return replace(part, ids=part.ids[rows], lengths=part.lengths[rows], norms=part.norms[rows], live=live), cut
 
 
 def _above(parts: Sequence[Part], asked: Asked, k: int, guess: float) -> list[Row]:
@@ -148,12 +142,12 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
 
 
 def occurrences(postings: Postings, rows: NDArray[np.uint16]) -> Floats:
-    """How often each of the rows (ascending) has the token, weighted by column."""
+    """How often each of the rows (ascending) has the token, weighted by column, in halves."""
     held, counts = postings
     if not len(held):
         return np.zeros(len(rows))
     places = held.searchsorted(rows)
-    found: Floats = counts.take(places, mode="clip") * 0.5
+    found = counts.take(places, mode="clip").astype(np.float64)
     found *= held.take(places, mode="clip") == rows
     return found
 
@@ -168,49 +162,50 @@ def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memor
     scores.fill(0.0)
     _add_phrases(scores, part, asked.phrases)
     allowed, only = _allowed(part, asked.eligible)
-    rest, left = sum(weight for weight, _ in weighted), sum(len(rows) for _, (rows, _) in weighted)
-    for number, terms in _groups(part, weighted, single=only is not None):
-        if number or only is not None or len(terms) == 1:
+    sizes = [len(rows) for _, (rows, _) in weighted]
+    rest, left = sum(weight for weight, _ in weighted), sum(sizes)
+    for begin, end in _groups(sizes, len(part.ids), single=only is not None):
+        if begin or only is not None or end == 1:
             least = threshold - rest - ROUNDING
             few = only if only is not None or least <= 0 else _passing(np.flatnonzero(scores >= least), allowed)
-            if few is not None and len(few) * LOOK_UP * (len(weighted) - number) < left:
-                return _looked_up(part, weighted[number:], few, scores[few], threshold)
-        _walk(scores, part, terms)
-        rest -= sum(weight for weight, _ in terms)
-        left -= sum(len(rows) for _, (rows, _) in terms)
+            if few is not None and len(few) * LOOK_UP * (len(weighted) - begin) < left:
+                return _looked_up(part, weighted[begin:], few, scores[few], threshold)
+        _walk(scores, part, weighted[begin:end])
+        rest -= sum(weight for weight, _ in weighted[begin:end])
+        left -= sum(sizes[begin:end])
     passing = _passing(np.flatnonzero(scores > threshold), allowed)
     return passing, scores[passing]
 
 
-def _add_phrases(scores: Floats, part: Part, phrases: Sequence[tuple[Ids, Floats]]) -> None:
-    for ids, found in phrases:
+def _add_phrases(scores: Floats, part: Part, phrases: Sequence[tuple[float, Ids, Counts]]) -> None:
+    for weight, ids, counts in phrases:
         if len(part.ids):
             within = slice(*np.searchsorted(ids, [part.ids[0], part.ids[-1] + 1]).tolist())
-            scores[np.searchsorted(part.ids, ids[within])] += found[within]
+            rows = np.searchsorted(part.ids, ids[within])
+            scores[rows] += weight * counts[within] / (counts[within] + part.norms[rows])
 
 
-def _groups(part: Part, weighted: Weighted, *, single: bool) -> Iterator[tuple[int, Weighted]]:
-    """The terms with the number of the first: long lists one by one, short ones that follow each other together."""
+def _groups(sizes: Sequence[int], rows: int, *, single: bool) -> Iterator[tuple[int, int]]:
+    """Where terms begin and end that are walked through together: long lists alone, short ones side by side."""
     begun = 0
-    for number, (_, (rows, _)) in enumerate(weighted):
-        if single or len(rows) * LONG > len(part.ids):
+    for number, size in enumerate(sizes):
+        if single or size * LONG > rows:
             if begun < number:
-                yield begun, weighted[begun:number]
-            yield number, weighted[number : number + 1]
+                yield begun, number
+            yield number, number + 1
             begun = number + 1
-    if begun < len(weighted):
-        yield begun, weighted[begun:]
+    if begun < len(sizes):
+        yield begun, len(sizes)
 
 
 def _walk(scores: Floats, part: Part, terms: Weighted) -> None:
     """Add to every row what the terms give it."""
     at = np.concatenate([rows for _, (rows, _) in terms], dtype=np.intp)
     found: Floats = np.concatenate([counts for _, (_, counts) in terms], dtype=np.float64)
-    found *= 0.5
-    norms = part.norms(at)
+    norms = part.norms.take(at)
     norms += found
-    found *= np.repeat([weight for weight, _ in terms], [len(rows) for _, (rows, _) in terms])
     found /= norms
+    found *= terms[0][0] if len(terms) == 1 else np.repeat([w for w, _ in terms], [len(rows) for _, (rows, _) in terms])
     np.add.at(scores, at, found)
 
 
@@ -231,7 +226,7 @@ def _passing(rows: Rows, allowed: NDArray[np.bool_] | None) -> Rows:
 
 def _looked_up(part: Part, weighted: Weighted, rows: Rows, scores: Floats, threshold: float) -> tuple[Rows, Floats]:
     """Those of the rows that come above the threshold with what the terms add, and their scores."""
-    norms, wanted = part.norms(rows), rows.astype(np.uint16)
+    norms, wanted = part.norms[rows], rows.astype(np.uint16)
     rest = sum(weight for weight, _ in weighted)
     for weight, postings in weighted:
         found = occurrences(postings, wanted)

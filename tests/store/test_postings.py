@@ -132,13 +132,13 @@ def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest
     write(store, rng, 0, 40)
     level(store)
     asked: list[str] = []
-    real = postings._phrase
+    real = fulltext.occurrences
 
-    def noted(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, scoring.Floats]:
+    def noted(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, scoring.Counts]:
         asked.append(expression)
         return real(connection, collection_id, expression)
 
-    monkeypatch.setattr(postings, "_phrase", noted)
+    monkeypatch.setattr(fulltext, "occurrences", noted)
     once, twice = ask(store, "w0-w1"), ask(store, "w0-w1 w0-w1")
     assert [score for _, score in twice] == pytest.approx([2 * score for _, score in once])
     assert asked == ['"w0 w1"']
@@ -149,6 +149,17 @@ def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest
     [new] = store.documents.put("default", [document("new", ["w0 w1 " * 9])])
     assert new.chunk_ids[0] in [chunk for chunk, _ in ask(store, "w0-w1")]
     assert asked.count('"w0 w1"') == 3
+
+
+def test_a_phrase_weighs_by_the_column_it_stands_in(store: Store) -> None:
+    texts = ["w9 w8 w9", "w8 w9 w8 w9 w7", "w1"]
+    store.documents.put("default", [document("in-title", texts, title="w8 w9"), document("other", texts)])
+    write(store, random.Random(1), 0, 40)
+    expected = store.lexical.full_scan("default", "w8-w9", 100).rows
+    level(store)
+    found = ask(store, "w8-w9", 100)
+    assert len({score for _, score in found}) > 4  # in title, in text, in both, once, twice
+    assert dict(found) == pytest.approx(dict(expected), abs=1e-9)
 
 
 def test_many_fresh_chunks_are_left_to_fts5(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
