@@ -203,6 +203,7 @@ def test_another_folder_must_exist_and_have_room(
         repositories.Repository(disk).check_room(1)
 
 
+@pytest.mark.slow
 def test_scheduled_backups_come_by_themselves_and_old_ones_go(open_site: Callable[..., Site]) -> None:
     site = open_site(backup_every=0.5 / 3600, backup_keep=2)
     site.add("alpha")

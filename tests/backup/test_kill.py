@@ -47,6 +47,7 @@ def killed(data: Path, folder: Path, fault: str, what: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [step for step in faults.STEPS if step.startswith("backup.")])
 def test_a_backup_is_listed_only_when_it_is_whole(site: Site, step: str) -> None:
     first = site.backup()["id"]

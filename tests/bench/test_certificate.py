@@ -86,6 +86,7 @@ def test_a_plot_is_well_formed_and_stays_inside_its_frame() -> None:
     assert plot([], x="x", y="y") == "<p>Nothing was measured.</p>"
 
 
+@pytest.mark.slow
 def test_the_three_files_are_written_and_need_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.own.QUESTIONS", 20)
     monkeypatch.setattr("bench.certificate.RATES", (0.2, 0.4))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from bench.histogram import Histogram
 from bench.scenarios import run_client
 
@@ -44,6 +46,7 @@ def _server() -> Iterator[str]:
         loop.close()
 
 
+@pytest.mark.slow
 def test_whoever_would_have_come_during_a_stall_is_counted_as_waiting() -> None:
     count = 200
     with _server() as url:

@@ -23,6 +23,7 @@ def test_the_handbook_answers_its_questions(one: Known) -> None:
     assert one.answer in text
 
 
+@pytest.mark.slow
 def test_the_handbook_is_asked_where_nothing_is_named(tmp_path: Path) -> None:
     found = known.retrieval(_settings(tmp_path))
     assert [run["name"] for run in found["runs"]] == ["served", "dense", "bm25"]
@@ -32,6 +33,7 @@ def test_the_handbook_is_asked_where_nothing_is_named(tmp_path: Path) -> None:
     assert 0 <= told[1]["rightly_declined"] <= 1
 
 
+@pytest.mark.slow
 def test_own_questions_are_asked_of_own_documents(tmp_path: Path) -> None:
     settings = _settings(tmp_path / "own")
     settings.data_dir.mkdir()

@@ -10,6 +10,7 @@ from bench import ratio
 from bench.ratio import bench_ratio
 
 
+@pytest.mark.slow
 def test_ratios_are_held_against_a_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratio, "ROUNDS", 1)
     monkeypatch.setattr(ratio, "SECONDS", 0.3)

@@ -27,6 +27,7 @@ def _settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir, embedder="hash", generator="none", threads=1)
 
 
+@pytest.mark.slow
 def test_a_scenario_is_run_and_judged(folder: Path, tmp_path: Path) -> None:
     scenarios = chosen(["stress"], minutes=0.04, repeats=None, rate=3_000)
     found = bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
@@ -40,6 +41,7 @@ def test_a_scenario_is_run_and_judged(folder: Path, tmp_path: Path) -> None:
     assert any("small" in warning for warning in found["warnings"])
 
 
+@pytest.mark.slow
 def test_our_own_time_is_told_with_repeats_and_without(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +53,7 @@ def test_our_own_time_is_told_with_repeats_and_without(
     assert new["is"] > repeats["is"] > 0, "what was asked before comes from the cache"
 
 
+@pytest.mark.slow
 def test_new_questions_are_new_to_a_server_on_the_same_data(folder: Path, tmp_path: Path) -> None:
     scenarios = chosen(["stress", "stress"], minutes=0.02, repeats=0.0, rate=2_000)
     found = bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
@@ -66,6 +69,7 @@ def test_few_texts_give_as_many_new_questions_as_they_hold() -> None:
         fresh(1_000)
 
 
+@pytest.mark.slow
 def test_users_ask_without_the_cache_and_a_copy_leaves_the_operators_data_alone(folder: Path, tmp_path: Path) -> None:
     settings = _settings(tmp_path / "own")
     settings.data_dir.mkdir()
@@ -81,6 +85,7 @@ def test_users_ask_without_the_cache_and_a_copy_leaves_the_operators_data_alone(
     assert found["source"] == f"a copy of {settings.data_dir}"
 
 
+@pytest.mark.slow
 def test_a_running_server_is_asked_as_it_is(folder: Path, tmp_path: Path) -> None:
     settings = _settings(tmp_path / "own")
     settings.data_dir.mkdir()

@@ -8,9 +8,7 @@ import pytest
 from appliance.cli.airgap import findings
 from appliance.cli.findings import Finding
 from appliance.cli.invocation import Invocation
-from tests.cli.test_commands import data, run, server, start, stop, wait_for_server
-
-__all__ = ["data", "server"]  # fixtures
+from tests.cli.commands import run, start, stop, wait_for_server
 
 
 @pytest.mark.usefixtures("server")
@@ -42,6 +40,7 @@ def test_without_a_server_there_is_nothing_to_examine(data: Path) -> None:
     assert "only a running server can be examined" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import data, run, told  # noqa: F401 - fixtures
+from tests.cli.commands import run, told
 from tests.erasure.conftest import unique_text
 
 
 @pytest.fixture
-def stored(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def stored(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAG_APPLIANCE_EMBEDDER", "hash")
     folder = tmp_path / "many"
     folder.mkdir()

@@ -1,99 +1,13 @@
-"""The commands at work: in process on a data directory of their own, and through a running server."""
+"""The commands at work, in process on a data directory of their own."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from appliance.cli.root import cli
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = {"RAG_APPLIANCE_GENERATOR": "none"}
-PUMP = "The P40 pump has a warranty of five years.\n\nIts filter is changed every six months."
-LEASE = "The lease of the warehouse was signed by Ada in 1843."
-
-
-@pytest.fixture
-def docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "pump.txt").write_text(PUMP, encoding="utf-8")
-    (folder / "lease.txt").write_text(LEASE, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory, and no generator."""
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path / "data"
-
-
-def run(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(cli, [*arguments, "--data-dir", str(data)])
-
-
-def told(data: Path, *arguments: str) -> Any:
-    """The JSON document of a command that must succeed."""
-    result = run(data, *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def start(data: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "appliance", *arguments, "--data-dir", str(data)]
-    environment = {**os.environ, **SETTINGS}
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=_hear_ctrl_c,
-    )
-
-
-def _hear_ctrl_c() -> None:
-    """A shell's background job ignores SIGINT, and so would all its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def wait_for_server(data: Path, process: "subprocess.Popen[str]") -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if (data / "server.json").exists():
-            return str(json.loads((data / "server.json").read_text("utf-8"))["url"])
-        time.sleep(0.05)
-    raise AssertionError(f"the server did not start: {process.communicate(timeout=10)}")
-
-
-def stop(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    process.send_signal(signal.SIGTERM)
-    return process.communicate(timeout=60)
-
-
-@pytest.fixture
-def server(data: Path) -> Iterator[str]:
-    process = start(data, "serve", "--port", "0")
-    try:
-        yield wait_for_server(data, process)
-    finally:
-        stop(process)
-    assert process.returncode == 0
-
-
-# --- in process ------------------------------------------------------------------------------------------------------
+from tests.cli.commands import run, told
 
 
 def test_ingest_search_ask_and_cite(data: Path, docs: Path) -> None:
@@ -190,6 +104,7 @@ def test_keys_are_made_listed_and_revoked(data: Path) -> None:
     assert run(data, "keys", "revoke", "nothing").exit_code == 1
 
 
+@pytest.mark.slow
 def test_cache_index_and_models_commands(data: Path, docs: Path) -> None:
     run(data, "ingest", str(docs))
     question = ("ask", "How long is the warranty of the P40 pump?")
@@ -218,6 +133,7 @@ def test_doctor_with_wrong_settings_lists_them_and_fails(data: Path, tmp_path: P
     assert result.stdout.count("FAIL  settings: ") == 2
 
 
+@pytest.mark.slow
 def test_quickstart_answers_from_the_handbook_and_then_from_own_documents(data: Path, docs: Path) -> None:
     first = run(data, "quickstart", "--no-serve")
     assert first.exit_code == 0, first.output
@@ -231,69 +147,6 @@ def test_quickstart_answers_from_the_handbook_and_then_from_own_documents(data: 
     assert sources == {str(docs / "pump.txt"), str(docs / "lease.txt")}
     bare = run(data, "quickstart", "--no-serve")
     assert "holds 2 documents of your own" in bare.stdout
-
-
-# --- through a server ------------------------------------------------------------------------------------------------
-
-
-def test_commands_go_through_the_running_server(data: Path, docs: Path, server: str) -> None:
-    queued = told(data, "ingest", str(docs), "--no-wait")["tasks"][0]
-    status = told(data, "tasks", "show", queued["task_id"], "--follow")
-    assert status["state"] == "SUCCESS"
-    assert "five years" in told(data, "ask", "How long is the warranty of the P40 pump?")["answer"]
-    streamed = run(data, "ask", "Who signed the lease of the warehouse?", "--stream")
-    assert "signed by Ada" in streamed.stdout
-    second = run(data, "serve", "--port", "0")
-    assert second.exit_code == 1
-    assert "in use by process" in second.stderr
-    assert "(serve)" in second.stderr
-    quick = run(data, "quickstart", "--json")
-    assert json.loads(quick.stdout)["code"] == "data_directory_in_use"
-    assert server in quick.stdout
-
-
-def test_a_port_in_use_is_a_clear_error(data: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        result = run(data, "quickstart", "--port", str(taken.getsockname()[1]), "--json")
-    assert result.exit_code == 1
-    assert json.loads(result.stdout)["code"] == "port_in_use"
-
-
-def test_a_server_killed_leaves_nothing_in_the_way(data: Path, docs: Path) -> None:
-    process = start(data, "serve", "--port", "0")
-    wait_for_server(data, process)
-    run(data, "ingest", str(docs))
-    process.kill()
-    process.communicate(timeout=10)
-    assert (data / "server.json").exists()  # what it wrote about itself is still there, and must not be believed
-    assert len(told(data, "documents", "list")["documents"]) == 2
-
-
-def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(400):
-        words = " ".join(f"word{number}x{place}" for place in range(60))
-        (folder / f"{number}.txt").write_text(f"Number {number}. {words}", encoding="utf-8")
-    process = start(data, "ingest", str(folder))
-    assert process.stderr is not None
-    seen = ""
-    while "/400 documents" not in seen:  # the first line of progress
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert "tasks show" in errors
-    task_id = errors.split("tasks show ")[1].split()[0]
-    done = told(data, "tasks", "show", task_id, "--follow")
-    assert done["state"] == "SUCCESS"
-    assert done["total"] == 400
-    assert [one["documents"] for one in told(data, "collections", "list")["collections"]] == [400]
 
 
 def test_a_conversation_on_the_command_line(data: Path, docs: Path, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_data_of_another_user_are_not_opened(run: Any, tmp_path: Path) -> None:
     assert "clock" in found
 
 
+@pytest.mark.slow
 def test_beside_a_running_server(tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     environment = {**os.environ, "RAG_APPLIANCE_EMBEDDER": "hash", "RAG_APPLIANCE_GENERATOR": "none"}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import data, docs, run, start, told, wait_for_server  # noqa: F401 - fixtures
+from tests.cli.commands import run, start, told, wait_for_server
 
 WORDS = ("pump", "filter", "lease", "boiler", "valve", "ledger", "orchard", "harbour", "violin", "glacier")
 
 
 @pytest.fixture
-def graph(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def graph(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory whose one collection is searched through a graph."""
     monkeypatch.setenv("RAG_APPLIANCE_EXACT_SCAN_BELOW", "10")
     folder = tmp_path / "many"
@@ -25,6 +25,7 @@ def graph(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path: 
     return data
 
 
+@pytest.mark.slow
 def test_rebuild_compact_and_roll_back_without_a_server(graph: Path) -> None:
     rebuilt = told(graph, "index", "rebuild")["index"]
     assert (rebuilt["kind"], rebuilt["job"]) == ("hnsw", None)

@@ -21,6 +21,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return invoke
 
 
+@pytest.mark.slow
 def test_metadata_from_ingestion_to_self_query(run: Any, tmp_path: Path) -> None:
     for name, more in (
         ("old", ["year=2019", "author=Ada Lovelace", "held=2019-03", 'tags=["board", "pumps"]', "price=1.5"]),

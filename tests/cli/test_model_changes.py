@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import data, run, start, told, wait_for_server  # noqa: F401 - fixtures
+from tests.cli.commands import run, start, told, wait_for_server
 
 INT8 = "minilm-l6-v2.int8"
 WORDS = ("pump", "filter", "lease", "boiler", "valve", "ledger", "orchard", "harbour", "violin", "glacier")
 
 
 @pytest.fixture
-def hashed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def hashed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory whose default collection uses the hash embedder."""
     monkeypatch.setenv("RAG_APPLIANCE_EMBEDDER", "hash")
     folder = tmp_path / "many"
@@ -26,6 +26,7 @@ def hashed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return data
 
 
+@pytest.mark.slow
 def test_used_shown_rolled_back_and_discarded(hashed: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.jsonl"
     lines = [json.dumps({"question": f"When was {WORDS[n]} number {n} made?", "source": f"{n}.txt"}) for n in range(8)]
@@ -66,6 +67,7 @@ def test_a_refusal_shows_the_figures_and_what_to_do(hashed: Path, tmp_path: Path
     assert "although it is worse (--force)" in forced.output
 
 
+@pytest.mark.slow
 def test_other_models_are_settings_and_mistakes_are_told(hashed: Path, tmp_path: Path) -> None:
     assert "generator: smollm2-135m-instruct.q8_0" in run(hashed, "models", "use", "smollm2-135m-instruct.q8_0").output
     broken = tmp_path / "broken.jsonl"

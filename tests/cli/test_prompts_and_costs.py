@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.answer.test_prompts import GOOD
 from tests.cli.test_metadata_commands import run
 
 __all__ = ["run"]  # a fixture
 
 
+@pytest.mark.slow
 def test_prompts_are_shown_added_shared_and_rolled_back(run: Any, tmp_path: Path) -> None:
     file = tmp_path / "brief.txt"
     file.write_text(GOOD)
@@ -29,6 +32,7 @@ def test_prompts_are_shown_added_shared_and_rolled_back(run: Any, tmp_path: Path
     assert "[system]" in run("prompts", "add", str(file), "--name", "other").stderr
 
 
+@pytest.mark.slow
 def test_costs_are_counted_across_commands(run: Any, tmp_path: Path) -> None:
     file = tmp_path / "note.txt"
     file.write_text("The library opens at nine every morning.")

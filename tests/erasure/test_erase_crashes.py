@@ -26,6 +26,7 @@ office.erase(office.id_of("secret.txt"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step(tmp_path: Path, step: str) -> None:
     office = Office(tmp_path, exact_scan_below=1)

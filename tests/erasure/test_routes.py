@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from appliance.cli.root import cli
@@ -42,6 +43,7 @@ def test_over_http(open_service: Callable[..., Service]) -> None:  # noqa: F811
     assert raw_hits(service.appliance.paths.root, *pieces(SECRET)) == {}
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     data, letter, receipt = tmp_path / "data", tmp_path / "letter.txt", tmp_path / "receipt.json"
     environment = {"RAG_APPLIANCE_GENERATOR": "none", "RAG_APPLIANCE_EMBEDDER": "hash"}

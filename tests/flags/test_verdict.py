@@ -52,6 +52,7 @@ def draw(*, mean: float = 0.02, failed: float = 0.0, declined: float = 0.1) -> D
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [draw(), draw(failed=0.05, declined=0.5)], ids=["healthy", "failing on both sides"])
 def test_a_canary_that_is_no_worse_is_seldom_rolled_back(same: Draw) -> None:
     """400 canaries without a difference, with no tolerance at all: at most 1 % may be stopped (4, and chance: 9)."""

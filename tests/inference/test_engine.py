@@ -94,6 +94,7 @@ def test_a_kept_prefix_changes_nothing(opened: Open) -> None:
     assert engine_of(generator).prefilled - computed <= GRAIN
 
 
+@pytest.mark.slow
 def test_kept_prefixes_stay_within_their_bytes(opened: Open) -> None:
     generator = opened(context_tokens=512, slots=1, memory_bytes=33 * 1024**2)
     states = generator.budget.state_bytes

@@ -59,6 +59,7 @@ def test_same_question_same_answer_and_it_streams(gguf: Path) -> None:
     generator.close()
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_seed_and_on_how_much_it_is_drawn_from(generator: LlamaGenerator) -> None:
     def said(**more: float | None) -> str:
         return generator.generate(ask("Name an animal.", 16, sampling=Sampling(**more)), NEVER).text  # type: ignore[arg-type]
@@ -71,6 +72,7 @@ def test_what_is_drawn_depends_on_the_seed_and_on_how_much_it_is_drawn_from(gene
     assert said(temperature=1.5, seed=1, top_p=1.0) != likeliest
 
 
+@pytest.mark.slow
 def test_penalties_keep_words_from_coming_again(generator: LlamaGenerator) -> None:
     def said(**more: float) -> str:
         request = ask("Write the word pump many times: pump pump pump pump", 32, sampling=Sampling(**more))  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from appliance.ingest.spec import TaskState
 from tests.ingest.jobs import Workshop
 
@@ -24,6 +26,7 @@ def start(root: Path) -> "subprocess.Popen[str]":
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     chance = random.Random(7)
     documents = tmp_path / "documents"

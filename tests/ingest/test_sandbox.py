@@ -88,6 +88,7 @@ def test_ways_out_are_closed(rogue: ReaderProcess, tmp_path: Path, action: str) 
     assert item.source == "order"  # and not the one that the child made up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "code"),
     [("hang", "timeout"), ("spin", "timeout"), ("hog", "memory"), ("die", "reader_crashed"), ("garbage",
@@ -175,6 +176,7 @@ def test_archives_give_their_members(reader: ReaderProcess, tmp_path: Path) -> N
     assert codes(reader, put(tmp_path, "none.zip", samples.zipped({}))) == {"none.zip": "empty"}
 
 
+@pytest.mark.slow
 def test_bombs_are_defused(reader: ReaderProcess, tmp_path: Path) -> None:
     limits = ReaderLimits(input_bytes=4 * MIB, members=20)
     bomb = gzip.compress(b"\0" * (64 * MIB))

@@ -240,6 +240,7 @@ def test_verify_reads_everything(large: Site, shelf: Shelf) -> None:
     assert report.key == shelf.key.public
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_APPLIANCE_EMBEDDER", "hash")
     monkeypatch.setenv("RAG_APPLIANCE_GENERATOR", "none")

@@ -26,6 +26,7 @@ from tests.reembed.changes import (
 )
 
 
+@pytest.mark.slow
 def test_switched_with_figures_and_rolled_back(appliance: Appliance, tmp_path: Path) -> None:
     key = appliance.cache_key(Query(QUESTION))
     status = change(appliance, FP32)
@@ -55,6 +56,7 @@ def test_switched_with_figures_and_rolled_back(appliance: Appliance, tmp_path: P
     assert (again.state, serving(appliance)) == ("SUCCESS", FP32)
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_refused_with_figures_and_can_be_forced(appliance: Appliance) -> None:
     status = change(appliance, "hash")
     assert (status.state, status.code) == ("FAILURE", "model_refused")
@@ -104,6 +106,7 @@ def test_the_operators_own_questions_decide(appliance: Appliance) -> None:
     assert "Neither model finds" in lost.error
 
 
+@pytest.mark.slow
 def test_documents_changed_and_deleted_during_the_change(
     appliance: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_dropped_collection_ends_its_change(
     assert_whole(appliance)
 
 
+@pytest.mark.slow
 def test_a_cancelled_change_never_switches_even_when_nothing_is_left_to_embed(appliance: Appliance) -> None:
     assert change(appliance, FP32, ChangeSpec(force=True)).state == "SUCCESS"
     with appliance.ingestion.paused():  # the switch waits for it

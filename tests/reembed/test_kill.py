@@ -157,6 +157,7 @@ def kill_during_the_change(site: Site, turn: int, facts: dict[int, str]) -> tupl
     return before, status["done"]
 
 
+@pytest.mark.slow
 def test_killed_twice_in_mid_job_it_goes_on_and_nothing_is_lost(site: Site) -> None:
     facts = {number: fact(number) for number in range(FACTS)}
     (none, killed), (resumed, _) = (kill_during_the_change(site, turn, facts) for turn in range(2))

@@ -231,6 +231,7 @@ def test_bad_data_is_refused(tmp_path: Path, text: str | None) -> None:
         bench.run(tmp_path)
 
 
+@pytest.mark.slow
 def test_public_questions_are_read_right(eval_data: Path) -> None:
     result = bench.run(eval_data / "selfquery")
     held_out = {(row["set"], row["questions"]): row for row in result["runs"] if row["split"] == "report"}

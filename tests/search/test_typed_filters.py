@@ -129,6 +129,7 @@ def test_json_and_text_mean_the_same(typed: Corpus) -> None:
     assert typed.store.documents.eligible(COLLECTION, json_form).size == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("index", "below"), [("exact", 10**6), ("hnsw", 10)])
 def test_filtered_search_is_identical_to_brute_force(tmp_path: Path, index: str, below: int) -> None:
     texts = bench.made_texts(3, 300)

@@ -85,6 +85,7 @@ def _pages(store: Store) -> list[list]:  # type: ignore[type-arg]
     return pages
 
 
+@pytest.mark.slow
 def test_kill_nine(tmp_path: Path) -> None:
     check_after_kills(tmp_path / "appliance.db", 15)
 

@@ -73,6 +73,7 @@ def compare(store: Store, rng: random.Random, questions: int = 30) -> None:
         assert all(score == pytest.approx(true[chunk], abs=1e-9) for chunk, score in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("look_up", "sample"), [(0, 4096), (4, 4), (10**9, 4096), (0, 2)])
 def test_rows_and_scores_are_those_of_a_full_scan(

@@ -35,6 +35,7 @@ def late(appliance: Appliance) -> set[str]:
     return {pulse.name for pulse in appliance.pulses.late()}
 
 
+@pytest.mark.slow
 def test_an_idle_worker_is_well_and_a_stuck_one_is_missed(watched: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     time.sleep(2 * BOUND_S)
     assert "ingestion" not in late(watched)
@@ -53,6 +54,7 @@ def test_an_idle_worker_is_well_and_a_stuck_one_is_missed(watched: Appliance, mo
     assert until(lambda: "ingestion" not in late(watched))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_has_died_is_missed(watched: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:

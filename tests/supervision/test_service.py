@@ -80,6 +80,7 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
     made.log.close()
 
 
+@pytest.mark.slow
 def test_readiness_watchdog_and_end_are_told(supervised: Supervised) -> None:
     told = supervised.start()
     assert "STATUS=Starting: loading models" in told

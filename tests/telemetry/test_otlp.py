@@ -220,6 +220,7 @@ def test_a_locked_server_does_not_start_with_an_endpoint(tmp_path: Path, airgap:
     assert b"airgap" in told.lower()
 
 
+@pytest.mark.slow
 def test_a_real_server_sends_its_questions_and_answers_without_the_collector(
     collector: Collector, tmp_path: Path
 ) -> None:

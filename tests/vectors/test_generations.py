@@ -44,6 +44,7 @@ def test_a_generation_is_loaded_and_what_came_later_replayed(
     assert opened().status().removed == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["torn", "flipped", "empty", "missing"])
 @pytest.mark.parametrize("file", ["hnsw.bin", "manifest.json"])
 def test_a_damaged_generation_is_made_anew(

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from appliance.config import Settings
 from bench.load import bench_load
 
@@ -11,6 +13,7 @@ SENTENCE = (
 )
 
 
+@pytest.mark.slow
 def test_a_data_set_is_ingested_and_asked(tmp_path: Path) -> None:
     texts = [{"_id": str(n), "title": f"Valve {n}", "text": SENTENCE.format(n, n + 3, n + 1)} for n in range(60)]
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))

@@ -92,6 +92,7 @@ def test_never_after_something_was_taken_away(corpus: Service, what: str) -> Non
             assert after["answer"] != before["answer"]
 
 
+@pytest.mark.slow
 def test_what_is_asked_most_is_computed_after_a_change(open_service: Callable[..., Service]) -> None:
     service = open_service(keep_questions=True)
     service.add("notes/heating.txt", CORPUS["notes/heating.txt"])

@@ -221,6 +221,7 @@ def test_no_key_is_needed_where_none_is_asked_for(open_service: Callable[..., Se
         assert "twelve months" in ask(client).choices[0].message.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rag-appliance", "scripted"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_frees_the_work(open_service: Callable[..., Service], model: str, stream: bool) -> None:

@@ -140,6 +140,7 @@ def test_what_failed_is_kept_with_the_id_of_its_error(corpus: Service, monkeypat
     assert next(span for span in spans if span["name"] == "answer")["status"] == "disk_gone"
 
 
+@pytest.mark.slow
 def test_traces_are_listed_and_bounded(corpus: Service) -> None:
     ids = [ask(corpus, f"What is {number}?")["query_id"] for number in range(NEWEST + 30)]
     with corpus.client() as client:
@@ -195,6 +196,7 @@ def test_an_ingestion_task_is_a_trace(corpus: Service) -> None:
     assert trace["spans"][0]["attributes"]["collection"] == "default"
 
 
+@pytest.mark.slow
 def test_a_great_task_sums_up_what_it_cannot_keep(corpus: Service) -> None:
     with corpus.client() as client:
         files = [("file", (f"{number}.txt", f"Note {number}.".encode())) for number in range(450)]
