@@ -25,7 +25,7 @@ from appliance.errors import ApplianceError, NotFound, Unauthenticated
 from appliance.faults import reached
 from appliance.flags import Canary, LiveFlags
 from appliance.inference import Embedders, ModelRegistry
-from appliance.ingest.worker import Ingestion
+from appliance.ingest.ingestion import Ingestion
 from appliance.optional_models import Models
 from appliance.packs import Packs
 from appliance.paths import BUNDLED_MODELS, DataPaths

@@ -23,11 +23,11 @@ from appliance.allocator import give_back
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.inference import OnnxEmbedder
+from appliance.ingest.ingestion import Ingestion
 from appliance.ingest.listing import list_files
 from appliance.ingest.names import path_from_bytes
 from appliance.ingest.spec import IngestSpec, TaskStatus
 from appliance.ingest.unit import Draft, passages
-from appliance.ingest.worker import Ingestion
 from appliance.store import Store
 from appliance.types import ChunkSpan, Embedder, Passage, ReadDocument
 from appliance.vectors import CollectionIndex

@@ -15,7 +15,7 @@ from appliance.collections import Collections
 from appliance.erasure.begin import EraseRequest, begin
 from appliance.erasure.steps import Run, Stopped
 from appliance.errors import ApplianceError
-from appliance.ingest.worker import Ingestion
+from appliance.ingest.ingestion import Ingestion
 from appliance.paths import DataPaths
 from appliance.store import Store
 from appliance.store.erasures import ErasureRow

@@ -16,7 +16,7 @@ from appliance.ingest.progress import Progress
 from appliance.ingest.spec import IngestSpec
 from appliance.ingest.unit import Unit, to_intake
 from appliance.store import Store
-from appliance.store.ingested import Intake, IntakeResult, take_in
+from appliance.store.ingested import Intake, IntakeResult, documents_of, take_in
 from appliance.store.job_rows import TaskRow
 from appliance.telemetry.metrics import INGESTED_CHUNKS, INGESTED_DOCUMENTS
 from appliance.telemetry.stages import stage
@@ -108,7 +108,7 @@ class Committing:
         jobs = self._store.jobs
 
         def present(source: str) -> dict[str, int]:
-            found = jobs.documents_of(task.collection, source)
+            found = documents_of(self._store.database, task.collection, source)
             return {
                 name: number for name, number in found.items() if name == source or not jobs.has_source(task.seq, name)
             }

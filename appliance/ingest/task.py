@@ -26,7 +26,7 @@ from appliance.ingest.spec import IngestSpec, decode_spec
 from appliance.ingest.unit import Unit
 from appliance.ingest.version import intake_version
 from appliance.store import Store
-from appliance.store.ingested import take_out
+from appliance.store.ingested import take_out, unchanged
 from appliance.store.job_rows import Failure, ItemRow, TaskRow, container
 from appliance.telemetry.stages import stage
 from appliance.types import Embedder
@@ -243,7 +243,7 @@ class TaskRun:
         return unit
 
     def _unchanged(self, source: str, sha256: str) -> bool:
-        return self._jobs.unchanged(self.task.collection, source, sha256, self._version)
+        return unchanged(self._around.store.database, self.task.collection, source, sha256, self._version)
 
     # --- removing ----------------------------------------------------------------------------------------------------
 

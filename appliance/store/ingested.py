@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 import numpy as np
@@ -64,6 +65,27 @@ def take_out(database: Database, task: TaskRow, documents: Sequence[tuple[str, i
         collections.changed(connection, collection.id)
         job_rows.count_removed(connection, task, [source for source, _ in documents])
     return removed
+
+
+def unchanged(database: Database, collection: str, source: str, sha256: str, version: str) -> bool:
+    """Whether this very file was taken in by this very version and all its documents are still there."""
+    with database.read() as connection:
+        expected = connection.execute(
+            "SELECT documents FROM ingested_files WHERE collection = ? AND source = ? AND sha256 = ? AND version = ?",
+            (collection, source, sha256, version),
+        ).get
+    return expected is not None and expected == len(documents_of(database, collection, source))
+
+
+def documents_of(database: Database, collection: str, source: str) -> dict[str, int]:
+    """source -> id of the documents made of one file: itself, or its members when it is an archive."""
+    with database.read() as connection:
+        found: list[Any] = connection.execute(
+            "SELECT d.source, d.id FROM documents d JOIN collections c ON c.id = d.collection_id WHERE c.name = ?1 "
+            "AND (d.source = ?2 OR (d.source >= ?2 || '!/' AND d.source < ?2 || '!0'))",
+            (collection, source),
+        ).fetchall()
+    return dict(found)
 
 
 def _store(

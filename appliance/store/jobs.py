@@ -253,28 +253,6 @@ class Jobs:
             ).fetchall()
         return [failed_row(row) for row in rows]
 
-    # --- what is in the collection -----------------------------------------------------------------------------------
-
-    def unchanged(self, collection: str, source: str, sha256: str, version: str) -> bool:
-        """Whether this very file was taken in by this very version and all its documents are still there."""
-        with self._database.read() as connection:
-            expected = connection.execute(
-                "SELECT documents FROM ingested_files "
-                "WHERE collection = ? AND source = ? AND sha256 = ? AND version = ?",
-                (collection, source, sha256, version),
-            ).get
-        return expected is not None and expected == len(self.documents_of(collection, source))
-
-    def documents_of(self, collection: str, source: str) -> dict[str, int]:
-        """source -> id of the documents made of one file: itself, or its members when it is an archive."""
-        with self._database.read() as connection:
-            rows: list[Any] = connection.execute(
-                "SELECT d.source, d.id FROM documents d JOIN collections c ON c.id = d.collection_id WHERE c.name = ?1 "
-                "AND (d.source = ?2 OR (d.source >= ?2 || '!/' AND d.source < ?2 || '!0'))",
-                (collection, source),
-            ).fetchall()
-        return dict(rows)
-
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _update(self, seq: int, assignments: str, *values: str | float | None) -> None:

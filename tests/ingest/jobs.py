@@ -13,8 +13,8 @@ import numpy as np
 
 from appliance.config import Settings
 from appliance.inference.hash_embed import HashEmbedder
+from appliance.ingest.ingestion import Ingestion
 from appliance.ingest.spec import IngestSpec, TaskStatus
-from appliance.ingest.worker import Ingestion
 from appliance.store import Store
 from appliance.types import Embedder, Ids, Matrix, Passage, PassageVectors
 

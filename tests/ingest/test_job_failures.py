@@ -222,7 +222,7 @@ def test_cancel_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
     workshop.ingestion.start()
     workshop.write("a.txt", "Alpha is the first letter.")
     task = workshop.ingestion.submit(IngestSpec(directory=workshop.documents))
-    until(lambda: reader._child is not None)
+    until(lambda: reader.running)
     began = time.monotonic()
     workshop.ingestion.cancel(task.id)
     status = workshop.finished(task.id, 20)
