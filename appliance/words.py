@@ -14,7 +14,8 @@ _FUNCTION_WORDS = """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
-KEPT_TEXTS = 8_192  # sentences, and passages, whose stems are remembered: the same are found again and again
+KEPT_SENTENCES = 24_576  # whose stems are remembered, half a kilobyte each: the same are found again and again
+KEPT_TEXTS = 8_192  # the same for passages
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -99,17 +100,18 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> list[str]:
-    return list(_stems(text))
+    return stem_line(text).split()
 
 
-@lru_cache(maxsize=KEPT_TEXTS)
-def _stems(text: str) -> tuple[str, ...]:
-    return tuple(map(stem, words(text)))
+@lru_cache(maxsize=KEPT_SENTENCES)
+def stem_line(text: str) -> str:
+    """The stems of a text in their order, with a blank around each: `" a b " in stem_line(text)`."""
+    return " ".join(("", *map(stem, words(text)), ""))
 
 
 @lru_cache(maxsize=KEPT_TEXTS)
 def stemmed(text: str) -> str:
-    """The stems of a text with a blank around each, to look for words and for neighbours in."""
+    """As `stem_line`, of the text in small letters."""
     return " ".join(("", *map(stem, words(text.lower())), ""))
 
 
@@ -120,7 +122,7 @@ def is_spaced(text: str) -> bool:
 
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, _stems, stemmed):
+    for kept in (stem, stem_line, stemmed):
         kept.cache_clear()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from appliance.evidence import rank
 from appliance.evidence.question import Question, read_question
@@ -61,6 +62,7 @@ def strength(query: Query, found: SearchResult, store: Store, embedder: str) -> 
     return weigh(question, found, rank_sentences(question, found.query_vector, sentences)).strength
 
 
+@lru_cache(maxsize=8)
 def evidence_rules(embedder: str) -> str:
     """What a strength depends on, as a short text: thresholds fitted under other rules say nothing."""
     parts = (embedder, WEIGHTS, BIAS, UNDENIED, NAMED, UNNAMED, LETTERS, PASSAGES, rank.WEIGHTS)

@@ -101,7 +101,7 @@ def answer(
     turn = _Turn(query, found, answering, Citer(answering.store), Stages(), on_claim)
     if not found.hits:
         return _abstain(turn, why_nothing(query, answering.store))
-    with turn.stages.stage("extract"):
+    with turn.stages.stage("extract"), answering.store.snapshot():
         question = read_question(query, answering.store)
         sentences = sentences_in(turn.context, answering.store, answering.embedder.fingerprint)
         ranked = rank_sentences(question, found.query_vector, sentences)

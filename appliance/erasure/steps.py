@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from appliance import evidence
 from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.erasure.needles import Sought, metadata_values
@@ -132,6 +133,7 @@ class Run:
             self._collections.index(name).purge(ids)
             self._store.segments.drop_deleted(name)
             self._store.lexical.forget()
+            evidence.forget()
             kept = self._store.shadow.find(name)
             if kept is not None:
                 self._collections.remove_index(kept)

@@ -1,13 +1,23 @@
 """What a question asks for, and how well each stored sentence speaks to it: read by search and by answers alike."""
 
 from appliance.evidence.question import Question, parts, read_question
-from appliance.evidence.rank import PASSAGES, Scored, Sentence, kept, rank_sentences, sentences_in, sentences_of
+from appliance.evidence.rank import (
+    PASSAGES,
+    Scored,
+    Sentence,
+    forget,
+    kept,
+    rank_sentences,
+    sentences_in,
+    sentences_of,
+)
 
 __all__ = [
     "PASSAGES",
     "Question",
     "Scored",
     "Sentence",
+    "forget",
     "kept",
     "parts",
     "rank_sentences",

@@ -16,6 +16,7 @@ BASE_WEIGHT = 0.1  # of a word that is in most passages, so that a question of s
 FEW_PASSAGES = 50
 FEW_WEIGHT = 3.0
 ASKING_WORDS = frozenset(("much", "many", "tell", "explain", "describe", "give", "show", "please", "mean", "means"))
+_NO_TOPIC = FUNCTION_WORDS | ASKING_WORDS
 
 
 class Wanted(StrEnum):
@@ -122,7 +123,7 @@ class Question:
 def read_question(query: Query, store: Store) -> Question:
     """Weigh the question's words by their inverse document frequency in the collection. Raises StorageError."""
     all_words = words(query.text)[:MOST_WORDS]
-    topical = [word for word in all_words if word.lower() not in FUNCTION_WORDS | ASKING_WORDS] or all_words
+    topical = [word for word in all_words if word.lower() not in _NO_TOPIC] or all_words
     idf = store.lexical.term_weights(query.collection, list(dict.fromkeys(topical)))
     base = _base_weight(query.collection, store)
     weights: dict[str, float] = {}

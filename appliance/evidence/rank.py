@@ -1,10 +1,9 @@
 """Scores every sentence of the best passages as an answer to the question, from what was stored at ingestion."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import pairwise
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from appliance.evidence.question import Question, Wanted, offers
 from appliance.store import Store
 from appliance.types import Context, Hit, Piece, Vector
-from appliance.words import place, stems
+from appliance.words import place, stem_line
 
 PASSAGES = 5  # hits whose sentences are looked at
 MOST_SENTENCES = 400  # in all; a passage has some ten
@@ -48,6 +47,7 @@ _RELEASE = re.compile(  # "Fixes since v1.8.0", "2.1 - 2020-01-01", "sed (4.9-1)
     re.IGNORECASE,
 )
 HEADING_WORDS = 10
+KEPT_PASSAGES = 4_096  # of which it is remembered which sentences are headings, two kilobytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,10 @@ def sentences_of(
     for hit in hits:
         if (kept := stored.get(hit.chunk.id)) is None:
             continue
+        chunk = hit.chunk
+        headings = headings_in(chunk.text, chunk.title, chunk.section, kept.spans.tobytes())
         for position, (start, end) in enumerate(kept.spans.tolist()):
-            heading = is_heading(hit, start, end)
-            found.append(Sentence(hit, position, start, end, kept.vectors[position], heading))
+            found.append(Sentence(hit, position, start, end, kept.vectors[position], headings[position]))
     return found[:most]
 
 
@@ -125,11 +126,26 @@ def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]
     return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
 
 
-def is_heading(hit: Hit, start: int, end: int) -> bool:
-    """A span that is a title, a heading or a rule under one: short, no end mark, no list mark, alone on its line."""
-    text, rest = hit.chunk.text[start:end].strip(), hit.chunk.text[end:]
+@lru_cache(maxsize=KEPT_PASSAGES)
+def headings_in(text: str, title: str, section: str, spans: bytes) -> tuple[bool, ...]:
+    """For each of the sentences of a passage (int32 pairs of start and end) whether it is a heading."""
+    names = frozenset((title, *section.split(" > ")))
+    pairs = np.frombuffer(spans, np.int32).reshape(-1, 2).tolist()
+    return tuple(is_heading(text, start, end, names) for start, end in pairs)
+
+
+def forget() -> None:
+    """No passage stays in memory."""
+    headings_in.cache_clear()
+
+
+def is_heading(passage: str, start: int, end: int, names: Collection[str]) -> bool:
+    """A span that is a title, a heading or a rule under one: short, no end mark, no list mark, alone on its line.
+    `names`: the title of the document and the headings above the passage.
+    """
+    text, rest = passage[start:end].strip(), passage[end:]
     plain = _RULE.sub("", text).strip()
-    if not plain or plain.lstrip("# ") in (hit.chunk.title, *hit.chunk.section.split(" > ")) or text.startswith("#"):
+    if not plain or plain.lstrip("# ") in names or text.startswith("#"):
         return True
     if len(plain.split()) > HEADING_WORDS or "\n" in plain or (rest and not rest.startswith("\n")):
         return False
@@ -140,28 +156,25 @@ def is_heading(hit: Hit, start: int, end: int) -> bool:
 
 
 def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[list[float]]:
-    cosines = np.stack([item.vector for item in found]) @ vector
-    keys = [stems(item.text) for item in found]
-    own = frozenset(question.weights)
-    sets = [own.intersection(row) for row in keys]  # other stems count for nothing
-    around = _around(found, sets)
-    headings = _headings(found, sets)
-    covered = cache(question.covered)  # few sets differ
+    cosines = (np.stack([item.vector for item in found]) @ vector).tolist()
+    words, pairs = _Words(question), [f" {one} {other} " for one, other in question.pairs]
+    lines = [stem_line(item.text) for item in found]
+    sets = [words.held(line) for line in lines]
+    around, headings = _around(found, sets, words), _headings(found, sets, words)
     asked = [float(question.wanted is wanted) for wanted in _WANTED]
-    unasked, most_pairs = [0.0] * len(_WANTED), max(1, len(question.pairs))
+    unasked, most_pairs = [0.0] * len(_WANTED), max(1, len(pairs))
     rows = []
     for index, item in enumerate(found):
         here = sets[index]
-        before = headings[index] | (sets[index - 1] if item.position and index else frozenset())
-        words = covered(here)
-        with_before = covered(own & (here | before))
+        with_before = here | headings[index] | (sets[index - 1] if item.position and index else 0)
+        own, more = words.covered(here), words.covered(with_before)
         rows.append(
             [
-                float(cosines[index]),
-                words,
-                with_before - words,
-                covered(own & (here | before | around[item.hit.chunk.id])) - with_before,
-                len(question.pairs.intersection(pairwise(keys[index]))) / most_pairs,
+                cosines[index],
+                own,
+                more - own,
+                words.covered(with_before | around[item.hit.chunk.id]) - more,
+                sum([pair in lines[index] for pair in pairs]) / most_pairs,
                 min(1.0, item.hit.score),
                 *(asked if offers(item.text, question) else unasked),
             ]
@@ -169,25 +182,42 @@ def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> 
     return rows
 
 
-def _headings(found: Sequence[Sentence], sets: Sequence[frozenset[str]]) -> list[frozenset[str]]:
-    """The stems of the nearest heading above each sentence in its chunk, else of the chunk's section."""
-    rows: list[frozenset[str]] = []
-    chunk, stemmed = 0, frozenset[str]()
+class _Words:
+    """The weighted words of a question; a set of them is a number, a bit for each."""
+
+    def __init__(self, question: Question) -> None:
+        self._looked_for = [(1 << place, f" {word} ") for place, word in enumerate(question.weights)]
+        self._weights = [(1 << place, weight) for place, weight in enumerate(question.weights.values())]
+        self.covered = cache(self._covered)  # few sets differ
+
+    def held(self, line: str) -> int:
+        """Those that a line of stems (`stem_line`) has."""
+        return sum([bit for bit, word in self._looked_for if word in line])
+
+    def _covered(self, some: int) -> float:
+        """Their share of the question's weight, as `Question.covered`."""
+        return sum([weight for bit, weight in self._weights if bit & some])
+
+
+def _headings(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> list[int]:
+    """The words in the nearest heading above each sentence in its chunk, else in that of the chunk's section."""
+    rows: list[int] = []
+    chunk = above = 0
     for item, here in zip(found, sets, strict=True):
         if item.hit.chunk.id != chunk:
-            chunk, stemmed = item.hit.chunk.id, frozenset(stems(item.hit.chunk.section.rpartition(" > ")[2]))
-        rows.append(frozenset() if item.heading else stemmed)
+            chunk, above = item.hit.chunk.id, words.held(stem_line(item.hit.chunk.section.rpartition(" > ")[2]))
+        rows.append(0 if item.heading else above)
         if item.heading:
-            stemmed = here
+            above = here
     return rows
 
 
-def _around(found: Sequence[Sentence], sets: Sequence[frozenset[str]]) -> dict[int, frozenset[str]]:
-    """Chunk id -> stems of the chunk, its section, its title and its place."""
-    gathered: dict[int, set[str]] = {}
+def _around(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> dict[int, int]:
+    """Chunk id -> the words in the chunk, its section, its title and its place."""
+    gathered: dict[int, int] = {}
     for item, here in zip(found, sets, strict=True):
         chunk = item.hit.chunk
         if chunk.id not in gathered:
-            gathered[chunk.id] = set(stems(f"{chunk.title} {chunk.section} {place(chunk.source)}"))
+            gathered[chunk.id] = words.held(stem_line(f"{chunk.title} {chunk.section} {place(chunk.source)}"))
         gathered[chunk.id] |= here
-    return {number: frozenset(stemmed) for number, stemmed in gathered.items()}
+    return gathered

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import TypeAlias
 
 import apsw
@@ -154,11 +155,13 @@ def sentence_blobs(sentences: Sequence[tuple[int, int]], vectors: Matrix) -> tup
     return spans.tobytes(), np.clip(np.rint(vectors * INT8_SCALE), -127, 127).astype(np.int8).tobytes()
 
 
-def read_sentences(spans: bytes, vectors: bytes) -> SentenceVectors:
-    """The reverse of `sentence_blobs`; vectors are normalised again."""
-    pairs = np.frombuffer(spans, dtype="<i4").reshape(-1, 2).astype(np.int32)
-    matrix = np.frombuffer(vectors, dtype=np.int8).astype(np.float32).reshape(len(pairs), -1 if len(pairs) else 0)
-    return SentenceVectors(pairs, normalised(matrix))
+def read_sentences(spans: Sequence[bytes], vectors: Sequence[bytes]) -> list[SentenceVectors]:
+    """The reverse of `sentence_blobs` for several chunks at once; vectors are normalised again."""
+    pairs = np.frombuffer(b"".join(spans), dtype="<i4").reshape(-1, 2).astype(np.int32)
+    numbers = np.frombuffer(b"".join(vectors), dtype=np.int8).astype(np.float32)
+    matrix = normalised(numbers.reshape(len(pairs), -1 if len(pairs) else 0))
+    ends = list(accumulate(len(one) // 8 for one in spans))  # two numbers of four bytes
+    return [SentenceVectors(pairs[begin:end], matrix[begin:end]) for begin, end in pairwise([0, *ends])]
 
 
 def read_vectors(blobs: Sequence[bytes], dimensions: int) -> Matrix:

@@ -89,7 +89,8 @@ def sentences(database: Database, chunk_ids: Sequence[int], embedder: str | None
             "WHERE chunk_id IN (SELECT value FROM carray(?))"
         )
         found = fetch(connection, query, (wanted,))
-    return {chunk_id: rows.read_sentences(spans, vectors) for chunk_id, spans, vectors in found}
+    read = rows.read_sentences([spans for _, spans, _ in found], [vectors for *_, vectors in found])
+    return {chunk_id: sentences for (chunk_id, *_), sentences in zip(found, read, strict=True)}
 
 
 def _ids(found: Sequence[tuple[int, ...]]) -> Ids:

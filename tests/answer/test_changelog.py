@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.evidence.rank import is_heading
-from appliance.types import Answer, Chunk, Embedder, Hit
+from appliance.types import Answer, Chunk, Embedder
 from bench.corpus import Corpus, Text, ingested
 from tests.answer.conftest import settings_for
 from tests.answer.test_extract import _answer as answer_from
@@ -102,4 +102,4 @@ def test_a_row_of_figures_does_not_answer_by_one_word(changes: Corpus) -> None:
 )
 def test_what_is_a_heading(text: str, following: str, wanted: bool) -> None:
     chunk = Chunk(1, 1, "c", "s.txt", "Title", "", None, 0, len(text + following), text + following, 1)
-    assert is_heading(Hit(chunk, 1.0), 0, len(text)) is wanted
+    assert is_heading(chunk.text, 0, len(text), (chunk.title,)) is wanted

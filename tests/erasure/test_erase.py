@@ -14,11 +14,13 @@ import pytest
 
 from appliance.cache import tags_of
 from appliance.errors import Conflict
+from appliance.evidence.rank import headings_in
 from appliance.store import segments
 from appliance.store.database import fetch
 from appliance.store.keyword_pages import terms, tombstones
 from appliance.types import Query
 from appliance.web.wire import answer_core
+from appliance.words import stem_line
 from tests.erasure.conftest import OTHER, SECRET, Office, pieces, raw_hits, unique_text
 
 
@@ -280,3 +282,14 @@ def listed(office: Office) -> set[str]:
     """The tokens that posting segments hold."""
     with office.appliance.store.database.read() as connection:
         return {token for (token,) in fetch(connection, "SELECT token FROM posting_lists")}
+
+
+def test_no_passage_stays_in_memory(office: Office) -> None:
+    office.write("secret.txt", SECRET)
+    office.ingest(office.documents, label="files")
+    office.appliance.answer(Query(SECRET[:60]), cancel=threading.Event())
+    assert headings_in.cache_info().currsize
+    assert stem_line.cache_info().currsize
+    office.erase(source="files/secret.txt")
+    assert not headings_in.cache_info().currsize
+    assert not stem_line.cache_info().currsize
