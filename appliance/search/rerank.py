@@ -10,6 +10,7 @@ import structlog
 from appliance.errors import DeadlineExceeded, ModelError
 from appliance.store import Store
 from appliance.types import Candidate, Hit, Matrix, Query, Reranker, RerankRequest, Vector
+from appliance.vectors import CollectionIndex
 from appliance.words import FUNCTION_WORDS, words
 
 SHARE_OF_TIME = 0.5  # of what is left to the question
@@ -33,6 +34,7 @@ def rerank(
     vector: Vector,
     reranker: Reranker,
     store: Store,
+    index: CollectionIndex,
     *,
     deadline: float,
     busy: bool,
@@ -46,7 +48,7 @@ def rerank(
         return Reranking(hits, done=True)
     if busy and not reranker.cheap:
         return Reranking(hits, notice="Many questions are being worked on: the passages were not reranked.")
-    first, vectors = with_vectors(hits[: reranker.most], query.collection, store)
+    first, vectors = with_vectors(hits[: reranker.most], index)
     rest = hits[reranker.most :]
     now = time.monotonic()
     try:
@@ -68,10 +70,10 @@ def below(scored: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
     return [replace(hit, score=hit.score + shift) for hit in rest]
 
 
-def with_vectors(hits: Sequence[Hit], collection: str, store: Store) -> tuple[list[Hit], Matrix]:
+def with_vectors(hits: Sequence[Hit], index: CollectionIndex) -> tuple[list[Hit], Matrix]:
     """The hits whose vectors are still stored, and these (n, dimensions), in their order. Raises StorageError."""
     wanted = np.array([hit.chunk.id for hit in hits], dtype=np.int64)
-    ids, vectors = store.documents.vector_source(collection).some(wanted)
+    ids, vectors = index.some(wanted)
     rows = {chunk: row for row, chunk in enumerate(ids.tolist())}
     kept = [hit for hit in hits if hit.chunk.id in rows]
     return kept, vectors[[rows[hit.chunk.id] for hit in kept]]

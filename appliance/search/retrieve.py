@@ -82,10 +82,11 @@ def search(
         reranking = Reranking(hits)
         if plan.rerank and retrieval.reranker is not None:
             busy = retrieval.busy()
-            reranking = rerank(hits, query, vector, retrieval.reranker, store, deadline=deadline, busy=busy)
+            index = retrieval.index(query.collection)
+            reranking = rerank(hits, query, vector, retrieval.reranker, store, index, deadline=deadline, busy=busy)
             note(reranker=retrieval.reranker.name, done=reranking.done)
     with stages.stage("select"):
-        chosen = _select(reranking.hits, plan, query, store)
+        chosen = _select(reranking.hits, plan, query, retrieval.index)
     notice = " ".join(filter(None, (rewording.notice, reranking.notice)))
     return SearchResult(
         tuple(chosen), kind, plan.alpha, found.exact, vector, stages.ms,
@@ -142,11 +143,11 @@ def _depth(plan: Plan, k: int, reranker: Reranker | None) -> int:
     return max(depths)
 
 
-def _select(hits: Sequence[Hit], plan: Plan, query: Query, store: Store) -> Sequence[Hit]:
+def _select(hits: Sequence[Hit], plan: Plan, query: Query, index: Callable[[str], CollectionIndex]) -> Sequence[Hit]:
     """The `query.k` hits that are shown."""
     if plan.diversify < 1:
         hits = collapsed(hits, len(hits)) if plan.collapse else hits
-        hits, vectors = with_vectors(hits, query.collection, store)
+        hits, vectors = with_vectors(hits, index(query.collection))
         return diversified(hits, plan.diversify, query.k, vectors)
     return collapsed(hits, query.k) if plan.collapse else hits[: query.k]
 

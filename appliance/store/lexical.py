@@ -135,7 +135,7 @@ class Lexical:
         version, known = self._counts.get(collection.id, (0, {}))
         if version != collection.version or len(known) > MAX_COUNTS:
             known = {}
-        missing = sorted(tokens - known.keys())
+        missing = sorted(token for token in tokens if token not in known)  # a difference would walk through `known`
         if missing:
             counted = self._postings.counts(connection, collection, missing)
             if counted is None:

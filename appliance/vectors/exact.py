@@ -89,8 +89,13 @@ class ExactScan:
 
     def vectors(self, ids: Ids) -> Matrix:
         """(m, dimensions) of those of the ids that are held and live."""
+        return self.some(ids)[1]
+
+    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
+        """Those of the ids that are held and live, ascending, with their vectors (m, dimensions)."""
         view = self._view
-        return view.matrix[view.held.positions(ids)]
+        rows = view.held.positions(np.sort(ids))
+        return view.held.ids[rows], view.matrix[rows]
 
     def _append(self, ids: Ids, rows: Matrix) -> None:
         count, needed = len(self.held.ids), len(self.held.ids) + len(ids)

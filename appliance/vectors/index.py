@@ -87,6 +87,15 @@ class CollectionIndex:
             raise ValueError(f"a question's vector must be {dimensions} finite numbers")
         return nearest.search(self._current.state, self._current.source, vector, k, eligible) if k > 0 else []
 
+    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
+        """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions). Raises StorageError."""
+        state = self._current.state
+        if isinstance(state, ExactScan):
+            held, vectors = state.some(ids)
+            if len(held) == len(ids):  # what was committed a moment ago may not be held yet
+                return held, vectors
+        return self._current.source.some(ids)
+
     def prepare(self, vectors: Matrix) -> None:
         """These (n, dimensions) will be searched for soon: what can be done for all of them at once is done now."""
         state = self._current.state
