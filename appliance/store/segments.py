@@ -12,7 +12,8 @@ from appliance.store.database import MAX_ID, Database
 from appliance.store.inverted import MOST_ROWS, Inverted
 
 LEAST_CHUNKS = 2_000  # of a collection that gets segments; below, FTS5 is as fast
-FRESH_CHUNKS = 10_000  # behind the last segment, before it is made again with them
+FRESH_CHUNKS = 10_000  # behind the last segment, before it is made again with them; or, of a smaller segment,
+FRESH_SHARE = 0.5  # of its rows: after a start they are tokenised by the first question
 DELETED_SHARE = 0.2  # of a segment's rows, before it is made again without them
 READ_ROWS = 2_000  # between two looks at whether to stop
 
@@ -92,7 +93,7 @@ def _next(connection: apsw.Connection, collection: Collection) -> _Plan | None:
             return _Plan(held.after, held.last, (held.segment,))
         at, last = held.last, held
     fresh = posting_rows.count(connection, collection.id, at, MAX_ID, FRESH_CHUNKS)
-    if fresh < FRESH_CHUNKS and last is not None:
+    if last is not None and fresh < min(FRESH_CHUNKS, max(LEAST_CHUNKS, FRESH_SHARE * last.rows)):
         return None
     if last is not None and last.rows < MOST_ROWS:
         return _Plan(last.after, None, (last.segment,))

@@ -1,6 +1,7 @@
 """Posting segments: the same rows and scores as a full scan, whatever is written, deleted or made again meanwhile."""
 
 import random
+from typing import NoReturn
 
 import apsw
 import numpy as np
@@ -225,6 +226,31 @@ def test_only_what_is_worth_it_gets_segments(store: Store, monkeypatch: pytest.M
     write(store, random.Random(1), 0, 30)
     level(store)
     assert not served(store)
+
+
+def test_a_small_segment_takes_in_what_is_new_before_a_large_one_does(store: Store) -> None:
+    for rows, new, due in ((4, 1, False), (4, 2, True), (30, 7, False), (30, 8, True)):
+        store.documents.put("default", [document("old", ["w1"] * rows)])
+        level(store)
+        store.documents.put("default", [document("new", ["w2"] * new)])
+        assert store.segments.make_next("default") is due
+        store.documents.delete("default", [store.documents.with_source("default", one) for one in ("old", "new")])
+        store.segments.drop_deleted("default")
+
+
+def test_words_known_already_cost_nothing(store: Store) -> None:
+    """However many are known: every question asks for some."""
+
+    class Known(dict[str, int]):
+        def keys(self) -> NoReturn:
+            pytest.fail("walked through")
+
+    write(store, random.Random(1), 0, 40)
+    level(store)
+    weights = store.lexical.term_weights("default", WORDS)
+    version, counts = store.lexical._counts[1]
+    store.lexical._counts[1] = version, Known(counts)
+    assert store.lexical.term_weights("default", WORDS) == weights
 
 
 def test_damaged_lists_are_made_anew(store: Store) -> None:

@@ -35,6 +35,22 @@ def test_a_restart_answers_the_same_to_the_last_bit(opened: Opener, source: Memo
     assert opened(exact_scan_below=5_000).search(VECTORS[7], 20) == before
 
 
+def test_vectors_are_taken_from_memory_and_from_the_source_where_it_knows_more(
+    opened: Opener, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened(exact_scan_below=5_000)
+    put(index, source, slice(0, 300))
+    source.commit(IDS[300:301], VECTORS[300:301])  # the index learns of it in a moment
+    wanted = np.array([301, 7, 200])
+    ids, vectors = index.some(wanted)
+    assert ids.tolist() == [7, 200, 301]
+    np.testing.assert_array_equal(vectors, source.some(wanted)[1])
+    expected = source.some(wanted[1:])
+    monkeypatch.setattr(source, "some", lambda _: pytest.fail("read"))
+    for found, known in zip(index.some(wanted[1:]), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
+
+
 def test_an_empty_index_finds_nothing(opened: Opener) -> None:
     assert opened().search(VECTORS[0], 5) == []
     assert opened().search(VECTORS[0], 5, IDS[:10]) == []
