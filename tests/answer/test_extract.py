@@ -214,6 +214,7 @@ def test_a_sentence_that_announces_brings_what_follows(
 WORDS = st.lists(st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=700), max_size=200)
 
 
+@pytest.mark.slow
 @given(WORDS, st.dictionaries(st.sampled_from(["a", "b", "zz"]), st.floats(0, 1)))
 def test_trimmed_spans_are_short_and_inside(pieces: list[str], weights: dict[str, float]) -> None:
     text = " ".join(pieces)

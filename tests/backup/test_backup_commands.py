@@ -59,6 +59,7 @@ def test_over_http(open_service: Callable[..., Service], tmp_path: Path) -> None
         assert float(newest.split()[1]) == pytest.approx(listed["backups"][1]["taken_at"])
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     data, disk, there = tmp_path / "data", tmp_path / "disk", tmp_path / "there"
     (tmp_path / "letter.txt").write_text("The boiler must be serviced every twelve months by a licensed engineer.")

@@ -20,6 +20,7 @@ def stored(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return data
 
 
+@pytest.mark.slow
 def test_fitted_shown_and_removed(stored: Path) -> None:
     tried = run(stored, "calibrate", "--dry-run", "--made", "60")
     assert tried.exit_code == 0, tried.output

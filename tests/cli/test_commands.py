@@ -43,6 +43,7 @@ def test_a_refusal_says_why(data: Path) -> None:
     assert "The collection holds no documents yet." in result.stdout
 
 
+@pytest.mark.slow
 def test_the_second_ingestion_skips_and_sync_removes(data: Path, docs: Path) -> None:
     run(data, "ingest", str(docs))
     (docs / "lease.txt").unlink()
@@ -53,6 +54,7 @@ def test_the_second_ingestion_skips_and_sync_removes(data: Path, docs: Path) -> 
     assert [d["source"] for d in told(data, "documents", "list")["documents"]] == [str(docs / "pump.txt")]
 
 
+@pytest.mark.slow
 def test_failed_documents_are_named_and_the_exit_code_is_3(data: Path, docs: Path) -> None:
     (docs / "program.bin").write_bytes(b"\x7fELF" + bytes(range(256)) * 8)
     result = run(data, "ingest", str(docs))
@@ -80,6 +82,7 @@ def test_metadata_and_filters(data: Path, docs: Path) -> None:
     assert wrong.stderr.startswith("error: The filter cannot be read")
 
 
+@pytest.mark.slow
 def test_deleting_documents_and_collections(data: Path, docs: Path) -> None:
     run(data, "ingest", str(docs), "--collection", "papers")
     ids = [str(d["id"]) for d in told(data, "documents", "list")["documents"]]
@@ -91,6 +94,7 @@ def test_deleting_documents_and_collections(data: Path, docs: Path) -> None:
     assert [c["name"] for c in told(data, "collections", "list")["collections"]] == ["default"]
 
 
+@pytest.mark.slow
 def test_keys_are_made_listed_and_revoked(data: Path) -> None:
     first = run(data, "keys", "list")
     assert "First admin key" in first.stderr
@@ -149,6 +153,7 @@ def test_quickstart_answers_from_the_handbook_and_then_from_own_documents(data: 
     assert "holds 2 documents of your own" in bare.stdout
 
 
+@pytest.mark.slow
 def test_a_conversation_on_the_command_line(data: Path, docs: Path, tmp_path: Path) -> None:
     assert run(data, "ingest", str(docs)).exit_code == 0
     lines = "How long is the warranty of the P40 pump?\n\nand how often is its filter changed?\n"

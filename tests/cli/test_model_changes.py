@@ -52,6 +52,7 @@ def test_used_shown_rolled_back_and_discarded(hashed: Path, tmp_path: Path) -> N
     assert (refused.exit_code, json.loads(refused.stdout)["code"]) == (1, "nothing_to_roll_back")
 
 
+@pytest.mark.slow
 def test_a_refusal_shows_the_figures_and_what_to_do(hashed: Path, tmp_path: Path) -> None:
     plain = tmp_path / "questions.txt"
     plain.write_text("Which instrument has strings?\nWhat is cold and moves slowly?\n", "utf-8")

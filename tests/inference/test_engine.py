@@ -55,6 +55,7 @@ def test_what_it_holds_is_told(opened: Open) -> None:
     assert max(held for _, held in seen) > 2 * GRAIN
 
 
+@pytest.mark.slow
 def test_a_second_question_over_the_same_passages_reads_its_own_words_alone(opened: Open) -> None:
     generator = opened()
     generator.generate(ask(f"{PASSAGES}\n\nQuestion: what does the pump do?", 1), NEVER)
@@ -86,6 +87,7 @@ def test_together_the_answers_are_those_of_each_alone_and_the_passages_are_read_
     assert soon(lambda: gauge(GENERATOR_REQUESTS) == gauge(GENERATOR_HELD) == 0)  # told after the answers
 
 
+@pytest.mark.slow
 def test_a_kept_prefix_changes_nothing(opened: Open) -> None:
     generator = opened()
     first = generator.generate(about(5, 12), NEVER)
@@ -132,6 +134,7 @@ def test_a_caller_that_leaves_frees_the_slot(opened: Open, after_pieces: int) ->
     assert all_free(generator)
 
 
+@pytest.mark.slow
 def test_a_batch_under_way_is_broken_off_and_begins_anew(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = opened()
     expected = generator.generate(about(2, 12), NEVER)
@@ -171,6 +174,7 @@ def test_a_long_prompt_is_refused_and_the_others_go_on(opened: Open) -> None:
     assert all(isinstance(outcomes[index], Generated) for index in (0, 2))
 
 
+@pytest.mark.slow
 def test_principals_take_turns(opened: Open) -> None:
     generator = opened(slots=1)
     running, order = threading.Event(), list[str]()

@@ -43,6 +43,7 @@ def generator(gguf: Path) -> Iterator[LlamaGenerator]:
     generator.close()
 
 
+@pytest.mark.slow
 def test_same_question_same_answer_and_it_streams(gguf: Path) -> None:
     generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=1, context_tokens=1024, queue_limit=2)
     pieces: list[str] = []

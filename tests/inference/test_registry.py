@@ -145,6 +145,7 @@ def test_a_torn_gguf_is_not_added(registry: ModelRegistry, bundled: Path, tmp_pa
         registry.add(tmp_path / "torn.gguf", name="torn")
 
 
+@pytest.mark.slow
 def test_a_gguf_that_makes_llama_cpp_abort_costs_a_child(
     registry: ModelRegistry, bundled: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_an_embedder_without_tokenizer(registry: ModelRegistry, bundled: Path) -
         registry.add(bundled / f"{INT8}.onnx", name="ours")
 
 
+@pytest.mark.slow
 def test_a_torn_model_is_replaced_under_its_own_name(tmp_path: Path) -> None:
     whole = next(BUNDLED_MODELS.glob("*.iq4_nl.gguf"))
     registry = ModelRegistry(BUNDLED_MODELS, tmp_path / "models")

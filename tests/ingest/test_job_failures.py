@@ -75,6 +75,7 @@ def test_lasting_faults_are_given_up_at_once(tmp_path: Path, monkeypatch: pytest
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_waiting_retry_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.ingest.unit.backoff_s", lambda *_, **__: 2.0)
     workshop = Workshop(tmp_path)

@@ -182,6 +182,7 @@ def test_the_version_changes_with_all_that_matters() -> None:
     assert intake_version(200, {"a": 1, "b": 2}) == intake_version(200, {"b": 2, "a": 1})
 
 
+@pytest.mark.slow
 def test_watch_tells_of_bursts_and_tells_again_when_refused(tmp_path: Path) -> None:
     told: list[int] = []
     stop = threading.Event()

@@ -168,6 +168,7 @@ def test_a_collection_of_another_embedder_is_refused(workshop: Workshop) -> None
         workshop.ingestion.submit(IngestSpec(directory=workshop.documents, collection="old"))
 
 
+@pytest.mark.slow
 def test_a_pause_stops_the_task_and_lets_it_go_on(tmp_path: Path) -> None:
     gate = Gate()
     workshop = Workshop(tmp_path, gate)

@@ -32,6 +32,7 @@ def test_cancelled_kept_discarded(appliance: Appliance, monkeypatch: pytest.Monk
     assert_whole(appliance)
 
 
+@pytest.mark.slow
 def test_chunks_that_the_model_does_not_read_whole(appliance: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedders, "HashEmbedder", lambda: HashEmbedder(max_tokens=40))
     status = change(appliance, "hash")

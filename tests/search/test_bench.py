@@ -77,6 +77,7 @@ def test_ndcg() -> None:
     assert ndcg([], {"a": 1}) == 0.0
 
 
+@pytest.mark.slow
 def test_identifiers_are_found_at_rank_one(tmp_path: Path) -> None:
     """Names, not meaning, tell these passages apart: the hash embedder is enough. Look-alikes are wrong answers."""
     texts, asked = identifiers.suite(7)

@@ -156,6 +156,7 @@ def test_more_neighbours_than_there_are(built: CollectionIndex) -> None:
     assert len(built.search(VECTORS[0], 5_000)) == 3_000
 
 
+@pytest.mark.slow
 def test_rebuild_and_verify(built: CollectionIndex, source: MemorySource) -> None:
     source.delete(IDS[:10])
     source.commit(IDS[3_000:3_001], VECTORS[3_000:3_001])
@@ -227,6 +228,7 @@ def test_recall_at_20_000(tmp_path: Path) -> None:
     assert again.status().vectors == 20_000
 
 
+@pytest.mark.slow
 def test_verifying_beside_changes_tells_only_what_stays_wrong(built: CollectionIndex, source: MemorySource) -> None:
     lost = int(source.ids()[5])
     built.remove(np.array([lost], dtype=np.int64))  # only from the index: this must be told

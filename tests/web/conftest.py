@@ -59,11 +59,11 @@ class Service:
 
     def finished(self, task_id: str) -> dict[str, Any]:
         with self.client() as client:
-            for _ in range(400):
+            for _ in range(2000):
                 task: dict[str, Any] = client.get(f"/tasks/{task_id}").json()
                 if task["state"] in {"SUCCESS", "FAILURE"}:
                     return task
-                time.sleep(0.05)
+                time.sleep(0.01)
         raise AssertionError(f"the task did not end: {task}")
 
 
@@ -74,6 +74,7 @@ def _logging() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     log.configure("info", "json")
     yield
+    log.OFTEN.flush()
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

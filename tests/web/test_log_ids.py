@@ -105,6 +105,7 @@ def check_answers(answers: list[httpx.Response], requests: dict[str, dict[str, A
             assert line["code"] == (body.get("code") or body["error"]["code"])
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_the_log_when_the_server_stops(tmp_path: Path) -> None:
     """Lines that waited for others are written before the last one."""
     environment = bare_environment() | {"RAG_APPLIANCE_EMBEDDER": "hash", "RAG_APPLIANCE_GENERATOR": "none"}

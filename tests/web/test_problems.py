@@ -73,6 +73,7 @@ def test_every_route_with_a_wrong_method(service: Service, subtests: pytest.Subt
                 assert_problem(client.request("PATCH", filled(path)), 405)
 
 
+@pytest.mark.slow
 def test_every_json_route_with_what_it_does_not_take(service: Service, subtests: pytest.Subtests) -> None:
     with service.client() as client:
         for method, path, described in routes(service):

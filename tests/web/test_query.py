@@ -167,6 +167,7 @@ def test_too_many_questions_are_refused_at_once(open_service: Callable[..., Serv
         assert ask(client, "and now")["query_id"]
 
 
+@pytest.mark.slow
 def test_a_question_over_its_deadline_is_let_go(open_service: Callable[..., Service]) -> None:
     service = open_service(query_timeout_s=0.2)
     gate = Gate(service.appliance)

@@ -93,6 +93,7 @@ def test_start_and_stop(start: Callable[..., Process], number: int) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_an_idle_connection_does_not_hold_the_stop_up(start: Callable[..., Process]) -> None:
     server = start()
     found = server.wait_until_up()
@@ -104,6 +105,7 @@ def test_an_idle_connection_does_not_hold_the_stop_up(start: Callable[..., Proce
     assert time.monotonic() - started < 8
 
 
+@pytest.mark.slow
 def test_port_in_use_says_so_and_exits_with_one(start: Callable[..., Process]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -207,6 +207,7 @@ def test_a_great_task_sums_up_what_it_cannot_keep(corpus: Service) -> None:
     assert kept + trace["left_out"]["ingest.read"]["spans"] == 450
 
 
+@pytest.mark.slow
 def test_a_follow_up_and_a_generated_answer(open_service: Callable[..., Service]) -> None:
     service = open_service(generator="scripted", rewrite="multi")
     service.add("a", "The boiler must be serviced every twelve months by a licensed engineer.")
