@@ -63,7 +63,8 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
 
     Its numbers, quotations and addresses must stand in that sentence, its names in the passage, at least half of its
     content words in the sentence; where it has others its meaning must be near the sentence's, which must entail it
-    word by word (see entail.py). It must not be a mere heading, and a short one needs a sentence about the question.
+    word by word (see entail.py). Neither of the two may be a mere heading, and a short claim needs a sentence about the
+    question.
     """
     text = _bare(claim)
     said = content(text)
@@ -74,7 +75,7 @@ def check(claim: str, support: Support, embedder: Embedder, citer: Citer) -> Cla
     for index in map(int, np.argsort(-(cosines + shared), kind="stable")[:TRIED]):
         sentence = support.sentences[index]
         near = shared[index] == 1 or cosines[index] >= LEAST_COSINE
-        if not near or shared[index] < LEAST_OWN or not _facts_stand(text, sentence):
+        if sentence.heading or not near or shared[index] < LEAST_OWN or not _facts_stand(text, sentence):
             continue
         if len(words(text)) <= SHORT and not _answers(said, support, index):
             continue

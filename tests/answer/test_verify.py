@@ -40,3 +40,14 @@ def test_a_number_is_its_scale_too(embedder: Embedder, tmp_path: Path) -> None:
         support, citer = Support.of("How much dust does the wind carry?", [sentence]), Citer(dust.store)
         assert check(text, support, embedder, citer) is not None
         assert check("The wind carries 43 tons of dust.", support, embedder, citer) is None
+
+
+def test_no_claim_stands_on_a_heading(embedder: Embedder, tmp_path: Path) -> None:
+    text = "Read this before you begin.\n\nHow the backup of the pump works at night\n\nIt copies what has changed."
+    settings = settings_for(tmp_path)
+    with ingested((Text("pump.md", "Pump", text),), embedder, settings, label="pump") as pump:
+        sentences = sentences_of(search(Query("How does the backup work?", COLLECTION), pump.served).hits, pump.store)
+        assert [item.text for item in sentences if item.heading] == ["How the backup of the pump works at night"]
+        support, citer = Support.of("How does the backup work?", sentences), Citer(pump.store)
+        assert check("How the backup of the pump works at night.", support, embedder, citer) is None
+        assert check("It copies what has changed.", support, embedder, citer) is not None
