@@ -79,17 +79,6 @@ class Asking:
         """Whether a question is being worked on: work in the background gives way."""
         return self.asked > 0
 
-    def waits(self, query: Query) -> bool:
-        """Whether the question may wait for the generator, and so needs no core meanwhile; any other computes."""
-        query = self._settling.to_answer(query)
-        generator = self._generator if flags_of(query).generation else None
-        return wants_generation(query.mode, generator) or self._rewords(query)
-
-    def _rewords(self, query: Query) -> bool:
-        """Whether the generator words a settled question anew."""
-        history = query.history and self._settling.condenses(flags_of(query))
-        return query.rewrite is not Rewrite.NONE or bool(history)
-
     def search(self, query: Query) -> SearchResult:
         """The passages of `query.collection` nearest to the question.
 
@@ -268,7 +257,7 @@ class Asking:
 
         There are as many as cores: more threads would only wait for the interpreter, and have the event loop wait.
         """
-        if generates or self._rewords(query):
+        if generates or self._settling.rewords(query):
             yield
             return
         with stage("wait"):

@@ -2,9 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -24,10 +22,9 @@ from appliance.types import (
     Flags,
     Mode,
     Query,
+    Rewrite,
 )
 from appliance.versions import Version
-
-_PLAIN: Final = attrgetter(*(field.name for field in fields(Query) if field.name not in {"filters", "choice"}))
 
 
 class Settling:
@@ -60,10 +57,25 @@ class Settling:
         query = self._routed(self.chosen(query))
         return query.but(**self._of_answer(query))
 
+    def waits(self, query: Query) -> bool:
+        """Whether the question, settled or not, may wait for the generator, and so needs no core meanwhile."""
+        query = self.chosen(query)
+        return self._generates(self._routed(query)) or self.rewords(query)
+
+    def rewords(self, query: Query) -> bool:
+        """Whether the generator words a question anew."""
+        flags = flags_of(query)
+        rewrite = flags.rewrite if query.rewrite is None else query.rewrite
+        return rewrite is not Rewrite.NONE or bool(query.history and self.condenses(flags))
+
+    def _generates(self, query: Query) -> bool:
+        """Whether the generator writes the answer of a question whose mode is settled."""
+        return wants_generation(query.mode, self._models.generator if flags_of(query).generation else None)
+
     def _of_answer(self, query: Query) -> dict[str, Any]:
         """What is settled of a question whose mode is, by the names of its fields."""
         flags, found = flags_of(query), _left_open(query)
-        if not wants_generation(query.mode, self._models.generator if flags.generation else None):
+        if not self._generates(query):
             return found | {"answer_tokens": None, "sampling": GREEDY}
         if query.compress is None and not flags.compress:
             found["compress"] = self._settings.prompt_tokens
@@ -165,9 +177,9 @@ def _left_open(query: Query) -> dict[str, Any]:
 
 def _hashed(query: Query, *others: object) -> str:
     """Of every field of the question and of the others. The repr of filters tells classes, that of flags the digest."""
-    rest = repr((query.filters, query.choice, others))
+    rest, plain = repr((query.filters, query.choice, others)), query.but(filters=None, choice=None).values
     try:
-        told = msgspec.msgpack.encode((*_PLAIN(query), rest))
+        told = msgspec.msgpack.encode((*plain, rest))
     except (OverflowError, UnicodeEncodeError):  # a number or a text that no other question can have
-        told = repr((_PLAIN(query), rest)).encode()
+        told = repr((plain, rest)).encode()
     return hashlib.blake2b(told, digest_size=24).hexdigest()

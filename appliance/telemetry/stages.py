@@ -1,8 +1,7 @@
 """The stages of a question and of a document: one name in `timings`, the stage histogram and the traces."""
 
-import time
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from appliance.telemetry.metrics import STAGE_SECONDS
 from appliance.telemetry.tracing import record, span
@@ -60,15 +59,11 @@ def observed(name: str, seconds: float) -> None:
 class stage(span):
     """A span that is counted in the stage histogram as well."""
 
-    __slots__ = ("_began",)
-
-    def __enter__(self) -> Self:
-        self._began = time.perf_counter()
-        return super().__enter__()
+    __slots__ = ()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
-        observed(self.name, time.perf_counter() - self._began)
+        observed(self.name, self.ended - self.began)
 
 
 class _Timed(stage):
@@ -82,7 +77,7 @@ class _Timed(stage):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
-        _add(self._ms, self.name, time.perf_counter() - self._began)
+        _add(self._ms, self.name, self.ended - self.began)
 
 
 class Stages:

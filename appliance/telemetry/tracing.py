@@ -164,7 +164,7 @@ CURRENT: Final[contextvars.ContextVar[Span | None]] = contextvars.ContextVar("sp
 class span:
     """Times its body as a child of the span under way, if there is one; an error that leaves it is its status."""
 
-    __slots__ = ("_kept", "_span", "_token", "name")
+    __slots__ = ("_kept", "_span", "_token", "began", "ended", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -172,18 +172,20 @@ class span:
     def __enter__(self) -> Self:
         parent = CURRENT.get()
         self._span = None
+        self.began = time.perf_counter()
         if parent is not None:
-            self._span = made = Span(parent.trace, self.name, parent, time.perf_counter())
+            self._span = made = Span(parent.trace, self.name, parent, self.began)
             self._kept = parent.trace.add(made)
             self._token = CURRENT.set(made)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.ended = time.perf_counter()
         made = self._span
         if made is None:
             return
         CURRENT.reset(self._token)
-        made.ended = time.perf_counter()
+        made.ended = self.ended
         if error is not None:
             made.error = code_of(error)
         if not self._kept:

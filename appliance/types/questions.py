@@ -115,10 +115,16 @@ class Query:
 
         Raises KeyError for a name that is no field.
         """
-        values = list(_VALUES(self))
+        values = list(self.values)
         for name, value in changes.items():
             values[_PLACES[name]] = value
         return Query(*values)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Of all fields, in their order."""
+        found: tuple[Any, ...] = _VALUES(self)
+        return found
 
 
 _PLACES: Final = {field.name: place for place, field in enumerate(fields(Query))}

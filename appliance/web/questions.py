@@ -11,7 +11,7 @@ from appliance.app import Appliance
 from appliance.cache import Kept
 from appliance.errors import DeadlineExceeded, Overloaded
 from appliance.telemetry.stages import observed, stage
-from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
+from appliance.telemetry.tracing import Trace, carried, current_trace, note, record, span
 from appliance.types import CancelToken, Claim, Mode, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive
 from appliance.web.flights import Finished, Flight, Lane
@@ -71,7 +71,7 @@ class Questions:
             lane.pool.shutdown(wait=True, cancel_futures=True)
 
     def _lane(self, query: Query) -> Lane:
-        return self._generating if self._appliance.asking.waits(query) else self._computing
+        return self._generating if self._appliance.settling.waits(query) else self._computing
 
     def _start(self, work: Callable[[], T], lane: Lane) -> asyncio.Future[T]:
         """Raises Overloaded."""
@@ -215,22 +215,18 @@ class Questions:
         Where a flag allows it that may be the answer from before an ingestion; it is then computed anew beside.
         """
         appliance = self._appliance
-        began = time.perf_counter()
-        key = appliance.cache_key(wanted)
-        record("settle", began, time.perf_counter())
+        with span("settle"):
+            key = appliance.cache_key(wanted)
         if appliance.settings.keep_questions and is_plain(wanted):
             appliance.cache.asked.note(wanted.collection, wanted.mode, wanted.text)
         if key is None:
             return None, None
-        began = time.perf_counter()
-        kept = appliance.cache.answers.get(key)
-        if kept is None and (before := appliance.settling.left_keys(wanted)):
-            kept = appliance.cache.answers.left_behind(before)
-            if kept is not None:
-                self._renew(wanted, key)
-        ended = time.perf_counter()
-        record("cache", began, ended)
-        observed("cache", ended - began)
+        with stage("cache"):
+            kept = appliance.cache.answers.get(key)
+            if kept is None and (before := appliance.settling.left_keys(wanted)):
+                kept = appliance.cache.answers.left_behind(before)
+                if kept is not None:
+                    self._renew(wanted, key)
         return key, kept
 
     def _renew(self, wanted: Query, key: str) -> None:

@@ -50,8 +50,8 @@ def test_questions_that_are_held_back_count_as_a_crowd(corpus: Service) -> None:
 
 
 def test_what_waits_for_the_generator(corpus: Service) -> None:
-    assert corpus.appliance.asking.waits(Query("boiler", rewrite=Rewrite.MULTI))
-    assert not corpus.appliance.asking.waits(Query("boiler"))
+    assert corpus.appliance.settling.waits(Query("boiler", rewrite=Rewrite.MULTI))
+    assert not corpus.appliance.settling.waits(Query("boiler"))
 
 
 def test_questions_that_wait_are_encoded_together(corpus: Service, monkeypatch: pytest.MonkeyPatch) -> None:
