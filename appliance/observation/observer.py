@@ -14,6 +14,7 @@ from appliance.observation.reading import Reading
 from appliance.telemetry import gauges
 from appliance.telemetry.exposition import Labels, Readings, Sampled
 from appliance.telemetry.metrics import METRICS_FAILED
+from appliance.telemetry.process import process_readings
 
 FRESH_S = 5.0  # between two looks, however often the page is asked for
 
@@ -31,6 +32,7 @@ class Observer:
         lags = Lags()
         self._looks: dict[str, Callable[[], Iterator[Reading]]] = {
             "program": lambda: iter([(gauges.BUILD, (__version__,), 1.0)]),
+            "process": process_readings,
             "starts": lambda: parts.starts(appliance),
             "components": lambda: parts.components(appliance),
             "queues": lambda: parts.queues(appliance),

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
 Labels = tuple[str, ...]
+Kind = Literal["gauge", "counter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Sampled:
     name: str
     documentation: str
     labels: Labels = ()
-    kind: Literal["gauge", "counter"] = "gauge"
+    kind: Kind = "gauge"
 
 
 Readings = Mapping[Sampled, Sequence[tuple[Labels, float]]]

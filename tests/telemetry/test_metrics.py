@@ -6,6 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.telemetry import metrics
 from appliance.telemetry.declared import declared
+from appliance.telemetry.exposition import Readings
+from appliance.telemetry.process import process_readings
 
 
 def test_every_collector_has_our_prefix_and_help() -> None:
@@ -38,10 +40,12 @@ def test_counts_show() -> None:
 
 
 def test_memory_of_the_process_is_there() -> None:
-    assert _value("process_resident_memory_bytes") > 1_000_000
+    readings = {sampled: [(labels, value)] for sampled, labels, value in process_readings()}
+    assert _value("process_resident_memory_bytes", readings) > 1_000_000
+    assert _value("process_cpu_seconds_total", readings) > 0
 
 
-def _value(name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", metrics.render().decode(), re.MULTILINE)
+def _value(name: str, readings: Readings | None = None) -> float:
+    found = re.search(rf"^{name} (\S+)$", metrics.render(readings).decode(), re.MULTILINE)
     assert found, name
     return float(found[1])
