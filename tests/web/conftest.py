@@ -1,10 +1,12 @@
 """A real server on loopback around a real appliance, with a small corpus and a key of each role."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,29 +85,22 @@ def _logging() -> Iterator[None]:
 @pytest.fixture
 def open_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Make services with settings of one's own; all are stopped at the end."""
-    stops: list[Callable[[], None]] = []
+    with contextlib.ExitStack() as opened:
+        yield lambda **settings: opened.enter_context(_served(tmp_path / uuid.uuid4().hex, settings))
 
-    def start(**settings: Any) -> Service:
-        arguments = {
-            "data_dir": tmp_path / f"data{len(stops)}",
-            "embedder": "hash",
-            "generator": "none",
-            "threads": 1,
-            "abstain_below": -1.0,
-            **settings,
-        }
-        appliance = Appliance.open(load_settings(arguments), purpose="tests")
-        stops.append(appliance.close)
-        url, stop = _serve(appliance)
-        stops.append(stop)
+
+@contextlib.contextmanager
+def _served(data: Path, settings: Mapping[str, Any]) -> Iterator[Service]:
+    small = {"data_dir": data, "embedder": "hash", "generator": "none", "threads": 1, "abstain_below": -1.0}
+    with Appliance.open(load_settings(small | dict(settings)), purpose="tests") as appliance:
         keys = {"admin": appliance.local_key}
         if appliance.settings.auth == "keys":
             keys |= {role: appliance.store.keys.create(role, Role(role))[1] for role in ("reader", "editor")}
-        return Service(url, appliance, keys, stop)
-
-    yield start
-    for stop in reversed(stops):
-        stop()
+        url, stop = _serve(appliance)
+        try:
+            yield Service(url, appliance, keys, stop)
+        finally:
+            stop()
 
 
 def _serve(appliance: Appliance) -> tuple[str, Callable[[], None]]:
@@ -135,6 +130,24 @@ def service(open_service: Callable[..., Service]) -> Service:
 @pytest.fixture
 def corpus(service: Service) -> Service:
     """A served appliance that holds CORPUS."""
+    return _fill(service)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An empty appliance, served, for all tests of a file that leave it as it is."""
+    with _served(tmp_path_factory.mktemp("empty"), {}) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that holds CORPUS, for all tests of a file that leave it as it is."""
+    with _served(tmp_path_factory.mktemp("library"), {}) as service:
+        yield _fill(service)
+
+
+def _fill(service: Service) -> Service:
     files = [("file", (source, text.encode())) for source, text in CORPUS.items()]
     with service.client() as client:
         task = service.finished(client.post("/ingest", files=files).json()["task_id"])

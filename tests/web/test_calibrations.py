@@ -53,8 +53,8 @@ def test_from_beginning_to_end(service: Service) -> None:
         ({"collection": "nowhere"}, 404),
     ],
 )
-def test_what_is_refused(service: Service, body: dict[str, Any], status: int) -> None:
-    with service.client() as client:
+def test_what_is_refused(empty: Service, body: dict[str, Any], status: int) -> None:
+    with empty.client() as client:
         answer = client.post(PATH, json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["code"]

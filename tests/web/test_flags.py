@@ -40,8 +40,8 @@ def test_a_switch_changes_the_next_question_and_no_cached_answer_crosses_it(corp
         ("rewrite", {"value": "multi"}, 400, "impossible_flag"),
     ],
 )
-def test_mistakes_are_told(service: Service, name: str, body: Any, status: int, code: str) -> None:
-    with service.client() as client:
+def test_mistakes_are_told(empty: Service, name: str, body: Any, status: int, code: str) -> None:
+    with empty.client() as client:
         refused = client.put(f"/admin/flags/{name}", json=body)
         assert (refused.status_code, refused.json()["code"]) == (status, code)
 

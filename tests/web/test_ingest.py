@@ -87,13 +87,13 @@ def test_names_cannot_leave_the_spool(service: Service, tmp_path: Path) -> None:
         ({"collection": (None, b"only-a-field")}, {}, 400, "file"),
     ],
 )
-def test_wrong_forms(service: Service, files: Any, fields: dict[str, str], status: int, field: str | None) -> None:
-    response = upload(service, files, **fields)
+def test_wrong_forms(empty: Service, files: Any, fields: dict[str, str], status: int, field: str | None) -> None:
+    response = upload(empty, files, **fields)
     assert response.status_code == status, response.text
     if field:
         assert response.json()["errors"][0]["field"].startswith(field)
-    assert spooled(service) == []
-    with service.client() as client:
+    assert spooled(empty) == []
+    with empty.client() as client:
         assert client.get("/tasks").json()["tasks"] == []
 
 
@@ -110,11 +110,11 @@ def test_wrong_forms(service: Service, files: Any, fields: dict[str, str], statu
         ("multipart/form-data; boundary=abc", b""),
     ],
 )
-def test_broken_forms(service: Service, kind: str, body: bytes) -> None:
-    with service.client() as client:
+def test_broken_forms(empty: Service, kind: str, body: bytes) -> None:
+    with empty.client() as client:
         response = client.post("/ingest", content=body, headers={"Content-Type": kind})
     assert response.status_code == 400, response.text
-    assert spooled(service) == []
+    assert spooled(empty) == []
 
 
 def test_too_large_is_refused_and_forgotten(open_service: Callable[..., Service]) -> None:

@@ -102,10 +102,10 @@ def test_only_an_admin_may(service: Service) -> None:
         ("/admin/models/discard", {"collection": "nope"}, 404, "unknown_collection"),
     ],
 )
-def test_what_is_refused(service: Service, path: str, body: dict[str, Any], status: int, code: str | None) -> None:
-    told = post(service, path, body, status)
+def test_what_is_refused(empty: Service, path: str, body: dict[str, Any], status: int, code: str | None) -> None:
+    told = post(empty, path, body, status)
     assert code is None or told["code"] == code
-    with service.client() as client:
+    with empty.client() as client:
         assert client.get("/admin/models/changes").json() == {"changes": []}
         assert client.get("/admin/models/changes/nope").json()["code"] == "unknown_model_change"
         assert client.delete("/admin/models/changes/nope").status_code == 404

@@ -49,8 +49,8 @@ def test_both_encodings_hold_the_vectors_of_search(corpus: Service) -> None:
         ({"texts": ["a"]}, "texts", "invalid_request"),
     ],
 )
-def test_refusals(service: Service, more: dict[str, Any], param: str, code: str) -> None:
-    with service.client("reader") as client:
+def test_refusals(empty: Service, more: dict[str, Any], param: str, code: str) -> None:
+    with empty.client("reader") as client:
         error = refused(client.post("/v1/embeddings", json={"model": "hash", "input": "a", **more}), 400)
     assert (error["param"], error["code"]) == (param, code)
 

@@ -103,14 +103,14 @@ def test_bad_requests(open_service: Callable[..., Service], subtests: pytest.Sub
                 assert "xxxxxxxx" not in error["message"]
 
 
-def test_what_asks_for_nothing_is_accepted(corpus: Service) -> None:
+def test_what_asks_for_nothing_is_accepted(library: Service) -> None:
     neutral: dict[str, Any] = {
         "user": "me", "seed": 7, "metadata": {"a": "b"}, "presence_penalty": 0, "frequency_penalty": 0.0, "top_p": 1,
         "n": 1, "logprobs": False, "tools": [], "tool_choice": "none", "response_format": {"type": "text"},
         "logit_bias": {}, "store": False, "stop": None, "max_tokens": None, "temperature": 0, "stream": False,
         "stream_options": None, "parallel_tool_calls": True, "service_tier": "auto", "functions": None,
     }  # fmt: skip
-    with corpus.client("reader") as client:
+    with library.client("reader") as client:
         response = client.post(CHAT, json={"model": "rag-appliance", "messages": [USER], **neutral})
     assert response.status_code == 200, response.text
 
@@ -134,26 +134,26 @@ def test_what_asks_for_nothing_is_accepted(corpus: Service) -> None:
         ("POST", "/v1/responses", b"{}", 404, "unknown_route"),
     ],
 )  # fmt: skip
-def test_other_refusals(corpus: Service, method: str, path: str, content: bytes, status: int, code: str) -> None:
-    with corpus.client("reader") as client:
+def test_other_refusals(library: Service, method: str, path: str, content: bytes, status: int, code: str) -> None:
+    with library.client("reader") as client:
         response = client.request(method, path, content=content, headers={"Content-Type": "application/json"})
     assert refused(response, status)["code"] == code
 
 
-def test_keys_and_foreign_names(corpus: Service) -> None:
+def test_keys_and_foreign_names(library: Service) -> None:
     body = {"model": "rag-appliance", "messages": [USER]}
-    with corpus.client(None) as client:
+    with library.client(None) as client:
         assert refused(client.post(CHAT, json=body), 401)["type"] == "authentication_error"
         wrong = client.post(CHAT, json=body, headers={"Authorization": "Bearer sk-wrong"})
         assert refused(wrong, 401)["code"] == "invalid_key"
         assert refused(client.get("/v1/models", headers={"Host": "evil.example"}), 421)["code"] == "foreign_host"
-    with corpus.client("reader") as client:
+    with library.client("reader") as client:
         other = client.get("/documents/999")
     assert other.headers["content-type"] == "application/problem+json"
 
 
-def test_errors_are_exceptions_of_the_client(corpus: Service) -> None:
-    with connected(corpus) as client:
+def test_errors_are_exceptions_of_the_client(library: Service) -> None:
+    with connected(library) as client:
         messages: Any = [USER]
         with pytest.raises(openai.NotFoundError) as missing:
             client.chat.completions.create(model="gpt-4o", messages=messages)
@@ -162,7 +162,7 @@ def test_errors_are_exceptions_of_the_client(corpus: Service) -> None:
         with pytest.raises(openai.BadRequestError) as bad:
             client.chat.completions.create(model="rag-appliance", messages=messages, logprobs=True)
         assert (bad.value.param, bad.value.code) == ("logprobs", "unsupported_parameter")
-    with connected(corpus, "rag_wrong") as client, pytest.raises(openai.AuthenticationError):
+    with connected(library, "rag_wrong") as client, pytest.raises(openai.AuthenticationError):
         client.models.list()
 
 

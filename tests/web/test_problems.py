@@ -124,14 +124,14 @@ def test_an_unforeseen_error_shows_nothing_of_itself(
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "127.0.0.1.evil.example"]
 )
-def test_foreign_host_names_are_refused(service: Service, host: str) -> None:
-    with service.client() as client:
+def test_foreign_host_names_are_refused(empty: Service, host: str) -> None:
+    with empty.client() as client:
         assert client.get("/documents", headers={"Host": host}).status_code in {400, 421}
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "192.168.1.5:8000"])
-def test_own_names_are_served(service: Service, host: str) -> None:
-    with service.client() as client:
+def test_own_names_are_served(empty: Service, host: str) -> None:
+    with empty.client() as client:
         assert client.get("/documents", headers={"Host": host}).status_code == 200
 
 

@@ -98,8 +98,8 @@ def test_shared_questions_are_counted_by_prompt(open_service: Callable[..., Serv
         ("/split", {"shares": {BUNDLED: 1}, "by": "moon"}, 400, "invalid_request"),
     ],
 )
-def test_refusals(service: Service, path: str, body: dict[str, Any], status: int, code: str) -> None:
-    with service.client() as client:
+def test_refusals(empty: Service, path: str, body: dict[str, Any], status: int, code: str) -> None:
+    with empty.client() as client:
         response = client.post(f"/admin/prompts{path}", json=body)
         assert (response.status_code, response.json()["code"]) == (status, code), response.text
 

@@ -39,8 +39,8 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, json.loads(line[6:])
 
 
-def test_shape_and_exact_citations(corpus: Service) -> None:
-    with corpus.client("reader") as client:
+def test_shape_and_exact_citations(library: Service) -> None:
+    with library.client("reader") as client:
         found = ask(client)
         assert set(found) == ANSWER_FIELDS
         assert found["claims"]
@@ -55,8 +55,8 @@ def test_shape_and_exact_citations(corpus: Service) -> None:
                 assert place["source"] in {source["source"] for source in found["sources"]}
 
 
-def test_hits_are_exact_places(corpus: Service) -> None:
-    with corpus.client("reader") as client:
+def test_hits_are_exact_places(library: Service) -> None:
+    with library.client("reader") as client:
         found = client.post("/search", json={"question": "tomatoes sunlight"}).json()
         assert found["hits"]
         for hit in found["hits"]:
@@ -78,8 +78,8 @@ def test_second_time_comes_from_the_cache(corpus: Service) -> None:
 
 
 @pytest.mark.parametrize("change", [{"k": 3}, {"alpha": 0.0}, {"filters": "title exists"}, {"mode": "extractive"}])
-def test_other_parameters_are_another_answer(corpus: Service, change: dict[str, Any]) -> None:
-    with corpus.client("reader") as client:
+def test_other_parameters_are_another_answer(library: Service, change: dict[str, Any]) -> None:
+    with library.client("reader") as client:
         ask(client)
         assert ask(client, **change)["cache_hit"] is False
 
@@ -266,7 +266,7 @@ def test_metrics_count_questions_by_route(corpus: Service) -> None:
     assert before != after
 
 
-def test_many_threads_of_questions(corpus: Service) -> None:
+def test_many_threads_of_questions(library: Service) -> None:
     """Nothing is mixed up under concurrency: each asker gets the answer to its own question."""
     wanted = {
         "boiler serviced licensed engineer": "twelve months",
@@ -276,7 +276,7 @@ def test_many_threads_of_questions(corpus: Service) -> None:
     wrong: list[str] = []
 
     def asker(number: int) -> None:
-        with corpus.client("reader") as client:
+        with library.client("reader") as client:
             for turn in range(6):
                 question, expected = list(wanted.items())[(number + turn) % 3]
                 if expected not in json.dumps(ask(client, question, k=1 + turn)):

@@ -9,8 +9,8 @@ from tests.web.conftest import QUESTION, Service
 from tests.web.test_query import ask
 
 
-def test_a_search_hands_on_a_context_where_it_is_asked_for(corpus: Service) -> None:
-    with corpus.client("reader") as client:
+def test_a_search_hands_on_a_context_where_it_is_asked_for(library: Service) -> None:
+    with library.client("reader") as client:
         plain = client.post("/search", json={"question": QUESTION}).json()
         assert plain["context"] is None
         body = {"question": QUESTION, "expand": "document", "compress": 16, "k": 3}
@@ -70,8 +70,8 @@ def test_a_follow_up_is_condensed_in_both_forms_of_a_history(corpus: Service) ->
         ("before", "invalid_request"),
     ],
 )
-def test_a_history_that_cannot_be_used_is_refused(corpus: Service, history: Any, code: str) -> None:
-    with corpus.client("reader") as client:
+def test_a_history_that_cannot_be_used_is_refused(library: Service, history: Any, code: str) -> None:
+    with library.client("reader") as client:
         for route in ("/query", "/search"):
             refused = client.post(route, json={"question": "And then?", "history": history})
             assert (refused.status_code, refused.json()["code"]) == (400, code)

@@ -34,10 +34,10 @@ def test_delete_takes_effect_at_once(corpus: Service) -> None:
         assert client.delete(f"/documents/{document_id}").status_code == 404
 
 
-def test_paging_visits_every_document_once(corpus: Service) -> None:
+def test_paging_visits_every_document_once(library: Service) -> None:
     seen: list[str] = []
     after = 0
-    with corpus.client("reader") as client:
+    with library.client("reader") as client:
         while after is not None:
             page = client.get("/documents", params={"limit": 1, "after": after}).json()
             seen += [document["source"] for document in page["documents"]]
