@@ -1,27 +1,36 @@
 """Whether documents contradict each other about what a question asks for, so that no answer takes a side unseen."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, product
 
 from appliance.answer.cite import Citer, trimmed
-from appliance.evidence.question import Question, Wanted
-from appliance.evidence.rank import Scored, Sentence
-from appliance.types import Claim
-from appliance.words import FUNCTION_WORDS, denies, stem, stems, words
+from appliance.answer.values import ASKED, PROPER, Shape, Value, asked_of, likeness, numbers_in, shapes_of, values_in
+from appliance.evidence.question import Question
+from appliance.evidence.rank import FEATURES, Scored, Sentence
+from appliance.types import Citation, Claim
+from appliance.words import denies, stems
 
-# Chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles, each paragraph a
-# document. On the others: where a false passage is shown although a true one is stored, 72 % are told as a conflict; of
-# the questions whose documents agree, 1.4 % are.
-LEAST_COVERED = 0.8  # of the question's weight, by the sentence that contradicts
+# All figures here are chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles,
+# each paragraph a document; `bench hostile` and `bench answers` report on all, and on the others.
+LEAST_COVERED = 0.8  # of the question's weight, by a sentence that denies or says no
 MARGIN = 6.0  # score that it may lie behind the best sentence
+SPOKEN_TO = 0.45  # of the question, by a sentence that gives a value
+FARTHER = 9.0  # score that such a one may lie behind the best sentence
+BEHIND = 0.4  # share of the question that it may cover less than the best
+AROUND = 0.5  # worth of a word of the question that only the rest of the passage has
+SHORT = 3  # letters of a word of the question that may be an abbreviation in the passage ("nj")
+# A conflict is told from TOLD on: the likeness of the values' places, what the sentences cover beyond MIDDLING (times
+# COVERING), and for the documents beyond the first that give one of the values.
+TOLD, COVERING, MIDDLING = 2.5, 3.0, 0.6
+AGREEING = (0.0, 0.5, 1.5, 2.5)
+AGREED = 2  # documents beyond the first, so that a value may be an ordinary word
 
 _YES_OR_NO = re.compile(
     r"\s*(?:is|are|was|were|do|does|did|can|could|may|must|has|have|had|will|would|should)\b|.*\btrue or false\b",
-    re.IGNORECASE,
-)
-_ONE_THING = re.compile(  # "what county", "which band"; "what is …" and "what causes …" have several answers
-    r"\b(?:what|which) (?!(?:is|are|was|were|do|does|did|has|have|had|can|will|would|should|causes?)\b)\w+",
     re.IGNORECASE,
 )
 _SAID = re.compile(r"(?:\?|\bor false|^)\W*(yes|no|true|false)\b", re.IGNORECASE)
@@ -31,22 +40,26 @@ _DENIED = re.compile(
     r"wrongly|formerly|previously|originally|no)\b[^,.;:]*",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"\b[A-Z][\w'’]*")
-_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
-_MONTH = re.compile(
-    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b", re.IGNORECASE
-)
-_COUNTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_DIGITS = {word: str(number) for number, word in enumerate(_COUNTS)}
+_NAMES = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_COVERAGE = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """What a sentence says about the thing asked for: values that it states, values that it denies, yes or no."""
+    """What a sentence says about the thing asked for: words that it states, words that it denies, yes or no."""
 
     states: frozenset[str]
     denies: frozenset[str]
     yes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that a sentence gives, and the share of the question that the sentence speaks to."""
+
+    value: Value
+    sentence: Sentence
+    covered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +71,49 @@ class Compared:
 
 
 def compared(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored], citer: Citer) -> Compared:
-    """The claims, followed by the sentence of another document that contradicts them, if there is one."""
-    other = disputed(question, claims, ranked)
-    if other is None:
-        return Compared(tuple(claims))
-    start, end = trimmed(other.hit.chunk.text, other.start, other.end, question.weights)
-    citation = citer.cite(other.hit, start, end)
-    if citation is None:
-        return Compared(tuple(claims))
-    text = " ".join(citation.quote.split())
-    shown = any(text in claim.text for claim in claims)
-    return Compared((*claims, *([] if shown else [Claim(text, (citation,), supported=True)])), conflict=True)
+    """The claims, followed by the sentences that contradict them or each other, if there are any."""
+    shown, sides = list(claims), disputed(question, claims, ranked)
+    for sentence in sides:
+        start, end = trimmed(sentence.hit.chunk.text, sentence.start, sentence.end, question.weights)
+        citation = citer.cite(sentence.hit, start, end)
+        if citation is None:
+            return Compared(tuple(claims))
+        if not any(_holds(claim, citation) for claim in shown):
+            shown.append(Claim(" ".join(citation.quote.split()), (citation,), supported=True))
+    return Compared(tuple(shown), conflict=bool(sides))
 
 
-def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Sentence | None:
-    """The best sentence of another document that contradicts a claim; None where the documents agree.
+def _holds(claim: Claim, place: Citation) -> bool:
+    return any(
+        other.document_id == place.document_id and other.start <= place.start and place.end <= other.end
+        for other in claim.citations
+    )
 
-    `ranked`: the sentences of the passages, best first. A heuristic over names, numbers, dates and negations: it sees
-    documents that give one thing two values, not ones that disagree in substance.
+
+def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> tuple[Sentence, ...]:
+    """The sentences in which documents disagree: one that contradicts a claim, or two that give different values.
+
+    None where they agree. `ranked`: the sentences of the passages, best first. A heuristic over names, numbers, dates
+    and negations: it sees documents that give one thing two values, not ones that disagree in substance.
     """
+    if len({item.sentence.hit.chunk.document_id for item in ranked}) < 2:
+        return ()
+    supported = [claim for claim in claims if claim.supported]
+    against = _contradicting(question, supported, ranked)
+    return (against,) if against is not None else _differing(question, supported, ranked)
+
+
+# --- one denies what another states ----------------------------------------------------------------------------------
+
+
+def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Sentence | None:
     against = [item.sentence for item in ranked if _answers(question, item, ranked[0].score)]
-    for claim in [claim for claim in claims if claim.supported]:
+    for claim in claims if against else ():
         own = _stance(question, claim.text)
         documents = {citation.document_id for citation in claim.citations}
         for sentence in against:
-            if sentence.hit.chunk.document_id in documents:
-                continue
-            if _contradict(question, own, _stance(question, sentence.text)):
+            other = sentence.hit.chunk.document_id not in documents
+            if other and _contradict(question, own, _stance(question, sentence.text)):
                 return sentence
     return None
 
@@ -98,29 +127,126 @@ def _answers(question: Question, item: Scored, best: float) -> bool:
 def _contradict(question: Question, one: Stance, other: Stance) -> bool:
     if one.states & other.denies or other.states & one.denies:
         return True
-    if _YES_OR_NO.match(question.text):
-        return one.yes is not other.yes
-    if question.wanted is Wanted.WHY or (question.wanted is Wanted.OTHER and not _ONE_THING.search(question.text)):
-        return False
-    return bool(one.states and other.states) and one.states.isdisjoint(other.states)
+    return _YES_OR_NO.match(question.text) is not None and one.yes is not other.yes
 
 
 def _stance(question: Question, text: str) -> Stance:
-    denied = _values(question, " ".join(_DENIED.findall(text)))
+    denied = _topical(question, " ".join(_DENIED.findall(text)))
     said = _SAID.search(text)
     yes = said[1].lower() in ("yes", "true") if said else not (denies(text) or _VOID.search(text))
-    return Stance(_values(question, _DENIED.sub(" ", text)) - denied, denied, yes)
+    return Stance(_topical(question, _DENIED.sub(" ", text)) - denied, denied, yes)
 
 
-def _values(question: Question, text: str) -> frozenset[str]:
+def _topical(question: Question, text: str) -> frozenset[str]:
     """Keys of the things of the wanted kind that the question does not name itself."""
-    match question.wanted:
-        case Wanted.WHEN:
-            found = _NUMBER.findall(text) + _MONTH.findall(text)
-        case Wanted.AMOUNT | Wanted.VERSION:
-            found = _NUMBER.findall(text) + [_DIGITS[word.lower()] for word in words(text) if word.lower() in _DIGITS]
-        case Wanted.WHO | Wanted.WHERE:
-            found = _NAME.findall(text)
-        case _:
-            found = words(text)
-    return frozenset(stem(value) for value in found if value.lower() not in FUNCTION_WORDS) - question.weights.keys()
+    return frozenset().union(*(value.keys for value in values_in(text, question, shapes_of(question) or PROPER)))
+
+
+# --- two give different values ---------------------------------------------------------------------------------------
+
+
+def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> tuple[Sentence, ...]:
+    """The sentences of two documents with different values in the likest places; a claim's document has one of them."""
+    given = [] if _YES_OR_NO.match(question.text) else _given(question, ranked)
+    asked, stated = asked_of(question), cache(lambda document: _stated(document, ranked))
+    documents: dict[int, list[Given]] = {}
+    for item in given:
+        if item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
+            documents.setdefault(_document(item), []).append(item)
+    cited = {citation.document_id for claim in claims for citation in claim.citations} & documents.keys()
+    if not cited or len(documents) < 2:
+        return ()
+    holders = Counter(key for _, key in {(_document(item), key) for item in given for key in item.value.keys})
+    agreeing = {id(item): max(holders[key] for key in item.value.keys) - 1 for item in given}
+    best, sides = TOLD, tuple[Sentence, ...]()
+    for mine, theirs in combinations(documents.values(), 2):
+        for one, other in product(mine, theirs):
+            if one.value.shape is other.value.shape:
+                score = _opposed(one, other, asked, max(agreeing[id(one)], agreeing[id(other)]))
+                if score > best and _apart(one, other, cited, stated):
+                    best, sides = score, (one.sentence, other.sentence)
+    return sides
+
+
+def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> float:
+    """How surely two values are given for the same thing; see TOLD. `agreeing`: documents beyond the first."""
+    if one.value.shape is Shape.WORD and agreeing < AGREED:
+        return 0.0
+    alike = likeness(one.value, other.value, asked)
+    if one.value.shape is Shape.WORD and alike < ASKED:
+        return 0.0
+    return alike + COVERING * (min(one.covered, other.covered) - MIDDLING) + AGREEING[min(agreeing, len(AGREEING) - 1)]
+
+
+def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[int], frozenset[str]]) -> bool:
+    """Whether neither's document states the other's value, and one of the values is in what is cited."""
+    mine, its = one.value.keys, other.value.keys
+    if not mine.isdisjoint(stated(_document(other))) or not its.isdisjoint(stated(_document(one))):
+        return False
+    return any(mine <= stated(document) or its <= stated(document) for document in cited)
+
+
+def _document(item: Given) -> int:
+    return item.sentence.hit.chunk.document_id
+
+
+def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
+    """The values of the sentences that speak to the question, at least nearly as much as the best of them."""
+    shapes = shapes_of(question)
+    near = [item for item in ranked if not item.sentence.heading and item.score >= ranked[0].score - FARTHER]
+    if not shapes or len({item.sentence.hit.chunk.document_id for item in near}) < 2:
+        return []
+    at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
+    chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
+    short = {number: _abbreviated(question, chunk.text) for number, chunk in chunks.items()}
+    covered = []
+    for item in near:
+        chunk, position = item.sentence.hit.chunk.id, item.sentence.position
+        covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk]))
+    least = max(SPOKEN_TO, max(covered) - BEHIND)
+    spoken = [(item.sentence, share) for item, share in zip(near, covered, strict=True) if share >= least]
+    if len({sentence.hit.chunk.document_id for sentence, _ in spoken}) < 2:
+        return []
+    return [
+        Given(value, sentence, share)
+        for sentence, share in spoken
+        for value in values_in(_DENIED.sub(" , ", sentence.text), question, shapes)
+    ]
+
+
+def _covered(question: Question, item: Scored, before: Sentence | None, short: frozenset[str]) -> float:
+    """The share (0..1) of the question that a sentence speaks to: by weight, with the sentence and the heading before
+    it and some of the passage; or by the number of words, since a name that is seldom written out weighs most of all.
+    """
+    near = {*stems(item.sentence.text), *(stems(before.text) if before else ())}
+    words, words_before, words_around = (float(item.features[place]) for place in _COVERAGE)
+    spelt = question.covered(short - near)
+    by_weight = words + words_before + spelt + AROUND * max(0.0, words_around - spelt)
+    return min(1.0, max(by_weight, len(question.weights.keys() & (near | short)) / len(question.weights)))
+
+
+def _abbreviated(question: Question, text: str) -> frozenset[str]:
+    """The short words of the question that stand in a passage, as they are or written out: "nj" of "New Jersey"."""
+    short = [key for key in question.weights if len(key) <= SHORT and key.isalpha()]
+    if not short:
+        return frozenset()
+    here, names = frozenset(stems(text)), _NAMES.findall(text)
+    return frozenset(key for key in short if key in here or any(_stands_for(key, name) for name in names))
+
+
+def _stands_for(short: str, name: str) -> bool:
+    """Whether it is made of the first letters of a name's words, or of the first and another letter of one of them."""
+    parts = name.lower().split()
+    if short in "".join(part[0] for part in parts):
+        return True
+    return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in parts)
+
+
+def _stated(document: int, ranked: Sequence[Scored]) -> frozenset[str]:
+    """Keys of all that a document says in what was ranked of it, without what it denies."""
+    found: set[str] = set()
+    for item in ranked:
+        if item.sentence.hit.chunk.document_id == document:
+            text = _DENIED.sub(" ", item.sentence.text)
+            found.update(stems(text), numbers_in(text))
+    return frozenset(found)

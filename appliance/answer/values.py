@@ -1,0 +1,191 @@
+"""The values that a sentence may give for what a question asks, each with the words beside it.
+
+"It lies in Harlan County" and "the county, known as Brennan" have different names in like places: beside the thing that
+"what county …" asks for. A heuristic over shapes of words, without a grammar.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import takewhile
+
+from appliance.evidence.question import Question, Wanted
+from appliance.words import FUNCTION_WORDS, stem
+
+BESIDE, REACH = 2, 4  # content words on either side that are a value's place, and how many words away they may be
+LONGEST = 3  # words of a value in small letters
+ASKED, OTHER, ACROSS = 2.0, 0.5, 0.75  # worth of a neighbour that is the thing asked for; of others; on the other side
+FRAME, SAME = 6, 0.3  # words on either side that may be the same, and the worth of each beyond the first
+
+_TOKEN = re.compile(r"\d[\d,]*(?:[.:/]\d+)*(?:st|nd|rd|th)?|%|[^\W\d_]+(?:['’][^\W\d_]+)?|[.,;:()]")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
+_END = frozenset(".;:()")
+_TIME = re.compile(r"1\d{3}|20\d\d|\d+:\d\d")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august"),
+    *("september", "october", "november", "december"),
+)
+_COUNTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+DIGITS = {word: str(number) for number, word in enumerate(_COUNTS)}
+_AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|will|would|should)\b"
+ONE_THING = re.compile(  # "what county", "which band"; "what is …" and "what causes …" have several answers
+    rf"\b(?:what|which) (?!{_AUXILIARY}|causes?\b)\w+", re.IGNORECASE
+)
+_ASKED = re.compile(  # "what county is", "which time zone is", "what kind of gas", "how many calories", "the age of"
+    rf"\b(?:what|which) (?:\w+ of )?(\w+)(?: (\w+)(?= {_AUXILIARY}))?|"
+    r"\bhow (?:many|much) (\w+)|\b(age|percentage|rate)\b",
+    re.IGNORECASE,
+)
+_MEASURE = re.compile(r"\b(?:age|percent\w*|number|rate|price|cost|size)\b", re.IGNORECASE)
+
+
+class Shape(Enum):
+    """What a value looks like: only values of one shape are compared."""
+
+    DATE = auto()
+    NUMBER = auto()
+    NAME = auto()
+    WORD = auto()
+
+
+PROPER = frozenset((Shape.DATE, Shape.NUMBER, Shape.NAME))
+_COUNTED = frozenset((Shape.DATE, Shape.NUMBER))
+_COUNT = re.compile(rf"\d|\b(?:{'|'.join((*_COUNTS, *_MONTHS))})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Stems of a value, its shape, and the stems on either side, nearest first: `before` and `after` of content words
+    (`beside`: both), `left` and `right` of all words.
+    """
+
+    keys: frozenset[str]
+    shape: Shape
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    beside: frozenset[str]
+
+
+def shapes_of(question: Question) -> frozenset[Shape]:
+    """The shapes that an answer may have; none where a question may rightly have several answers."""
+    match question.wanted:
+        case Wanted.WHEN:
+            return frozenset((Shape.DATE, Shape.NUMBER))
+        case Wanted.AMOUNT | Wanted.VERSION:
+            return frozenset((Shape.NUMBER,))
+        case Wanted.WHO | Wanted.WHERE:
+            return frozenset((Shape.NAME,))
+        case Wanted.OTHER if _MEASURE.search(question.text):
+            return frozenset((Shape.NUMBER,))
+        case Wanted.OTHER if ONE_THING.search(question.text):
+            return frozenset((Shape.NAME, Shape.WORD))
+    return frozenset()
+
+
+def asked_of(question: Question) -> frozenset[str]:
+    """Stems of the thing whose value is asked for: "county" of "what county is it in"."""
+    found = (word for match in _ASKED.finditer(question.text) for word in match.groups() if word)
+    return frozenset(stem(word) for word in found if word.lower() not in FUNCTION_WORDS)
+
+
+def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[Value]:
+    """The values of these shapes that the question does not name itself, in order."""
+    if shapes <= _COUNTED and not _COUNT.search(text):
+        return []
+    tokens = _TOKEN.findall(text)
+    keys = [stem(token) for token in tokens]
+    kinds = [_kind(token, key, question) for token, key in zip(tokens, keys, strict=True)]
+    found, at = [], 0
+    while at < len(tokens):
+        end, shape = _run(tokens, kinds, at)
+        if shape in shapes and _stands(tokens, keys, at, end, shape, question):
+            own = frozenset(_number(token) for token in tokens[at:end] if token != ",")
+            if shape in (Shape.NAME, Shape.WORD):
+                own = frozenset(keys[at:end])
+            before = _beside(tokens, keys, range(at - 1, max(-1, at - 1 - REACH), -1))
+            after = _beside(tokens, keys, range(end, min(len(tokens), end + REACH)))
+            left, right = tuple(keys[max(0, at - FRAME) : at][::-1]), tuple(keys[end : end + FRAME])
+            found.append(Value(own, shape, before, after, left, right, frozenset((*before, *after))))
+        at = end
+    return found
+
+
+def numbers_in(text: str) -> set[str]:
+    """All numbers of a text, as keys of values."""
+    return {_number(token) for token in _TOKEN.findall(text) if token[0].isdigit() or token.lower() in DIGITS}
+
+
+def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
+    """How alike the places of two values are: the worth of the words beside both; 0 without a content word."""
+    shared = one.beside & other.beside
+    if not shared:
+        return 0.0
+    worth = 0.0
+    for key in shared:
+        nearest = (key in (*one.before[:1], *one.after[:1])) + (key in (*other.before[:1], *other.after[:1]))
+        same_side = (key in one.before and key in other.before) or (key in one.after and key in other.after)
+        worth += (ASKED if key in asked else OTHER) * nearest / 2 * (1.0 if same_side else ACROSS)
+    same = _same(one.left, other.left) + _same(one.right, other.right)
+    return worth + SAME * max(0, same - 1)
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words at the beginning of both are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _kind(token: str, key: str, question: Question) -> Shape | None:
+    lowered = token.lower()
+    if token[0].isdigit():
+        return None if token[-1].isalpha() else Shape.NUMBER  # "17th" counts nothing
+    if lowered in DIGITS:
+        return Shape.NUMBER
+    if token[0].isupper() and lowered in _MONTHS:
+        return Shape.DATE
+    if not token[0].isalpha() or lowered in FUNCTION_WORDS or key in question.weights:
+        return None
+    return Shape.NAME if token[0].isupper() else Shape.WORD
+
+
+def _run(tokens: Sequence[str], kinds: Sequence[Shape | None], at: int) -> tuple[int, Shape | None]:
+    """The end and the shape of the value that begins at a word."""
+    kind, end = kinds[at], at + 1
+    if kind is Shape.DATE or (
+        kind is Shape.NUMBER and tokens[at][0].isdigit() and kinds[end : end + 1] == [Shape.DATE]
+    ):
+        while end < len(tokens) and (kinds[end] is Shape.DATE or tokens[end][0].isdigit() or tokens[end] == ","):
+            end += 1
+        return end, Shape.DATE
+    if kind in (Shape.NAME, Shape.WORD):
+        last = len(tokens) if kind is Shape.NAME else min(len(tokens), at + LONGEST)
+        while end < last and kinds[end] is kind:
+            end += 1
+    return end, kind
+
+
+def _stands(tokens: Sequence[str], keys: Sequence[str], at: int, end: int, shape: Shape, question: Question) -> bool:
+    """Whether it may be an answer: not what the question names, no year where an amount is asked, no mere capital."""
+    if shape is Shape.NUMBER:
+        number = _number(tokens[at])
+        return number not in question.weights and (question.wanted is not Wanted.WHEN or bool(_TIME.fullmatch(number)))
+    if shape is Shape.NAME and at == 0 and end == 1:  # a sentence begins with a capital
+        return end < len(keys) and keys[end] in question.weights
+    return shape is not Shape.DATE or question.weights.keys().isdisjoint(keys[at:end])
+
+
+def _number(token: str) -> str:
+    return DIGITS.get(token.lower()) or _ORDINAL.sub("", token.replace(",", "").lower())
+
+
+def _beside(tokens: Sequence[str], keys: Sequence[str], places: range) -> tuple[str, ...]:
+    found: list[str] = []
+    for place in places:
+        token = tokens[place]
+        if token in _END or len(found) == BESIDE:
+            break
+        if token != "," and token.lower() not in FUNCTION_WORDS:
+            found.append(keys[place])
+    return tuple(found)
