@@ -16,9 +16,9 @@ from appliance.words import denies, stems
 
 # All figures here are chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles,
 # each paragraph a document; `bench hostile` and `bench answers` report on all, and on the others.
-LEAST_COVERED = 0.8  # of the question's weight, by a sentence that denies or says no
+LEAST_COVERED = 0.9  # of the question's weight, by a sentence that alone contradicts a claim
 MARGIN = 6.0  # score that it may lie behind the best sentence
-SPOKEN_TO = 0.45  # of the question, by a sentence that gives a value
+SPOKEN_TO = 0.5  # of the question, by a sentence that gives a value
 FARTHER = 9.0  # score that such a one may lie behind the best sentence
 BEHIND = 0.4  # share of the question that it may cover less than the best
 AROUND = 0.5  # worth of a word of the question that only the rest of the passage has
@@ -127,7 +127,10 @@ def _answers(question: Question, item: Scored, best: float) -> bool:
 def _contradict(question: Question, one: Stance, other: Stance) -> bool:
     if one.states & other.denies or other.states & one.denies:
         return True
-    return _YES_OR_NO.match(question.text) is not None and one.yes is not other.yes
+    if _YES_OR_NO.match(question.text):
+        return one.yes is not other.yes
+    shapes = shapes_of(question)
+    return bool(shapes and one.states and other.states) and shapes <= PROPER and one.states.isdisjoint(other.states)
 
 
 def _stance(question: Question, text: str) -> Stance:

@@ -37,6 +37,17 @@ _ASKED = re.compile(  # "what county is", "which time zone is", "what kind of ga
     r"\bhow (?:many|much) (\w+)|\b(age|percentage|rate)\b",
     re.IGNORECASE,
 )
+_UNITS = tuple(  # what an amount of that kind is counted in
+    (re.compile(rf"\b(?:{asks})\b", re.IGNORECASE), frozenset(map(stem, units.split())))
+    for asks, units in (
+        ("how old|age", "age aged old year month"),
+        ("how long", "second minute hour day week month year foot feet inch metre meter mile kilometre kilometer"),
+        ("how (?:far|tall|high|deep|wide)", "foot feet inch metre meter mile kilometre kilometer cm km"),
+        ("how much|cost|price", "dollar euro pound cent"),
+        ("percent(?:age)?|rate|share|proportion", "% percent"),
+        ("how hot|how cold|temperature", "degree fahrenheit celsius"),
+    )
+)
 _MEASURE = re.compile(r"\b(?:age|percent\w*|number|rate|price|cost|size)\b", re.IGNORECASE)
 
 
@@ -86,9 +97,10 @@ def shapes_of(question: Question) -> frozenset[Shape]:
 
 
 def asked_of(question: Question) -> frozenset[str]:
-    """Stems of the thing whose value is asked for: "county" of "what county is it in"."""
+    """Stems of the thing whose value is asked for, and of its units: "county" of "what county is it in"."""
     found = (word for match in _ASKED.finditer(question.text) for word in match.groups() if word)
-    return frozenset(stem(word) for word in found if word.lower() not in FUNCTION_WORDS)
+    units = (own for asks, own in _UNITS if asks.search(question.text))
+    return frozenset(stem(word) for word in found if word.lower() not in FUNCTION_WORDS).union(*units)
 
 
 def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[Value]:
