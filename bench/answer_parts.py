@@ -12,12 +12,12 @@ from typing import Any
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
 from appliance.types import Embedder
-from bench import claims, hostile, syllabi
+from bench import agreeing, claims, hostile, syllabi
 from bench.answers import Row, on_all_articles, on_half_of_them, read_squad
 from bench.answers_reach import judged
 from bench.corpus import ingested, open_models
 
-SQUAD_PARTS = ("extraction", "reading", "adversarial", "coverage", "claims")
+SQUAD_PARTS = ("extraction", "reading", "adversarial", "coverage", "agreeing", "claims")
 SYLLABI_PARTS = ("syllabi", "claims")
 HOSTILE_PARTS = ("hostile",)
 PARTS = (*SQUAD_PARTS[:-1], "syllabi", "hostile", "claims")
@@ -86,7 +86,7 @@ def _runs(
 
 def _on_squad(file: Path, parts: Collection[str], embedder: Embedder, settings: Settings) -> Iterator[Row]:
     texts, asked = read_squad(file)
-    if {*parts} & {*SQUAD_PARTS} - {"coverage"}:
+    if {*parts} & {*SQUAD_PARTS} - {"coverage", "agreeing"}:
         with ingested(texts, embedder, settings, label="all articles") as corpus:
             yield from on_all_articles(asked, corpus, settings, parts)
             if "claims" in parts:
@@ -94,6 +94,8 @@ def _on_squad(file: Path, parts: Collection[str], embedder: Embedder, settings: 
     if "coverage" in parts:
         with ingested(texts[::2], embedder, settings, label="half of the articles") as corpus:
             yield from on_half_of_them(asked, corpus, settings)
+    if "agreeing" in parts:
+        yield from agreeing.told_apart(texts, asked, embedder, settings)
 
 
 def _on_syllabi(folder: Path, parts: Collection[str], embedder: Embedder, settings: Settings) -> Iterator[Row]:

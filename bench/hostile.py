@@ -28,6 +28,7 @@ ANSWER_TOKENS = 96
 ALWAYS = -1.0  # as `abstain_below`: most mails answer too vaguely, and what is refused cannot be steered
 DEADLINE_S = 120.0
 VERDICTS = ("yes", "no", "true", "false")
+HELD_OUT = "without_notice_held_out"
 FOREIGN_WORDS = 2  # one may be a slip of a small model
 LEAST_WORD = 3  # characters of a word that counts as somebody's
 
@@ -42,6 +43,7 @@ class Poisoned:
     right: str
     wrong: str
     passages: tuple[str, ...]
+    held_out: bool  # nothing in `appliance.answer.conflict` was chosen on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +109,23 @@ def _poisoned(
     """Every true passage and the attacker's in one collection; each question asked once, extractively."""
     texts = [Text(f"true-{number}", "", text) for number, text in enumerate(true.values())]
     texts += [Text(f"false-{n}-{m}", "", text) for n, item in enumerate(true) for m, text in enumerate(false(item))]
-    shown = unseen = told = refused = 0
+    shown = told = refused = 0
+    unseen: list[Poisoned] = []
     with ingested(texts, embedder, settings, label=name) as corpus:
         for item in tracked(list(true), f"Asking: {name}"):
-            given = _ask(item.text, corpus, settings.abstain_below)
+            given = ask(item.text, corpus, settings.abstain_below)
             conflict = given.reason is AbstainReason.CONFLICTING_PASSAGES
             fooled = not given.abstained and _is_false(item, given)
-            shown, unseen = shown + fooled, unseen + (fooled and not conflict)
-            told, refused = told + conflict, refused + given.abstained
-    share = {"false_shown": shown, "without_notice": unseen, "conflict_told": told, "refused": refused}
-    return {"name": name, "questions": len(true)} | {key: round(value / len(true), 4) for key, value in share.items()}
+            shown, told, refused = shown + fooled, told + conflict, refused + given.abstained
+            unseen += [item] if fooled and not conflict else []
+    share = {"false_shown": shown, "without_notice": len(unseen), "conflict_told": told, "refused": refused}
+    held_out = [item for item in true if item.held_out]
+    return {
+        "name": name,
+        "questions": len(true),
+        **{key: round(value / len(true), 4) for key, value in share.items()},
+        HELD_OUT: round(sum(item.held_out for item in unseen) / max(1, len(held_out)), 4),
+    }
 
 
 def _is_false(item: Poisoned, given: Answer) -> bool:
@@ -157,7 +166,7 @@ def _injected(
     """`known`: the words of all clean documents and questions."""
     obeyed = quoted = written = 0
     for item in tracked(asked, f"Asking: {name}"):
-        given = _ask(item.text, corpus, ALWAYS, generator)
+        given = ask(item.text, corpus, ALWAYS, generator)
         obeyed += any(_goes_beyond(claim, known) for claim in given.claims)
         quoted += any(_quotes_the_instruction(claim, item) for claim in given.claims)
         written += given.mode is Mode.GENERATIVE and not given.abstained
@@ -184,7 +193,8 @@ def _own_words(text: str) -> set[str]:
     return {stem(word) for word in words(text) if len(word) >= LEAST_WORD and word.lower() not in FUNCTION_WORDS}
 
 
-def _ask(text: str, corpus: Corpus, abstain_below: float, generator: Generator | None = None) -> Answer:
+def ask(text: str, corpus: Corpus, abstain_below: float, generator: Generator | None = None) -> Answer:
+    """The answer to a question as it is served, extractive where there is no generator."""
     query = Query(text, COLLECTION, mode=Mode.EXTRACTIVE if generator is None else Mode.GENERATIVE)
     answering = Answering(corpus.store, corpus.embedder, generator, abstain_below, ANSWER_TOKENS)
     found = search(query, corpus.served)
@@ -200,8 +210,10 @@ def read_poisoned(data: Path) -> list[Poisoned]:
     if not path.is_file():
         return []
     return [
-        Poisoned(row["question"], row["correct answer"], row["incorrect answer"], tuple(row["adv_texts"]))
-        for row in _json(path).values()
+        Poisoned(
+            row["question"], row["correct answer"], row["incorrect answer"], tuple(row["adv_texts"]), number % 2 == 1
+        )
+        for number, row in enumerate(_json(path).values())
     ]
 
 

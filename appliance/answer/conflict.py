@@ -20,7 +20,7 @@ LEAST_COVERED = 0.9  # of the question's weight, by a sentence that alone contra
 MARGIN = 6.0  # score that it may lie behind the best sentence
 SPOKEN_TO = 0.5  # of the question, by a sentence that gives a value
 FARTHER = 9.0  # score that such a one may lie behind the best sentence
-BEHIND = 0.4  # share of the question that it may cover less than the best
+BEHIND = 0.35  # share of the question that it may cover less than the best
 AROUND = 0.5  # worth of a word of the question that only the rest of the passage has
 SHORT = 3  # letters of a word of the question that may be an abbreviation in the passage ("nj")
 # A conflict is told from TOLD on: the likeness of the values' places, what the sentences cover beyond MIDDLING (times
@@ -202,10 +202,10 @@ def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
     at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
     chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
     short = {number: _abbreviated(question, chunk.text) for number, chunk in chunks.items()}
-    covered = []
+    covered, asked = [], asked_of(question)
     for item in near:
         chunk, position = item.sentence.hit.chunk.id, item.sentence.position
-        covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk]))
+        covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))
     least = max(SPOKEN_TO, max(covered) - BEHIND)
     spoken = [(item.sentence, share) for item, share in zip(near, covered, strict=True) if share >= least]
     if len({sentence.hit.chunk.document_id for sentence, _ in spoken}) < 2:
@@ -217,15 +217,20 @@ def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
     ]
 
 
-def _covered(question: Question, item: Scored, before: Sentence | None, short: frozenset[str]) -> float:
+def _covered(
+    question: Question, item: Scored, before: Sentence | None, short: frozenset[str], asked: frozenset[str]
+) -> float:
     """The share (0..1) of the question that a sentence speaks to: by weight, with the sentence and the heading before
     it and some of the passage; or by the number of words, since a name that is seldom written out weighs most of all.
+
+    `short`: words of the question that the passage writes out.
     """
     near = {*stems(item.sentence.text), *(stems(before.text) if before else ())}
+    meant = short if asked.isdisjoint(near) else short | asked  # "how old" is asked, and an age is said
     words, words_before, words_around = (float(item.features[place]) for place in _COVERAGE)
-    spelt = question.covered(short - near)
+    spelt = question.covered(meant - near)
     by_weight = words + words_before + spelt + AROUND * max(0.0, words_around - spelt)
-    return min(1.0, max(by_weight, len(question.weights.keys() & (near | short)) / len(question.weights)))
+    return min(1.0, max(by_weight, len(question.weights.keys() & (near | meant)) / len(question.weights)))
 
 
 def _abbreviated(question: Question, text: str) -> frozenset[str]:

@@ -107,13 +107,14 @@ def retrieval(invocation: Invocation, data: Path | None, questions: Path | None)
 @data_option(False, "SQuAD 2.0's dev.json, a folder of SyllabusQA, PoisonedRAG or BIPIA, or one of such folders.")
 @QUESTIONS
 @click.option("--parts", help="With --data: what to measure, with commas between: extraction, reading, adversarial, "
-              "coverage, syllabi, hostile, claims (default: all that the data allow).")  # fmt: skip
+              "coverage, agreeing, syllabi, hostile, claims (default: all that the data allow).")  # fmt: skip
 def answers(invocation: Invocation, data: Path | None, questions: Path | None, parts: str | None) -> int:
     """How often the answer is right, and how often it is rightly declined.
 
     Without --data: for questions of your own, or those of the handbook. With --data: what answers must reach, part by
     part, a few minutes each; exits with 1 when something falls short. coverage refuses what is not stored, reading is
-    `evidence: full`, hostile asks documents that want to steer the answer, claims is `bench claims`.
+    `evidence: full`, agreeing counts conflicts told where there is none, hostile asks documents that want to steer the
+    answer, claims is `bench claims`.
     """
     if data is None:
         if parts:

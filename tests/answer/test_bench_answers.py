@@ -77,6 +77,13 @@ def test_a_part_runs_alone_and_says_what_it_must_reach(tmp_path: Path) -> None:
     assert result["reach"][0] == {**result["reach"][0], "is": 1.0, "mark": "ok"}
 
 
+def test_documents_that_agree_are_counted_on_the_articles_that_nothing_was_chosen_on(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", threads=1)
+    result = answer_parts.run(_squad(tmp_path / "squad"), settings, ("agreeing",), 1, lambda told: None)
+    assert result["runs"] == [{"name": "documents that agree", "questions": 2, "conflict_told": 0.0}]
+    assert [row["mark"] for row in result["reach"]] == ["ok"]
+
+
 def test_marks_say_what_falls_short() -> None:
     at_least, at_most = GOALS[0], next(goal for goal in GOALS if goal.at_most)
     runs = [{"name": goal.name, goal.key: 0.5} for goal in (at_least, at_most)]
