@@ -92,7 +92,7 @@ def shapes_of(question: Question) -> frozenset[Shape]:
         case Wanted.OTHER if _MEASURE.search(question.text):
             return frozenset((Shape.NUMBER,))
         case Wanted.OTHER if ONE_THING.search(question.text):
-            return frozenset((Shape.NAME, Shape.WORD))
+            return frozenset(Shape)
     return frozenset()
 
 
