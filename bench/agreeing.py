@@ -9,8 +9,9 @@ from typing import Any
 from appliance.config import Settings
 from appliance.types import AbstainReason, Embedder
 from bench.answers import Asked
-from bench.corpus import Text, ingested, tracked
+from bench.corpus import Text, ingested
 from bench.hostile import ask
+from bench.progress import tracked
 
 
 def told_apart(
