@@ -46,6 +46,7 @@ class Spending:
         self.generator = Metered(generator, shared, principal) if generator is not None else None
         self.counts: Counter[str] = Counter()
         self.beside_s = 0.0  # core-seconds of other threads that worked for it
+        self.told: Usage | None = None  # what `usage` said last
         self._settings = settings
         self._began = time.thread_time()
 
@@ -57,7 +58,8 @@ class Spending:
             tokens = (self.generator.prompt_tokens, self.generator.completion_tokens)
             compute_s += self.generator.seconds * self._settings.threads
         energy = watt_hours(compute_s, self._settings.watts_per_core)
-        return Usage(*tokens, round(compute_s, 6), round(energy, 9), compression_saved_tokens)
+        self.told = Usage(*tokens, round(compute_s, 6), round(energy, 9), compression_saved_tokens)
+        return self.told
 
 
 class Accounts:
@@ -93,7 +95,7 @@ class Accounts:
         try:
             yield spending
         finally:
-            usage = spending.usage()
+            usage = spending.told or spending.usage()
             spending.counts["prompt_tokens"] += usage.prompt_tokens
             spending.counts["completion_tokens"] += usage.completion_tokens
             amounts: dict[str, float] = {**spending.counts, "compute_s": usage.compute_s}

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,7 @@ HEADING_WORDS = 10
 KEPT_PASSAGES = 4_096  # of which it is remembered which sentences are headings, two kilobytes each
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence of a passage: `hit.chunk.text[start:end]`, the `position`-th of its chunk; `vector` as stored."""
 
     hit: Hit
@@ -66,8 +66,7 @@ class Sentence:
         return self.hit.chunk.text[self.start : self.end]
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A sentence with its features (in the order of FEATURES) and its score, a log-odds scale."""
 
     sentence: Sentence

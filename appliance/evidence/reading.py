@@ -1,7 +1,6 @@
 """The best passages read together with the question, by a model: the second, slower opinion on their sentences."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def read_again(
         for items, row, whole in zip(chosen, among, wholes, strict=True)
         for item, logit in zip(items, row, strict=True)
     }
-    scored = [replace(item, score=SIGNALS_WEIGHT * item.score + gained.get(id(item), unread)) for item in ranked]
+    scored = [item._replace(score=SIGNALS_WEIGHT * item.score + gained.get(id(item), unread)) for item in ranked]
     return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
 
 

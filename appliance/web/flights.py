@@ -20,9 +20,9 @@ class Finished:
 
 
 class Flight:
-    """One computation and everyone who waits for it. Touched by the event loop only, except `cancel`."""
+    """One computation and everyone who waits for it. Touched by the event loop only, except `cancel` and `tell`."""
 
-    __slots__ = ("cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
+    __slots__ = ("_loop", "cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
 
     def __init__(self) -> None:
         self.cancel = threading.Event()
@@ -33,10 +33,15 @@ class Flight:
         self.query_id = trace.query_id if trace is not None else ""  # of the request that began it
         self.result: asyncio.Future[Finished]
         self.waiting = 0
+        self._loop = asyncio.get_running_loop()
 
-    def told(self, claim: bytes) -> None:
+    def tell(self, claim: bytes) -> None:
+        """One more claim, from the thread that computes. The event loop is woken only where somebody listens: who
+        begins to listen reads first what is there.
+        """
         self.claims.append(claim)
-        self.wake()
+        if self.listeners:
+            self._loop.call_soon_threadsafe(self.wake)
 
     def placed(self, place: bytes) -> None:
         self.place = place

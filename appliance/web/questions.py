@@ -140,12 +140,11 @@ class Questions:
 
         Raises Overloaded.
         """
-        loop = asyncio.get_running_loop()
         flight = Flight()
 
         def tell(piece: bytes) -> None:
             if not flight.cancel.is_set():
-                loop.call_soon_threadsafe(flight.told, piece)
+                flight.tell(piece)
 
         self._depart(f"alone {id(flight)}", flight, lambda: work(flight.cancel, tell), self._generating)
         flight.waiting = 1
@@ -172,7 +171,7 @@ class Questions:
 
         def told(claim: Claim) -> None:
             if not flight.cancel.is_set():
-                loop.call_soon_threadsafe(flight.told, msgspec.json.encode(claim_body(claim)))
+                flight.tell(msgspec.json.encode(claim_body(claim)))
 
         def placed(place: Waiting) -> None:
             loop.call_soon_threadsafe(flight.placed, msgspec.json.encode(place))

@@ -89,7 +89,7 @@ class AnswerStream:
                 for claim in flight.claims[sent:]:
                     sent += 1
                     await send(_part(self._wording.claim(claim)))
-                if flight.result.done():
+                if flight.result.done() and sent == len(flight.claims):
                     await self._last(flight, scope, send)
                     return
                 if not await _first(news, gone, KEEPALIVE_S):

@@ -1,5 +1,6 @@
 """Which threads questions are computed in: few for those that compute, others for those that wait for the generator."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ import pytest
 
 from appliance.inference import HashEmbedder
 from appliance.types import Matrix, Query, Rewrite
+from appliance.web.flights import Flight
 from appliance.web.questions import WRITING
 from tests.web.conftest import Gate, Service, until
 
@@ -71,3 +73,16 @@ def test_questions_that_wait_are_encoded_together(corpus: Service, monkeypatch: 
         gate.open()
         assert {one.result().status_code for one in asked} == {200}
     assert sum(runs) >= MANY - places - corpus.appliance.settings.threads
+
+
+def test_who_listens_is_woken_and_others_read_what_is_there() -> None:
+    async def told() -> None:
+        flight, news = Flight(), asyncio.Event()
+        await asyncio.to_thread(flight.tell, b"first")
+        assert flight.claims == [b"first"]
+        flight.listeners.add(news)
+        await asyncio.to_thread(flight.tell, b"second")
+        await asyncio.wait_for(news.wait(), 10)
+        assert flight.claims == [b"first", b"second"]
+
+    asyncio.run(told())
