@@ -155,11 +155,11 @@ def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Sco
     documents: dict[int, list[Given]] = {}
     for item in given:
         if item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
-            documents.setdefault(_document(item), []).append(item)
+            documents.setdefault(_place(item.sentence), []).append(item)
     cited = {citation.document_id for claim in claims for citation in claim.citations} & documents.keys()
     if not cited or len(documents) < 2:
         return ()
-    holders = Counter(key for _, key in {(_document(item), key) for item in given for key in item.value.keys})
+    holders = Counter(key for _, key in {(_place(item.sentence), key) for item in given for key in item.value.keys})
     agreeing = {id(item): max(holders[key] for key in item.value.keys) - 1 for item in given}
     best, sides = TOLD, tuple[Sentence, ...]()
     for mine, theirs in combinations(documents.values(), 2):
@@ -184,13 +184,13 @@ def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> 
 def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[int], frozenset[str]]) -> bool:
     """Whether neither's document states the other's value, and one of the values is in what is cited."""
     mine, its = one.value.keys, other.value.keys
-    if not mine.isdisjoint(stated(_document(other))) or not its.isdisjoint(stated(_document(one))):
+    if not mine.isdisjoint(stated(_place(other.sentence))) or not its.isdisjoint(stated(_place(one.sentence))):
         return False
     return any(mine <= stated(document) or its <= stated(document) for document in cited)
 
 
-def _document(item: Given) -> int:
-    return item.sentence.hit.chunk.document_id
+def _place(sentence: Sentence) -> int:
+    return sentence.hit.chunk.document_id
 
 
 def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
@@ -208,8 +208,11 @@ def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
         covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))
     least = max(SPOKEN_TO, max(covered) - BEHIND)
     spoken = [(item.sentence, share) for item, share in zip(near, covered, strict=True) if share >= least]
-    if len({sentence.hit.chunk.document_id for sentence, _ in spoken}) < 2:
+    naming = {_place(sentence) for sentence, _ in spoken if not asked.isdisjoint(stems(sentence.text))}
+    if len({_place(sentence) for sentence, _ in spoken}) < 2:
         return []
+    if len(naming) < 2:  # an ordinary word counts beside the thing asked for alone
+        shapes -= {Shape.WORD}
     return [
         Given(value, sentence, share)
         for sentence, share in spoken
@@ -238,16 +241,16 @@ def _abbreviated(question: Question, text: str) -> frozenset[str]:
     short = [key for key in question.weights if len(key) <= SHORT and key.isalpha()]
     if not short:
         return frozenset()
-    here, names = frozenset(stems(text)), _NAMES.findall(text)
+    here = frozenset(stems(text))
+    names = [] if here.issuperset(short) else [name.lower().split() for name in set(_NAMES.findall(text))]
     return frozenset(key for key in short if key in here or any(_stands_for(key, name) for name in names))
 
 
-def _stands_for(short: str, name: str) -> bool:
+def _stands_for(short: str, name: Sequence[str]) -> bool:
     """Whether it is made of the first letters of a name's words, or of the first and another letter of one of them."""
-    parts = name.lower().split()
-    if short in "".join(part[0] for part in parts):
+    if short in "".join(part[0] for part in name):
         return True
-    return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in parts)
+    return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in name)
 
 
 def _stated(document: int, ranked: Sequence[Scored]) -> frozenset[str]:
