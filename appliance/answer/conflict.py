@@ -8,7 +8,20 @@ from functools import cache
 from itertools import combinations, product
 
 from appliance.answer.cite import Citer, trimmed
-from appliance.answer.values import ASKED, PROPER, Shape, Value, asked_of, likeness, numbers_in, shapes_of, values_in
+from appliance.answer.values import (
+    ASKED,
+    PROPER,
+    Shape,
+    Value,
+    abbreviated,
+    asked_of,
+    interchangeable,
+    is_plain,
+    likeness,
+    numbers_in,
+    shapes_of,
+    values_in,
+)
 from appliance.evidence.question import Question
 from appliance.evidence.rank import FEATURES, Scored, Sentence
 from appliance.types import Citation, Claim
@@ -19,13 +32,14 @@ from appliance.words import denies, stems
 LEAST_COVERED = 0.9  # of the question's weight, by a sentence that alone contradicts a claim
 MARGIN = 6.0  # score that it may lie behind the best sentence
 SPOKEN_TO = 0.5  # of the question, by a sentence that gives a value
-FARTHER = 9.0  # score that such a one may lie behind the best sentence
+LEAST_MEANT = 0.4  # cosine of question and sentence, of such a one
 BEHIND = 0.35  # share of the question that it may cover less than the best
 AROUND = 0.5  # worth of a word of the question that only the rest of the passage has
-SHORT = 3  # letters of a word of the question that may be an abbreviation in the passage ("nj")
-# A conflict is told from TOLD on: the likeness of the values' places, what the sentences cover beyond MIDDLING (times
-# COVERING), and for the documents beyond the first that give one of the values.
-TOLD, COVERING, MIDDLING = 2.5, 3.0, 0.6
+# A conflict is told from TOLD on: the likeness of the values' places, what both sentences cover beyond MIDDLING (times
+# COVERING), their cosine beyond MEANT (times MEANING), and for the documents beyond the first that give one of the
+# values. PLAIN: of two sentences of at most BRIEF characters that say little else.
+TOLD, COVERING, MIDDLING, MEANING, MEANT = 2.5, 3.0, 0.6, 12.0, 0.6
+PLAIN, BRIEF = 2.6, 80
 AGREEING = (0.0, 0.5, 1.5, 2.5)
 AGREED = 2  # documents beyond the first, so that a value may be an ordinary word
 
@@ -40,7 +54,7 @@ _DENIED = re.compile(
     r"wrongly|formerly|previously|originally|no)\b[^,.;:]*",
     re.IGNORECASE,
 )
-_NAMES = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_COSINE = FEATURES.index("cosine")
 _COVERAGE = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
 
 
@@ -60,6 +74,8 @@ class Given:
     value: Value
     sentence: Sentence
     covered: float
+    meant: float  # cosine of question and sentence
+    plain: bool  # it says hardly anything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +135,7 @@ def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence
 
 
 def _answers(question: Question, item: Scored, best: float) -> bool:
-    if item.sentence.heading or item.score < best - MARGIN:
+    if item.sentence.heading or item.score < best - MARGIN or item.features[_COSINE] < MEANT:
         return False
     return question.covered(frozenset(stems(item.sentence.text))) >= LEAST_COVERED
 
@@ -154,7 +170,7 @@ def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Sco
     asked, stated = asked_of(question), cache(lambda document: _stated(document, ranked))
     documents: dict[int, list[Given]] = {}
     for item in given:
-        if item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
+        if item.plain or item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
             documents.setdefault(_place(item.sentence), []).append(item)
     cited = {citation.document_id for claim in claims for citation in claim.citations} & documents.keys()
     if not cited or len(documents) < 2:
@@ -173,17 +189,28 @@ def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Sco
 
 def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> float:
     """How surely two values are given for the same thing; see TOLD. `agreeing`: documents beyond the first."""
+    if one.plain and other.plain and interchangeable(one.value, other.value):
+        return PLAIN
     if one.value.shape is Shape.WORD and agreeing < AGREED:
         return 0.0
     alike = likeness(one.value, other.value, asked)
     if one.value.shape is Shape.WORD and alike < ASKED:
         return 0.0
-    return alike + COVERING * (min(one.covered, other.covered) - MIDDLING) + AGREEING[min(agreeing, len(AGREEING) - 1)]
+    return (
+        alike
+        + MEANING * (min(one.meant, other.meant) - MEANT)
+        + COVERING * (min(one.covered, other.covered) - MIDDLING)
+        + AGREEING[min(agreeing, len(AGREEING) - 1)]
+    )
 
 
 def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[int], frozenset[str]]) -> bool:
     """Whether neither's document states the other's value, and one of the values is in what is cited."""
     mine, its = one.value.keys, other.value.keys
+    if one.value.shape is Shape.DATE:  # another day of the same month
+        mine, its = mine - its, its - mine
+        if not mine or not its:
+            return False
     if not mine.isdisjoint(stated(_place(other.sentence))) or not its.isdisjoint(stated(_place(one.sentence))):
         return False
     return any(mine <= stated(document) or its <= stated(document) for document in cited)
@@ -196,28 +223,37 @@ def _place(sentence: Sentence) -> int:
 def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
     """The values of the sentences that speak to the question, at least nearly as much as the best of them."""
     shapes = shapes_of(question)
-    near = [item for item in ranked if not item.sentence.heading and item.score >= ranked[0].score - FARTHER]
+    near = [item for item in ranked if not item.sentence.heading and item.features[_COSINE] >= LEAST_MEANT]
     if not shapes or len({item.sentence.hit.chunk.document_id for item in near}) < 2:
         return []
     at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
     chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
-    short = {number: _abbreviated(question, chunk.text) for number, chunk in chunks.items()}
+    short = {number: abbreviated(question, chunk.text) for number, chunk in chunks.items()}
     covered, asked = [], asked_of(question)
     for item in near:
         chunk, position = item.sentence.hit.chunk.id, item.sentence.position
         covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))
     least = max(SPOKEN_TO, max(covered) - BEHIND)
-    spoken = [(item.sentence, share) for item, share in zip(near, covered, strict=True) if share >= least]
-    naming = {_place(sentence) for sentence, _ in spoken if not asked.isdisjoint(stems(sentence.text))}
-    if len({_place(sentence) for sentence, _ in spoken}) < 2:
+    spoken = [(item, share) for item, share in zip(near, covered, strict=True) if share >= least or _brief(item)]
+    if len({_place(item.sentence) for item, _ in spoken}) < 2:
         return []
-    if len(naming) < 2:  # an ordinary word counts beside the thing asked for alone
-        shapes -= {Shape.WORD}
     return [
-        Given(value, sentence, share)
-        for sentence, share in spoken
-        for value in values_in(_DENIED.sub(" , ", sentence.text), question, shapes)
+        Given(value, item.sentence, share, float(item.features[_COSINE]), plain)
+        for item, share in spoken
+        for value in values_in(_DENIED.sub(" , ", item.sentence.text), question, _shapes(shapes, item, asked))
+        if (plain := _brief(item) and is_plain(value, item.sentence.text, question, asked)) or share >= least
     ]
+
+
+def _shapes(shapes: frozenset[Shape], item: Scored, asked: frozenset[str]) -> frozenset[Shape]:
+    """Those that count in a sentence: ordinary words only beside the thing asked for, or where it says little else."""
+    if _brief(item) or not asked.isdisjoint(stems(item.sentence.text)):
+        return shapes
+    return shapes - {Shape.WORD}
+
+
+def _brief(item: Scored) -> bool:
+    return item.sentence.end - item.sentence.start <= BRIEF
 
 
 def _covered(
@@ -234,23 +270,6 @@ def _covered(
     spelt = question.covered(meant - near)
     by_weight = words + words_before + spelt + AROUND * max(0.0, words_around - spelt)
     return min(1.0, max(by_weight, len(question.weights.keys() & (near | meant)) / len(question.weights)))
-
-
-def _abbreviated(question: Question, text: str) -> frozenset[str]:
-    """The short words of the question that stand in a passage, as they are or written out: "nj" of "New Jersey"."""
-    short = [key for key in question.weights if len(key) <= SHORT and key.isalpha()]
-    if not short:
-        return frozenset()
-    here = frozenset(stems(text))
-    names = [] if here.issuperset(short) else [name.lower().split() for name in set(_NAMES.findall(text))]
-    return frozenset(key for key in short if key in here or any(_stands_for(key, name) for name in names))
-
-
-def _stands_for(short: str, name: Sequence[str]) -> bool:
-    """Whether it is made of the first letters of a name's words, or of the first and another letter of one of them."""
-    if short in "".join(part[0] for part in name):
-        return True
-    return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in name)
 
 
 def _stated(document: int, ranked: Sequence[Scored]) -> frozenset[str]:

@@ -11,13 +11,17 @@ from enum import Enum, auto
 from itertools import takewhile
 
 from appliance.evidence.question import Question, Wanted
-from appliance.words import FUNCTION_WORDS, stem
+from appliance.words import FUNCTION_WORDS, stem, stems
 
 BESIDE, REACH = 2, 4  # content words on either side that are a value's place, and how many words away they may be
 LONGEST = 3  # words of a value in small letters
 ASKED, OTHER, ACROSS = 2.0, 0.5, 0.75  # worth of a neighbour that is the thing asked for; of others; on the other side
+SHORT = 3  # letters of a word of the question that may be an abbreviation in the passage ("nj")
+BESIDES = 2  # content words that a plain sentence may have beside the question's and the value
 FRAME, SAME = 6, 0.3  # words on either side that may be the same, and the worth of each beyond the first
 
+_NAMES = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_FUNCTION = frozenset(map(stem, FUNCTION_WORDS))
 _TOKEN = re.compile(r"\d[\d,]*(?:[.:/]\d+)*(?:st|nd|rd|th)?|%|[^\W\d_]+(?:['’][^\W\d_]+)?|[.,;:()]")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
 _END = frozenset(".;:()")
@@ -26,16 +30,25 @@ _MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august"),
     *("september", "october", "november", "december"),
 )
-_COUNTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_COUNTS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 DIGITS = {word: str(number) for number, word in enumerate(_COUNTS)}
 _AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|will|would|should)\b"
 ONE_THING = re.compile(  # "what county", "which band"; "what is …" and "what causes …" have several answers
     rf"\b(?:what|which) (?!{_AUXILIARY}|causes?\b)\w+", re.IGNORECASE
 )
-_ASKED = re.compile(  # "what county is", "which time zone is", "what kind of gas", "how many calories", "the age of"
-    rf"\b(?:what|which) (?:\w+ of )?(\w+)(?: (\w+)(?= {_AUXILIARY}))?|"
-    r"\bhow (?:many|much) (\w+)|\b(age|percentage|rate)\b",
-    re.IGNORECASE,
+_VALUE_OF = re.compile(  # "what is the default port", and not "what is London"
+    r"\b[Ww]hat(?: is| was|['’]s) (?:the|our|your|its) [a-z]"
+)
+_DOES = re.compile(r"\bhow (?:long|much) (?:do|does|did|will|can) .*\b(\w+)\W*$", re.IGNORECASE)  # "last", "weigh"
+_ASKED = (
+    re.compile(  # "what county is", "which time zone is", "what kind of gas", "how long", "how many calories", "age"
+        rf"\b(?:what|which) (?:\w+ of )?(\w+)(?: (\w+)(?= {_AUXILIARY}))?|"
+        r"\bhow (?:(?:many|much) )?(\w+)|\b(age|percentage|rate)\b",
+        re.IGNORECASE,
+    )
 )
 _UNITS = tuple(  # what an amount of that kind is counted in
     (re.compile(rf"\b(?:{asks})\b", re.IGNORECASE), frozenset(map(stem, units.split())))
@@ -85,20 +98,23 @@ def shapes_of(question: Question) -> frozenset[Shape]:
     match question.wanted:
         case Wanted.WHEN:
             return frozenset((Shape.DATE, Shape.NUMBER))
-        case Wanted.AMOUNT | Wanted.VERSION:
+        case Wanted.AMOUNT:
             return frozenset((Shape.NUMBER,))
+        case Wanted.VERSION:
+            return PROPER
         case Wanted.WHO | Wanted.WHERE:
             return frozenset((Shape.NAME,))
         case Wanted.OTHER if _MEASURE.search(question.text):
             return frozenset((Shape.NUMBER,))
-        case Wanted.OTHER if ONE_THING.search(question.text):
+        case Wanted.OTHER if ONE_THING.search(question.text) or _VALUE_OF.search(question.text):
             return frozenset(Shape)
     return frozenset()
 
 
 def asked_of(question: Question) -> frozenset[str]:
     """Stems of the thing whose value is asked for, and of its units: "county" of "what county is it in"."""
-    found = (word for match in _ASKED.finditer(question.text) for word in match.groups() if word)
+    matches = (match for asks in (_ASKED, _DOES) for match in asks.finditer(question.text))
+    found = (word for match in matches for word in match.groups() if word)
     units = (own for asks, own in _UNITS if asks.search(question.text))
     return frozenset(stem(word) for word in found if word.lower() not in FUNCTION_WORDS).union(*units)
 
@@ -130,6 +146,18 @@ def numbers_in(text: str) -> set[str]:
     return {_number(token) for token in _TOKEN.findall(text) if token[0].isdigit() or token.lower() in DIGITS}
 
 
+def is_plain(value: Value, text: str, question: Question, asked: frozenset[str]) -> bool:
+    """Whether a sentence says hardly more than that the thing asked for is this: "The front door is blue".
+
+    It may leave some of the question out if it says nothing else: "The door is green", not "The back door is green".
+    """
+    said = {key for key in stems(text) if key not in DIGITS and not key[0].isdigit()} - _FUNCTION
+    more = said - question.weights.keys() - asked - value.keys
+    more -= {*value.right[:1]} if value.shape is Shape.NUMBER else set()  # its unit
+    lacking = question.weights.keys() - said - asked
+    return 2 * len(lacking) <= len(question.weights) and len(more) <= (0 if lacking else BESIDES)
+
+
 def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
     """How alike the places of two values are: the worth of the words beside both; 0 without a content word."""
     shared = one.beside & other.beside
@@ -142,6 +170,23 @@ def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
         worth += (ASKED if key in asked else OTHER) * nearest / 2 * (1.0 if same_side else ACROSS)
     same = _same(one.left, other.left) + _same(one.right, other.right)
     return worth + SAME * max(0, same - 1)
+
+
+def interchangeable(one: Value, other: Value) -> bool:
+    """Whether either could stand for the other: ordinary words after the same word, numbers not of different units."""
+    if one.shape is Shape.WORD:
+        return one.left[:1] == other.left[:1]
+    return one.shape is not Shape.NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
+
+
+def abbreviated(question: Question, text: str) -> frozenset[str]:
+    """The short words of the question that stand in a passage, as they are or written out: "nj" of "New Jersey"."""
+    short = [key for key in question.weights if len(key) <= SHORT and key.isalpha()]
+    if not short:
+        return frozenset()
+    here = frozenset(stems(text))
+    names = [] if here.issuperset(short) else [name.lower().split() for name in set(_NAMES.findall(text))]
+    return frozenset(key for key in short if key in here or any(_stands_for(key, name) for name in names))
 
 
 def _same(one: Sequence[str], other: Sequence[str]) -> int:
@@ -201,3 +246,10 @@ def _beside(tokens: Sequence[str], keys: Sequence[str], places: range) -> tuple[
         if token != "," and token.lower() not in FUNCTION_WORDS:
             found.append(keys[place])
     return tuple(found)
+
+
+def _stands_for(short: str, name: Sequence[str]) -> bool:
+    """Whether it is made of the first letters of a name's words, or of the first and another letter of one of them."""
+    if short in "".join(part[0] for part in name):
+        return True
+    return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in name)

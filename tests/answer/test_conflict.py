@@ -29,6 +29,49 @@ TEXTS = (
     ),
 )
 
+CONTRADICTIONS = (
+    ("What is the release channel?", "The release channel is Solara.", "The channel is Brightcast."),
+    ("How long does the warranty last?", "The warranty lasts five years.", "The warranty of the P40 is three years."),
+    ("What colour is the front door?", "The front door is blue.", "The front door is green."),
+    ("What is the cover made of?", "The cover is made of steel.", "The cover is made of aluminium."),
+    ("Which fuel does the heater use?", "The heater uses diesel.", "The heater uses propane."),
+    ("When does the office open?", "The office opens at 8:00.", "The office opens at 9:30."),
+    ("When is the deadline?", "The deadline is 3 May 2025.", "The deadline is 10 May 2025."),
+    ("When was the mill built?", "The mill was built in 1820.", "The mill was built in 1851."),
+    ("Where is the head office?", "The head office is in Lisbon.", "Our head office is located in Porto."),
+    ("Who manages the design team?", "The team is managed by Ada Lopes.", "Jonas Weber manages the design team."),
+    ("What is the maximum load of the lift?", "The maximum load is 400 kg.", "The maximum load of the lift is 630 kg."),
+    ("What is the default port?", "The default port is 8080.", "The default port is 9090."),
+    ("How many rooms does the inn have?", "The inn has 12 rooms.", "The inn has fifteen rooms."),
+    ("How much does an annual pass cost?", "The annual pass costs 40 euros.", "An annual pass costs 55 euros."),
+    ("Is smoking allowed in the yard?", "Smoking is allowed in the yard.", "Smoking is not allowed in the yard."),
+    ("Does the P40 support Bluetooth?", "The P40 supports Bluetooth.", "The P40 does not support Bluetooth."),
+    (
+        "What county is Marwick in?",
+        "Marwick is conveniently located in Selden, a vibrant county known for its heritage.",
+        "Known for its quiet lanes, Marwick resides in the acclaimed Orla County.",
+    ),
+)
+OTHER_MATTERS = (
+    ("What is the release channel?", "The release channel is Solara.", "The channel is Solara, as before."),
+    ("How long does the warranty last?", "The warranty lasts five years.", "The warranty of the P40 is 5 years."),
+    ("What colour is the front door?", "The front door is blue.", "The back door is green."),
+    ("What is the cover made of?", "The cover is made of steel.", "The cover is made of steel and is painted grey."),
+    ("What is the cover made of?", "The cover is made of steel.", "The cover is heavy."),
+    ("Which fuel does the heater use?", "The heater uses diesel.", "The stove uses propane."),
+    ("When does the office open?", "The office opens at 8:00.", "The office closes at 17:30."),
+    ("When is the deadline?", "The deadline is 3 May 2025.", "The deadline is in May 2025."),
+    ("When was the mill built?", "The mill was built in 1820.", "The mill was sold in 1851."),
+    ("Where is the head office?", "The head office is in Lisbon.", "The warehouse is in Porto."),
+    ("Who manages the design team?", "Ada Lopes manages the design team.", "Jonas Weber manages the sales team."),
+    ("What is the maximum load of the lift?", "The maximum load is 400 kg.", "The maximum speed of the lift is 2 m/s."),
+    ("What is the default port?", "The default port is 8080.", "By default it listens on port 8080."),
+    ("How many rooms does the inn have?", "The inn has 12 rooms.", "The inn has 3 kitchens."),
+    ("How much does an annual pass cost?", "An annual pass costs 40 euros.", "A day ticket costs 5 euros."),
+    ("Is smoking allowed in the yard?", "Smoking is allowed in the yard.", "Smoking is not allowed in the hall."),
+    ("What is the P40?", "The P40 is a printer.", "The P40 is fast and quiet."),
+)
+
 
 @pytest.fixture(scope="module")
 def village(embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
@@ -91,3 +134,18 @@ def test_a_generated_answer_that_takes_a_side_is_given_the_other(village: Corpus
     ]
     assert told == list(answered.claims)
     assert_places(answered, village)
+
+
+@pytest.mark.parametrize(
+    ("question", "one", "other", "told"),
+    [(*pair, True) for pair in CONTRADICTIONS] + [(*pair, False) for pair in OTHER_MATTERS],
+)
+def test_plain_pairs(question: str, one: str, other: str, told: bool, embedder: Embedder, tmp_path: Path) -> None:
+    texts = (Text("one.txt", "", one), Text("other.txt", "", other))
+    with ingested(texts, embedder, settings_for(tmp_path), label="pair") as pair:
+        answered = ask(pair, question)
+    assert (answered.reason is AbstainReason.CONFLICTING_PASSAGES) is told
+    assert not told or {citation.source for claim in answered.claims for citation in claim.citations} == {
+        "one.txt",
+        "other.txt",
+    }
