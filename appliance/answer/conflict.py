@@ -15,6 +15,7 @@ from appliance.answer.values import (
     Value,
     abbreviated,
     asked_of,
+    choice_of,
     interchangeable,
     is_plain,
     likeness,
@@ -28,20 +29,22 @@ from appliance.types import Citation, Claim
 from appliance.words import denies, stems
 
 # All figures here are chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles,
-# each paragraph a document; `bench hostile` and `bench answers` report on all, and on the others.
-LEAST_COVERED = 0.9  # of the question's weight, by a sentence that alone contradicts a claim
+# each paragraph a document; `bench hostile` and `bench answers` report on all, and on the others. Cosines are those of
+# the embedder that comes with the appliance, as are the weights of `evidence/rank.py`.
+LEAST_COVERED = 0.8  # of the question's weight, by a sentence that alone contradicts a claim
 MARGIN = 6.0  # score that it may lie behind the best sentence
 SPOKEN_TO = 0.5  # of the question, by a sentence that gives a value
-LEAST_MEANT = 0.4  # cosine of question and sentence, of such a one
+LEAST_MEANT = 0.5  # cosine of question and sentence, of such a one
 BEHIND = 0.35  # share of the question that it may cover less than the best
 AROUND = 0.5  # worth of a word of the question that only the rest of the passage has
 # A conflict is told from TOLD on: the likeness of the values' places, what both sentences cover beyond MIDDLING (times
 # COVERING), their cosine beyond MEANT (times MEANING), and for the documents beyond the first that give one of the
-# values. PLAIN: of two sentences of at most BRIEF characters that say little else.
-TOLD, COVERING, MIDDLING, MEANING, MEANT = 2.5, 3.0, 0.6, 12.0, 0.6
-PLAIN, BRIEF = 2.6, 80
+# values. PLAIN: of two sentences of at most BRIEF characters that say little else; DATED: of two dates of more than
+# a month or a year.
+TOLD, COVERING, MIDDLING, MEANING, MEANT = 2.5, 4.0, 0.6, 15.0, 0.6
+PLAIN, BRIEF, DATED = 2.6, 80, 1.5
 AGREEING = (0.0, 0.5, 1.5, 2.5)
-AGREED = 2  # documents beyond the first, so that a value may be an ordinary word
+AGREED = 1  # documents beyond the first, so that a value may be an ordinary word
 
 _YES_OR_NO = re.compile(
     r"\s*(?:is|are|was|were|do|does|did|can|could|may|must|has|have|had|will|would|should)\b|.*\btrue or false\b",
@@ -65,6 +68,7 @@ class Stance:
     states: frozenset[str]
     denies: frozenset[str]
     yes: bool
+    chosen: frozenset[str]  # of what the question lets choose from: "is it blue or green?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,8 @@ def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Score
 
 
 def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Sentence | None:
-    against = [item.sentence for item in ranked if _answers(question, item, ranked[0].score)]
+    least, choice = ranked[0].score - MARGIN, choice_of(question)
+    against = [item.sentence for item in ranked if item.score >= least and _answers(question, item, choice)]
     for claim in claims if against else ():
         own = _stance(question, claim.text)
         documents = {citation.document_id for citation in claim.citations}
@@ -134,16 +139,18 @@ def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence
     return None
 
 
-def _answers(question: Question, item: Scored, best: float) -> bool:
-    if item.sentence.heading or item.score < best - MARGIN or item.features[_COSINE] < MEANT:
+def _answers(question: Question, item: Scored, choice: frozenset[str]) -> bool:
+    if item.sentence.heading or item.features[_COSINE] < MEANT:
         return False
-    return question.covered(frozenset(stems(item.sentence.text))) >= LEAST_COVERED
+    return question.covered(choice.union(stems(item.sentence.text))) >= LEAST_COVERED
 
 
 def _contradict(question: Question, one: Stance, other: Stance) -> bool:
     if one.states & other.denies or other.states & one.denies:
         return True
     if _YES_OR_NO.match(question.text):
+        if one.chosen or other.chosen:
+            return bool(one.chosen and other.chosen) and one.chosen.isdisjoint(other.chosen)
         return one.yes is not other.yes
     shapes = shapes_of(question)
     return bool(shapes and one.states and other.states) and shapes <= PROPER and one.states.isdisjoint(other.states)
@@ -153,7 +160,9 @@ def _stance(question: Question, text: str) -> Stance:
     denied = _topical(question, " ".join(_DENIED.findall(text)))
     said = _SAID.search(text)
     yes = said[1].lower() in ("yes", "true") if said else not (denies(text) or _VOID.search(text))
-    return Stance(_topical(question, _DENIED.sub(" ", text)) - denied, denied, yes)
+    said_of_it = _DENIED.sub(" ", text)
+    chosen = choice_of(question).intersection(stems(said_of_it.partition(" than ")[0]))
+    return Stance(_topical(question, said_of_it) - denied, denied, yes, chosen)
 
 
 def _topical(question: Question, text: str) -> frozenset[str]:
@@ -196,8 +205,10 @@ def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> 
     alike = likeness(one.value, other.value, asked)
     if one.value.shape is Shape.WORD and alike < ASKED:
         return 0.0
+    dated = one.value.shape is Shape.DATE and len(one.value.keys) > 1 < len(other.value.keys)
     return (
         alike
+        + DATED * dated
         + MEANING * (min(one.meant, other.meant) - MEANT)
         + COVERING * (min(one.covered, other.covered) - MIDDLING)
         + AGREEING[min(agreeing, len(AGREEING) - 1)]
@@ -207,7 +218,7 @@ def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> 
 def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[int], frozenset[str]]) -> bool:
     """Whether neither's document states the other's value, and one of the values is in what is cited."""
     mine, its = one.value.keys, other.value.keys
-    if one.value.shape is Shape.DATE:  # another day of the same month
+    if one.value.shape is Shape.DATE or (one.plain and other.plain):  # another day of a month, "North Hall"
         mine, its = mine - its, its - mine
         if not mine or not its:
             return False

@@ -36,12 +36,15 @@ _COUNTS = (
 )
 DIGITS = {word: str(number) for number, word in enumerate(_COUNTS)}
 _AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|will|would|should)\b"
-ONE_THING = re.compile(  # "what county", "which band"; "what is …" and "what causes …" have several answers
-    rf"\b(?:what|which) (?!{_AUXILIARY}|causes?\b)\w+", re.IGNORECASE
+ONE_THING = re.compile(  # "what county", "which band"; "what is …" may have several answers
+    rf"\b(?:what|which) (?!{_AUXILIARY})\w+", re.IGNORECASE
 )
 _VALUE_OF = re.compile(  # "what is the default port", and not "what is London"
     r"\b[Ww]hat(?: is| was|['’]s) (?:the|our|your|its) [a-z]"
 )
+_KEYWORDS = re.compile(
+    r"^(?!.*\b(?:what|which|who|whom|whose|why|how|when|where)\b)", re.IGNORECASE
+)  # "capital of Peru"
 _DOES = re.compile(r"\bhow (?:long|much) (?:do|does|did|will|can) .*\b(\w+)\W*$", re.IGNORECASE)  # "last", "weigh"
 _ASKED = (
     re.compile(  # "what county is", "which time zone is", "what kind of gas", "how long", "how many calories", "age"
@@ -49,6 +52,9 @@ _ASKED = (
         r"\bhow (?:(?:many|much) )?(\w+)|\b(age|percentage|rate)\b",
         re.IGNORECASE,
     )
+)
+_EITHER = re.compile(
+    r"^(?!.*\btrue or false\b).*?\b(\w+),? or (?:(?:the|an?|in|on|at|by|from|of) )*(\w+)\W*$", re.IGNORECASE
 )
 _UNITS = tuple(  # what an amount of that kind is counted in
     (re.compile(rf"\b(?:{asks})\b", re.IGNORECASE), frozenset(map(stem, units.split())))
@@ -102,11 +108,15 @@ def shapes_of(question: Question) -> frozenset[Shape]:
             return frozenset((Shape.NUMBER,))
         case Wanted.VERSION:
             return PROPER
-        case Wanted.WHO | Wanted.WHERE:
+        case Wanted.WHO:
             return frozenset((Shape.NAME,))
+        case Wanted.WHERE:
+            return frozenset((Shape.NAME, Shape.WORD))
         case Wanted.OTHER if _MEASURE.search(question.text):
             return frozenset((Shape.NUMBER,))
-        case Wanted.OTHER if ONE_THING.search(question.text) or _VALUE_OF.search(question.text):
+        case Wanted.OTHER | Wanted.CODE if any(
+            asks.search(question.text) for asks in (ONE_THING, _VALUE_OF, _KEYWORDS)
+        ):
             return frozenset(Shape)
     return frozenset()
 
@@ -117,6 +127,12 @@ def asked_of(question: Question) -> frozenset[str]:
     found = (word for match in matches for word in match.groups() if word)
     units = (own for asks, own in _UNITS if asks.search(question.text))
     return frozenset(stem(word) for word in found if word.lower() not in FUNCTION_WORDS).union(*units)
+
+
+def choice_of(question: Question) -> frozenset[str]:
+    """Stems of the two things between which a question lets choose."""
+    found = _EITHER.search(question.text)
+    return frozenset(map(stem, found.groups())) if found else frozenset()
 
 
 def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[Value]:
@@ -173,9 +189,9 @@ def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
 
 
 def interchangeable(one: Value, other: Value) -> bool:
-    """Whether either could stand for the other: ordinary words after the same word, numbers not of different units."""
+    """Whether either could stand for the other: words after the same two words, numbers not of different units."""
     if one.shape is Shape.WORD:
-        return one.left[:1] == other.left[:1]
+        return one.left[:2] == other.left[:2]
     return one.shape is not Shape.NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
 
 

@@ -39,13 +39,22 @@ CONTRADICTIONS = (
     ("When is the deadline?", "The deadline is 3 May 2025.", "The deadline is 10 May 2025."),
     ("When was the mill built?", "The mill was built in 1820.", "The mill was built in 1851."),
     ("Where is the head office?", "The head office is in Lisbon.", "Our head office is located in Porto."),
-    ("Who manages the design team?", "The team is managed by Ada Lopes.", "Jonas Weber manages the design team."),
+    (
+        "Who manages the design team?",
+        "The design team is managed by Ada Lopes.",
+        "Jonas Weber manages the design team.",
+    ),
     ("What is the maximum load of the lift?", "The maximum load is 400 kg.", "The maximum load of the lift is 630 kg."),
     ("What is the default port?", "The default port is 8080.", "The default port is 9090."),
     ("How many rooms does the inn have?", "The inn has 12 rooms.", "The inn has fifteen rooms."),
     ("How much does an annual pass cost?", "The annual pass costs 40 euros.", "An annual pass costs 55 euros."),
     ("Is smoking allowed in the yard?", "Smoking is allowed in the yard.", "Smoking is not allowed in the yard."),
     ("Does the P40 support Bluetooth?", "The P40 supports Bluetooth.", "The P40 does not support Bluetooth."),
+    ("Is the gate blue or green?", "The gate is blue.", "The gate is green."),
+    ("Is the meeting on Monday or on Tuesday?", "The meeting is on Monday.", "The meeting is on Tuesday."),
+    ("capital of Valdoria", "The capital of Valdoria is Senn.", "The capital of Valdoria is Morvik."),
+    ("Where is the key kept?", "The key is kept in the cellar.", "The key is kept in the kitchen."),
+    ("Where is the concert?", "The concert is in North Hall.", "The concert is in South Hall."),
     (
         "What county is Marwick in?",
         "Marwick is conveniently located in Selden, a vibrant county known for its heritage.",
@@ -70,6 +79,10 @@ OTHER_MATTERS = (
     ("How much does an annual pass cost?", "An annual pass costs 40 euros.", "A day ticket costs 5 euros."),
     ("Is smoking allowed in the yard?", "Smoking is allowed in the yard.", "Smoking is not allowed in the hall."),
     ("What is the P40?", "The P40 is a printer.", "The P40 is fast and quiet."),
+    ("Is the gate blue or green?", "The gate is blue.", "The fence is green."),
+    ("Is the gate blue or green?", "The gate is blue.", "The gate is not green."),
+    ("capital of Valdoria", "The capital of Valdoria is Senn.", "The largest city of Valdoria is Morvik."),
+    ("Where is the key kept?", "The key is kept in the cellar.", "The key is kept by the warden."),
 )
 
 
