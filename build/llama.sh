@@ -15,6 +15,14 @@ sed -n '/^llama-cpp-python==/,/[^\\]$/p' build/locks/run.lock >"$WORK/llama.lock
 $PIP -qq download --no-deps --no-binary :all: --no-build-isolation --require-hashes -d "$WORK" -r "$WORK/llama.lock"
 tar -xzf "$WORK"/llama_cpp_python-*.tar.gz -C "$WORK" --one-top-level=source --strip-components=1
 sed -i 's/LLAMA_BUILD_COMMON ON CACHE/LLAMA_BUILD_COMMON OFF CACHE/' "$WORK/source/CMakeLists.txt" # for programs, of which we build none
+# A token computed by itself behind 512 others would have its attention split among the threads and added up in another
+# order than beside others: answers at temperature 0 would depend on who else asks. Split by heads it is as fast.
+attention="$WORK/source/vendor/llama.cpp/ggml/src/ggml-cpu/ops.cpp"
+sed -i 's/\(const bool use_split_kv_path = \).*nek1 >= 512;/\1false;/' "$attention"
+grep -q 'const bool use_split_kv_path = false;' "$attention" || {
+  echo "ggml's code for attention is not what it was" >&2
+  exit 1
+}
 if [ "$(uname -m)" = x86_64 ]; then
   variants="$WORK/source/vendor/llama.cpp/ggml/src/CMakeLists.txt"
   sed -i -E '/variant\((x64|sse42|sandybridge|ivybridge|piledriver|cannonlake|icelake|cooperlake|zen4)[ )]/d' "$variants"

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from prometheus_client import Gauge
 
+from appliance.config import load_settings
 from appliance.errors import InvalidRequest, ModelError, Overloaded
 from appliance.inference.llama import LlamaGenerator
 from appliance.inference.llama.budget import GRAIN
 from appliance.inference.llama.context import NativeContext
 from appliance.telemetry.metrics import GENERATOR_HELD, GENERATOR_REQUESTS
 from appliance.types import Generated, Waiting
+from bench.generation import prompt, taken
+from bench.slots import same_text
 from tests.inference.engines import NEVER, PASSAGES, SHA256, about, all_free, ask, engine_of, soon, together
 
 Open = Callable[..., LlamaGenerator]
@@ -85,6 +88,13 @@ def test_together_the_answers_are_those_of_each_alone_and_the_passages_are_read_
     assert engine_of(alone).prefilled <= prompt + 2 * GRAIN  # by the states that were kept
     assert all_free(at_once)
     assert soon(lambda: gauge(GENERATOR_REQUESTS) == gauge(GENERATOR_HELD) == 0)  # told after the answers
+
+
+@pytest.mark.slow
+def test_an_answer_behind_many_tokens_does_not_depend_on_who_else_asks(bundled: Path, tmp_path: Path) -> None:
+    settings = load_settings({"data_dir": tmp_path}).settings
+    prompts = [prompt(passage, 0) for passage in taken(8)]
+    assert same_text(bundled / "smollm2-135m-instruct.q8_0.gguf", settings, prompts, threads=2) == 1
 
 
 @pytest.mark.slow

@@ -31,10 +31,8 @@ LOADING_S = 1800.0  # what loading a model of many gigabytes from a slow disk ma
 class LlamaGenerator:
     """A GGUF model behind one owner thread. Nothing is loaded before the first use; safe for concurrent callers.
 
-    At temperature 0 the most likely token is taken, and with one thread the same prompt gives the same logits to the
-    last bit: alone, beside others, and behind a prefix that was kept. With more threads this holds for answers beside
-    others; for one that writes alone behind 512 tokens, flash attention adds up in another order for every number of
-    threads, so where two words are about equally likely either may come.
+    At temperature 0 the most likely token is taken, and the same prompt gives the same logits: alone, beside others,
+    and behind a prefix that was kept (build/llama.sh leaves out the one way of adding up that depends on it).
     """
 
     def __init__(
