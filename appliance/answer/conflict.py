@@ -130,11 +130,11 @@ def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence
     least, choice = ranked[0].score - MARGIN, choice_of(question)
     against = [item.sentence for item in ranked if item.score >= least and _answers(question, item, choice)]
     for claim in claims if against else ():
-        own = _stance(question, claim.text)
+        own = _stance(question, claim.text, choice)
         documents = {citation.document_id for citation in claim.citations}
         for sentence in against:
             other = sentence.hit.chunk.document_id not in documents
-            if other and _contradict(question, own, _stance(question, sentence.text)):
+            if other and _contradict(question, own, _stance(question, sentence.text, choice)):
                 return sentence
     return None
 
@@ -156,12 +156,12 @@ def _contradict(question: Question, one: Stance, other: Stance) -> bool:
     return bool(shapes and one.states and other.states) and shapes <= PROPER and one.states.isdisjoint(other.states)
 
 
-def _stance(question: Question, text: str) -> Stance:
+def _stance(question: Question, text: str, choice: frozenset[str]) -> Stance:
     denied = _topical(question, " ".join(_DENIED.findall(text)))
     said = _SAID.search(text)
     yes = said[1].lower() in ("yes", "true") if said else not (denies(text) or _VOID.search(text))
     said_of_it = _DENIED.sub(" ", text)
-    chosen = choice_of(question).intersection(stems(said_of_it.partition(" than ")[0]))
+    chosen = choice.intersection(stems(said_of_it.partition(" than ")[0]))
     return Stance(_topical(question, said_of_it) - denied, denied, yes, chosen)
 
 
