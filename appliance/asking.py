@@ -4,7 +4,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from appliance.accounting import Accounts, Spending
 from appliance.answer import Answering, evidence_rules, wants_generation, why_no_hits
@@ -276,5 +277,5 @@ class Asking:
             kept = flags_of(query).embedding_cache
             if kept:
                 embedder = self._cache.embeddings.over(serving.embedder, query.collection, serving.index.prepare)
-                serving = replace(serving, embedder=embedder)
+                serving = Serving(embedder, serving.index)
             yield serving

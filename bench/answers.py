@@ -10,11 +10,12 @@ import json
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from msgspec.structs import replace
 
 from appliance.answer import Answering, answer
 from appliance.config import Settings
@@ -177,7 +178,7 @@ def _answer(
 ) -> Answer:
     """Read again where there is a reader."""
     answering = Answering(corpus.store, corpus.embedder, None, abstain_below, 1, reader=reader)
-    query = replace(query, evidence=EvidenceEffort.FULL if reader else EvidenceEffort.FAST)
+    query = query.but(evidence=EvidenceEffort.FULL if reader else EvidenceEffort.FAST)
     return answer(query, found, answering, deadline=time.monotonic() + PAST, cancel=threading.Event())
 
 

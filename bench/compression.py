@@ -9,7 +9,7 @@ import string
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class _Trial:
         whole = Context.of_hits(found.hits[:PASSAGES])
         budget = int(whole.tokens * share)
         start = time.perf_counter()
-        context = with_context(replace(query, compress=budget), found, self.corpus.retrieval, most=PASSAGES).context
+        context = with_context(query.but(compress=budget), found, self.corpus.retrieval, most=PASSAGES).context
         compressed.seconds.append(time.perf_counter() - start)
         assert context is not None
         for tally, spans, tokens in (

@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def _missed(ours: Sequence[tuple[int, float]], theirs: Sequence[tuple[int, float
 
 def _missed_unfiltered(query: Query, corpus: Corpus, brute: BruteForce) -> set[int]:
     """What the first CANDIDATES lack without the filter."""
-    whole = replace(query, filters=None, k=CANDIDATES)
+    whole = query.but(filters=None, k=CANDIDATES)
     return _missed(_found(whole, corpus.retrieval), _found(whole, brute.retrieval))
 
 

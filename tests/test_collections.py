@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,15 +60,15 @@ def test_questions_that_differ_have_different_cache_keys(tmp_path: Path) -> None
         Query("x", "default", filters=year),
         Query("x", "default", filters=Comparison("year", ">=", "2020")),
         Query("x", "default"),
-        replace(asked, k=asked.k + 1),
-        replace(asked, alpha=0.25),
-        replace(asked, history=(Turn("y"),)),
+        asked.but(k=asked.k + 1),
+        asked.but(alpha=0.25),
+        asked.but(history=(Turn("y"),)),
     ]
     with opened(tmp_path / "data", "hash") as appliance:
         key = appliance.cache_key(asked)
         assert key not in {appliance.cache_key(query) for query in others}
         assert len({appliance.cache_key(query) for query in others}) == len(others)
-        assert appliance.cache_key(replace(asked, text=" x ", principal="somebody")) == key
+        assert appliance.cache_key(asked.but(text=" x ", principal="somebody")) == key
 
 
 def test_posting_segments_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

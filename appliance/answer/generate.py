@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from appliance.answer.cite import Citer
 from appliance.answer.prompts import NOTHING_FOUND, Prompt, messages

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import structlog
@@ -155,7 +155,7 @@ def _by_part(turn: _Turn, whole: Question, sentences: Sequence[Sentence]) -> lis
     rankings = []
     for text in texts:
         vector = turn.answering.embedder.embed_query(text) + turn.found.query_vector
-        part = read_question(replace(turn.query, text=text), turn.answering.store)
+        part = read_question(turn.query.but(text=text), turn.answering.store)
         rankings.append(rank_sentences(part.within(whole), vector / np.linalg.norm(vector), sentences))
     return rankings
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from appliance.cache.memory import MemoryLayer
 from appliance.cache.stats import LayerStats

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from appliance.search.rewrite import Writer, stand_alone_by
 from appliance.store import Store
@@ -54,7 +53,7 @@ def stand_alone(query: Query, store: Store, writer: Writer | None = None) -> Que
         text = stand_alone_by(writer, query.text, query.history)
     if not text:
         text = condense(query.text, query.history, lambda found: store.lexical.term_weights(query.collection, found))
-    return query if text == query.text else replace(query, text=text)
+    return query if text == query.text else query.but(text=text)
 
 
 def condense(text: str, history: Sequence[Turn], weigh: Weigh) -> str:

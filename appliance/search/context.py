@@ -1,7 +1,8 @@
 """Hits -> Context: the stretches around them, compressed to a budget of tokens."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from appliance.evidence import rank_sentences, read_question, sentences_of
 from appliance.search.compress import Line, Source, compress, count
@@ -72,5 +73,5 @@ def _source(stretch: Stretch, lines: dict[int, list[Line]]) -> Source:
     apart: list[Line] = []
     for line in own:
         if not apart or line.start - offset >= apart[-1].end:
-            apart.append(replace(line, start=line.start - offset, end=line.end - offset))
+            apart.append(Line(line.start - offset, line.end - offset, line.worth, line.heading))
     return Source(stretch.text, offset, apart)

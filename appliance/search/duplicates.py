@@ -1,7 +1,8 @@
 """Passages that say the same as a better one: the same page in two files, a text inside a longer one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from appliance.types import Hit
 from appliance.words import words

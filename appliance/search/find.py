@@ -1,6 +1,6 @@
 """The whole way from a question to what it hands on: condense, rewrite, read filters, search, expand, compress."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from appliance.search.condense import stand_alone
 from appliance.search.context import with_context

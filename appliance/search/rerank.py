@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
+from msgspec.structs import replace
 
 from appliance.errors import DeadlineExceeded, ModelError
 from appliance.store import Store

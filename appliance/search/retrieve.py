@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from appliance.search.ahead import Ahead
 from appliance.search.analyse import shape
@@ -101,7 +101,7 @@ def _reworded(
     alpha = 1.0 if rewording.passage else plan.alpha
     rankings: list[Ranking] = []
     for text in rewording.texts:
-        reworded = replace(query, text=text)
+        reworded = query.but(text=text)
         words = _words(reworded, eligible, retrieval)
         with stages.stage("embed"):
             vector = retrieval.embedder.embed_query(text)

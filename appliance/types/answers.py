@@ -1,14 +1,14 @@
 """Answers: claims with their citations, or an abstention."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from appliance.types.questions import Hit, Mode, Understood
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+class Citation(msgspec.Struct, frozen=True):
     """An exact place: `document.text[start:end] == quote`, checked before it leaves."""
 
     document_id: int
@@ -20,8 +20,7 @@ class Citation:
     quote: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """One sentence of an answer and the places that hold it up."""
 
     text: str
@@ -39,8 +38,7 @@ class AbstainReason(StrEnum):
     CONFLICTING_PASSAGES = "conflicting_passages"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """The generator's tokens, and what the whole took: an estimate in seconds of one core and in watt-hours.
 
     `compression_saved_tokens` are the embedder's, of passages that the generator was spared.
@@ -53,8 +51,7 @@ class Usage:
     compression_saved_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Claims with citations, or an abstention with its reason. `mode` is the one that was used, not the one asked for.
 
     `notice` says in a sentence when less was done than asked for (generator busy, nothing generated was supported);

@@ -1,8 +1,9 @@
 """What a search hands on: spans of documents, after expansion to their surroundings and compression to a budget."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from appliance.types.documents import Chunk
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
 GAP = " … "  # stands between two pieces of a passage, where sentences were left out
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """What was kept in one stretch: `document.text[start:end] == text`."""
 
     start: int
@@ -21,8 +21,7 @@ class Piece:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ContextPassage:
+class ContextPassage(msgspec.Struct, frozen=True):
     """A stretch of one document around the hits that led there.
 
     `hits` are those, best first; `chunks` everything the stretch is made of and `pieces` what was kept of it, both in
@@ -53,8 +52,7 @@ class ContextPassage:
         return GAP.join(piece.text for piece in self.pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Passages, best first. `tokens` of their texts and `dropped`, what compression left out: the embedder's tokens."""
 
     passages: tuple[ContextPassage, ...]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,8 +100,7 @@ class ChunkSpan:
     sentences: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """A stored chunk. Ids grow and are never used again; `document.text[start:end] == text` always."""
 
     id: int
@@ -116,8 +116,7 @@ class Chunk:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class SentenceVectors:
+class SentenceVectors(msgspec.Struct, frozen=True):
     """The sentences of one chunk: `spans` (s, 2) relative to its text, `vectors` (s, dimensions), normalised."""
 
     spans: NDArray[np.int32]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -160,8 +161,7 @@ class Generator(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A passage as a reranker sees it: `context` is its title and section, `vector` as stored, `score` the fused one,
     0..1.
     """
@@ -177,8 +177,7 @@ class Candidate:
         return _after(self.context, self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class RerankRequest:
+class RerankRequest(msgspec.Struct, frozen=True):
     """`vector` is the question's, `idf` the inverse document frequency of its words, `deadline` a `time.monotonic()`
     value. `candidates` stand best first.
     """

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from appliance.answer import Answering, answer
 from appliance.answer.cite import LONGEST_QUOTE, trimmed

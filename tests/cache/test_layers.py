@@ -1,7 +1,6 @@
 """Search results and question vectors that are kept, in a whole appliance."""
 
 import threading
-from dataclasses import replace
 
 import numpy as np
 
@@ -26,11 +25,11 @@ def test_a_search_is_found_again_until_the_collection_changes(appliance: Applian
     add(appliance, "boiler.txt", TEXT)
     query = Query("How often is the boiler serviced?", principal="one")
     first = appliance.search(query)
-    again = appliance.search(replace(query, principal="two"))
+    again = appliance.search(query.but(principal="two"))
     assert (first.cached, again.cached) == (False, True)
     assert again.hits == first.hits
     assert list(again.timings) == ["cache"]
-    assert not appliance.search(replace(query, k=3)).cached
+    assert not appliance.search(query.but(k=3)).cached
     add(appliance, "roses.txt", "The roses are pruned in late February.")
     assert not appliance.search(query).cached
 
@@ -40,8 +39,8 @@ def test_answers_in_another_mode_share_what_was_found(appliance: Appliance) -> N
     query = Query("How often is the boiler serviced?", mode=Mode.EXTRACTIVE)
     before = appliance.cache.retrieval.stats().hits
     for temperature in (0.0, 0.5):
-        appliance.answer(replace(query, answer_tokens=int(20 + temperature)), cancel=threading.Event())
-    appliance.answer(replace(query, mode=Mode.AUTO), cancel=threading.Event())
+        appliance.answer(query.but(answer_tokens=int(20 + temperature)), cancel=threading.Event())
+    appliance.answer(query.but(mode=Mode.AUTO), cancel=threading.Event())
     assert appliance.cache.retrieval.stats().hits == before + 2
 
 

@@ -1,11 +1,11 @@
 """From hits to passages: what a hit grows to, what merges, and that every offset holds to the character."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from appliance.config import Settings
 from appliance.inference import HashEmbedder

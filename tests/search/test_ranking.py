@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -211,7 +212,7 @@ def test_candidates_like_the_best_ones_gain() -> None:
 def test_no_candidates_and_no_time() -> None:
     assert TermReranker().scores(request("x")) == []
     with pytest.raises(DeadlineExceeded):
-        TermReranker().scores(replace(request("x", candidate("x")), deadline=time.monotonic() - 1))
+        TermReranker().scores(msgspec.structs.replace(request("x", candidate("x")), deadline=time.monotonic() - 1))
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------

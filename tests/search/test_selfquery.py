@@ -3,7 +3,6 @@
 import json
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,12 +98,10 @@ def sources(corpus: Corpus, query: Query) -> set[str]:
 def test_a_search_that_understands(papers: Corpus) -> None:
     question = Query("papers by Knuth after 1970 about sorting", COLLECTION, self_query=SelfQuery.ON)
     assert sources(papers, question) == {"1", "2"}
-    everything = sources(papers, replace(question, self_query=SelfQuery.OFF))
+    everything = sources(papers, question.but(self_query=SelfQuery.OFF))
     assert everything > {"1", "2"}
-    assert sources(papers, replace(question, self_query=None)) == everything
-    suggested = search_understood(
-        replace(question, self_query=SelfQuery.SUGGEST), papers.retrieval, Lexicons(papers.store)
-    )
+    assert sources(papers, question.but(self_query=None)) == everything
+    suggested = search_understood(question.but(self_query=SelfQuery.SUGGEST), papers.retrieval, Lexicons(papers.store))
     assert {hit.chunk.source for hit in suggested.hits} == everything
     assert suggested.understood is not None
     assert suggested.understood.parts

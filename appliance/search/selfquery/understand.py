@@ -6,7 +6,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from appliance.dates import MONTHS
 from appliance.search.filter_check import comparisons
@@ -156,7 +158,7 @@ def understand(
     )
     together = own if query.filters is None else AllOf((query.filters, own))
     understood = Understood(filter_text(own), text, parts, notice=notice)
-    return replace(query, text=text, filters=together), understood
+    return query.but(text=text, filters=together), understood
 
 
 def _joined(text: str, conditions: Sequence[Condition], made: Sequence[Filter]) -> list[Filter]:
