@@ -152,8 +152,8 @@ class Appliance:
         self.flags = LiveFlags(self.store, settings, partial(models.possible, self.prompts))
         self.canary = Canary(self.store, self.flags)
         self.settling = Settling(settings, self.collections, models, self.prompts, self.canary)
-        self.asking = Asking(settings, self.store, self.collections, models, self.accounts, self.cache, self.settling)
-        parts.callback(self.asking.close)
+        parts_of_it = (self.store, self.collections, models, self.accounts, self.cache, self.settling)
+        self.asking = self._started(Asking(settings, *parts_of_it, self.pulses.new("encoding", UPKEEP_S)))
         self.calibrator = Calibrator(self.store, self.collections, self.asking, settings, self.asking.busy)
         parts.callback(self.calibrator.stop)
         self.search, self.answer, self.cache_key = self.asking.search, self.asking.answer, self.settling.answer_key

@@ -46,3 +46,48 @@ def test_who_waits_too_long_goes_without_and_loses_no_place() -> None:
     turns.give_back()
     assert turns.take(0)
     turns.give_back()
+
+
+def test_who_needs_two_places_waits_for_both_and_is_passed_by_nobody() -> None:
+    turns, order = Turns(2), list[str]()
+    assert turns.take(0)
+
+    def work(name: str, places: int) -> None:
+        assert turns.take(30, places)
+        order.append(name)
+        turns.give_back(places)
+
+    threads = []
+    for waiting, (name, places) in enumerate((("both", 2), ("one", 1)), 1):
+        threads.append(threading.Thread(target=work, args=(name, places)))
+        threads[-1].start()
+        while len(turns._waiting) < waiting:
+            time.sleep(0.001)
+    assert not turns.take(0.01, 5)  # of more than there are, all
+    turns.give_back()
+    for thread in threads:
+        thread.join()
+    assert order == ["both", "one"]
+    assert turns.take(0, 5)
+    assert not turns.take(0)
+
+
+def test_when_who_needs_much_gives_up_those_behind_come_in() -> None:
+    turns = Turns(2)
+    assert turns.take(0)
+    gone, came = threading.Event(), threading.Event()
+
+    def wait(seconds: float, places: int, expected: bool, seen: threading.Event) -> None:
+        if turns.take(seconds, places) is expected:
+            seen.set()
+
+    much = threading.Thread(target=wait, args=(0.3, 2, False, gone))
+    much.start()
+    while not turns._waiting:
+        time.sleep(0.001)
+    little = threading.Thread(target=wait, args=(30, 1, True, came))
+    little.start()
+    little.join()
+    much.join()
+    assert gone.is_set()
+    assert came.is_set()

@@ -103,7 +103,7 @@ def _examine(
         models, prompts, cache = Models(reranker=reranker), Prompts(paths.prompts), Caches(paths.cache, scanned)
         settling = Settling(scanned, collections, models, prompts, Canary(store, LiveFlags(store, scanned)))
         asking = Asking(scanned, store, collections, models, accounts, cache, settling)
-        parts.callback(asking.close)
+        parts.callback(asking.stop)
         step("searching", 0, len(backup.probes))
         return _missed(asking, collections, backup.probes, LATER), len(backup.probes)
 

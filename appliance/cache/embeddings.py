@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from appliance.cache.expected import ExpectedQuestions
 from appliance.cache.memory import MemoryLayer
@@ -10,9 +10,6 @@ from appliance.cache.stats import LayerStats
 from appliance.types import Embedder, Matrix, Passage, PassageVectors, Vector
 
 LAYER = "embedding"
-Prepare = Callable[[Matrix], None]
-
-AT_ONCE = 8  # questions encoded together; 16 take hardly less each, and the first of them waits twice as long
 
 
 class EmbeddingCache:
@@ -20,15 +17,15 @@ class EmbeddingCache:
 
     def __init__(self, bound: int) -> None:
         self._kept: MemoryLayer[Vector] = MemoryLayer(LAYER, bound)
-        self._expected = ExpectedQuestions()
+        self.expected = ExpectedQuestions()
 
-    def expect(self, collection: str, text: str) -> None:
-        """This question waits for its turn: it may be encoded together with one that has it."""
-        self._expected.add(collection, text)
+    def over(self, embedder: Embedder, collection: str) -> Embedder:
+        """The same model, with its questions looked up here first, and among those that were encoded ahead."""
+        return _Remembering(embedder, self._kept, self.expected, collection)
 
-    def over(self, embedder: Embedder, collection: str, prepare: Prepare = lambda _: None) -> Embedder:
-        """The same model, with its questions looked up here first; `prepare` learns of questions encoded together."""
-        return _Remembering(embedder, self._kept, self._expected, collection, prepare)
+    def known(self, fingerprint: str, text: str) -> Vector | None:
+        """The vector of a question, if it is kept."""
+        return self._kept.get(_key(fingerprint, text))
 
     def clear(self, tag: str | None = None) -> int:
         return self._kept.clear(tag)
@@ -44,10 +41,8 @@ class _Remembering:
         kept: MemoryLayer[Vector],
         expected: ExpectedQuestions,
         collection: str,
-        prepare: Prepare,
     ) -> None:
-        self._embedder, self._kept, self._expected = embedder, kept, expected
-        self._collection, self._prepare = collection, prepare
+        self._embedder, self._kept, self._expected, self._collection = embedder, kept, expected, collection
 
     @property
     def name(self) -> str:
@@ -70,29 +65,15 @@ class _Remembering:
 
     def embed_query(self, text: str) -> Vector:
         """As the model gives it; read-only, since others get the same array."""
-        key = self._key(text)
+        key = _key(self.fingerprint, text)
         found = self._kept.get(key)
-        ahead = self._expected.given(key)
-        if found is None and ahead is not None:
-            found = self._keep(key, ahead)
         if found is not None:
-            self._expected.take(self._collection, text, 0)
             return found
-        others = self._expected.take(self._collection, text, AT_ONCE - 1)
-        if not others:
-            return self._keep(key, self._embedder.embed_query(text))
-        vectors = self._embedder.embed_queries([text, *others])
-        self._prepare(vectors)
-        for other, vector in zip(others, vectors[1:], strict=True):
-            self._expected.give(self._key(other), vector.copy())
-        return self._keep(key, vectors[0].copy())
+        ahead = self._expected.vector(self._collection, text, self.fingerprint)
+        return self._keep(key, self._embedder.embed_query(text) if ahead is None else ahead)
 
     def embed_queries(self, texts: Sequence[str]) -> Matrix:
         return self._embedder.embed_queries(texts)
-
-    def _key(self, text: str) -> str:
-        text = f"{self.fingerprint}\n{text}"
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
 
     def _keep(self, key: str, vector: Vector) -> Vector:
         vector.setflags(write=False)
@@ -105,3 +86,7 @@ class _Remembering:
 
     def close(self) -> None:
         """The model belongs to somebody else."""
+
+
+def _key(fingerprint: str, text: str) -> str:
+    return hashlib.blake2b(f"{fingerprint}\n{text}".encode(errors="surrogatepass"), digest_size=20).hexdigest()

@@ -96,6 +96,11 @@ class CollectionIndex:
                 return held, vectors
         return self._current.source.some(ids)
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether it is searched by walking through a graph, rather than by looking at every vector."""
+        return not isinstance(self._current.state, ExactScan)
+
     def prepare(self, vectors: Matrix) -> None:
         """These (n, dimensions) will be searched for soon: what can be done for all of them at once is done now."""
         state = self._current.state

@@ -178,6 +178,7 @@ class Questions:
 
         def work() -> Finished:
             if flight.cancel.is_set():
+                self._appliance.asking.leave(query)
                 raise ClientGone("Everyone who asked this has left.")
             return self.computed(query, key, flight.cancel, told, placed)
 
