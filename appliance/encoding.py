@@ -33,7 +33,7 @@ class EncodingAhead:
     def stop(self) -> None:
         """End after the batch under way."""
         self._stopped.set()
-        self._cache.expected.wake()
+        self._cache.expected.close()
         if self._thread.is_alive():
             self._thread.join()
         self._pulse.end()

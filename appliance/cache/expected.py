@@ -34,6 +34,7 @@ class ExpectedQuestions:
         self._waiting: OrderedDict[Asked, Future[Encoded]] = OrderedDict()
         self._begun: OrderedDict[Asked, Future[Encoded]] = OrderedDict()
         self._changed = threading.Condition()
+        self._closed = False
 
     def add(self, collection: str, text: str) -> None:
         """It will be asked soon."""
@@ -72,7 +73,7 @@ class ExpectedQuestions:
         costs less in company.
         """
         with self._changed:
-            if not self._changed.wait_for(self._is_due, within_s):
+            if not self._changed.wait_for(lambda: self._closed or self._is_due(), within_s) or self._closed:
                 return None
             collection, text = next(iter(self._waiting))
             near = [
@@ -86,9 +87,10 @@ class ExpectedQuestions:
                 self._begun.popitem(last=False)
         return Batch(collection, [text for _, text in near], futures)
 
-    def wake(self) -> None:
-        """Whoever waits for a batch looks again."""
+    def close(self) -> None:
+        """No batch is given any more; whoever waits for one learns it at once."""
         with self._changed:
+            self._closed = True
             self._changed.notify_all()
 
     def _take(self, collection: str, text: str) -> Future[Encoded] | None:

@@ -10,24 +10,36 @@ Pair = tuple[str, str]  # two stems, one after the other
 _NEXT = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 
-def held(text: str, keys: Sequence[str], pairs: Sequence[Pair]) -> tuple[frozenset[str], frozenset[Pair]]:
-    """The stems (see `words.stem`) that words of the text have, and the pairs of which two neighbouring words have.
+class WantedWords:
+    """The stems (see `words.stem`) and pairs of stems of a question, ready to be looked for in many texts."""
 
-    A word begins with what its stem begins with, so a text without these letters lacks it: most words of a question are
-    settled by one look for a few letters. Words beyond ASCII, and scripts without spaces, are cut into words.
-    """
-    if not is_spaced(text) or not all(map(str.isascii, keys)):
-        whole = stemmed(text)
-        found = frozenset(key for key in keys if f" {key} " in whole)
-        return found, frozenset(pair for pair in pairs if f" {pair[0]} {pair[1]} " in whole)
-    lowered = text.lower()
-    found = frozenset(key for key in keys if _start(key) in lowered and next(_ends(lowered, key), None) is not None)
-    together = (pair for pair in pairs if pair[0] in found and pair[1] in found)
-    return found, frozenset(pair for pair in together if _adjacent(lowered, pair))
+    def __init__(self, keys: Sequence[str], pairs: Sequence[Pair]) -> None:
+        self._starts = [(key, _start(key)) for key in keys]
+        self._pairs = pairs
+        self._plain = all(map(str.isascii, keys))
+
+    def held(self, text: str) -> tuple[frozenset[str], frozenset[Pair]]:
+        """The stems that words of the text have, and the pairs of which two neighbouring words have.
+
+        A word begins with what its stem begins with, so a text without these letters lacks it: most words of a question
+        are settled by one look for a few letters. Words beyond ASCII, and scripts without spaces, are cut into words.
+        """
+        if not self._plain or not is_spaced(text):
+            whole = stemmed(text)
+            found = frozenset([key for key, _ in self._starts if f" {key} " in whole])
+            return found, frozenset([pair for pair in self._pairs if f" {pair[0]} {pair[1]} " in whole])
+        lowered = text.lower()
+        found = frozenset([key for key, start in self._starts if start in lowered and _has(lowered, key, start)])
+        together = [pair for pair in self._pairs if pair[0] in found and pair[1] in found and _adjacent(lowered, pair)]
+        return found, frozenset(together)
+
+
+def _has(lowered: str, key: str, start: str) -> bool:
+    return next(_ends(lowered, key, start), None) is not None
 
 
 def _adjacent(lowered: str, pair: Pair) -> bool:
-    for end in _ends(lowered, pair[0]):
+    for end in _ends(lowered, pair[0], _start(pair[0])):
         following = _NEXT.search(lowered, end)
         if following is not None and stem(following[0]) == pair[1]:
             return True
@@ -39,9 +51,8 @@ def _start(key: str) -> str:
     return key[:-1] if len(key) > 3 and key[-1] == "y" else key
 
 
-def _ends(lowered: str, key: str) -> Iterator[int]:
-    """Where the words end that have this stem."""
-    start = _start(key)
+def _ends(lowered: str, key: str, start: str) -> Iterator[int]:
+    """Where the words end that have this stem, which begin so."""
     at = lowered.find(start)
     while at >= 0:
         if not at or not lowered[at - 1].isalnum():

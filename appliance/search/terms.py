@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import DeadlineExceeded
-from appliance.search.held_words import held
+from appliance.search.held_words import WantedWords
 from appliance.types import Candidate, RerankRequest
 from appliance.words import FUNCTION_WORDS, stem, words
 
@@ -69,8 +69,8 @@ def _coverage(
         for one, two in pairwise(sequence)
         if one in topical and two in topical
     }
-    keys, together = list(topical), list(pairs)
-    found = [held(candidate.whole, keys, together) for candidate in candidates]
+    wanted = WantedWords(list(topical), list(pairs))
+    found = [wanted.held(candidate.whole) for candidate in candidates]
     return _share([one for one, _ in found], topical), _share([two for _, two in found], pairs)
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from appliance.search.held_words import held
+from appliance.search.held_words import WantedWords
 from appliance.words import stem, stemmed
 
 PIECES = (
@@ -43,11 +43,11 @@ PIECES = (
     ],
 )
 def test_words_are_found_by_their_stems(text: str, found: set[str]) -> None:
-    assert held(text, ["city", "cat"], [])[0] == found
+    assert WantedWords(["city", "cat"], []).held(text)[0] == found
 
 
 def test_pairs_stand_side_by_side() -> None:
-    found, together = held("running cats, and a city", ["run", "cat", "city"], [("run", "cat"), ("cat", "city")])
+    found, together = WantedWords(["run", "cat", "city"], [("run", "cat"), ("cat", "city")]).held("running cats, and a city")
     assert found == {"run", "cat", "city"}
     assert together == {("run", "cat")}
 
@@ -61,6 +61,6 @@ def test_nothing_is_found_that_cutting_would_not_find() -> None:
         )
         pairs = [(chance.choice(keys), chance.choice(keys)) for _ in range(3)]
         whole = stemmed(text)
-        found, together = held(text, keys, pairs)
+        found, together = WantedWords(keys, pairs).held(text)
         assert found == {key for key in keys if f" {key} " in whole}, text
         assert together == {pair for pair in pairs if f" {pair[0]} {pair[1]} " in whole}, text
