@@ -201,12 +201,14 @@ def _parts(
 def _counted(part: Part, terms: Sequence[Term], lists: dict[tuple[int, str], Postings], rows: Rows) -> Counted:
     """Of some rows of a part."""
     table = np.zeros((len(rows), len(terms) + 1))
-    if len(rows):
-        wanted = rows.astype(np.uint16)
-        for column, term in enumerate(terms):
-            if len(term.tokens) == 1:
-                table[:, column] = occurrences(lists.get((part.segment, term.tokens[0]), NOWHERE), wanted) * 0.5
-        table[:, -1] = part.lengths.take(rows)
+    if not len(rows):
+        return table
+    wanted = rows.astype(np.uint16)
+    held = [(column, lists.get((part.segment, term.tokens[0]), NOWHERE))
+            for column, term in enumerate(terms) if len(term.tokens) == 1]  # fmt: skip
+    found = [(column, postings) for column, postings in held if len(postings[0])]
+    table[:, [column for column, _ in found]] = occurrences([postings for _, postings in found], wanted).T * 0.5
+    table[:, -1] = part.lengths.take(rows)
     return table
 
 

@@ -141,15 +141,16 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
     return found
 
 
-def occurrences(postings: Postings, rows: NDArray[np.uint16]) -> Floats:
-    """How often each of the rows (ascending) has the token, weighted by column, in halves."""
-    held, counts = postings
-    if not len(held):
-        return np.zeros(len(rows))
-    places = held.searchsorted(rows)
-    found = counts.take(places, mode="clip").astype(np.float64)
-    found *= held.take(places, mode="clip") == rows
-    return found
+def occurrences(lists: Sequence[Postings], rows: NDArray[np.uint16]) -> Floats:
+    """How often each of the rows (ascending) has each token, (lists, rows), weighted by column, in halves. No list is
+    empty.
+    """
+    there, counted = np.empty((2, len(lists), len(rows)), dtype=np.uint16)
+    for place, (held, counts) in enumerate(lists):
+        at = held.searchsorted(rows)
+        held.take(at, mode="clip", out=there[place])
+        counts.take(at, mode="clip", out=counted[place])
+    return np.where(there == rows, counted, 0.0)
 
 
 def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memory: Floats) -> tuple[Rows, Floats]:
@@ -229,7 +230,7 @@ def _looked_up(part: Part, weighted: Weighted, rows: Rows, scores: Floats, thres
     norms, wanted = part.norms[rows], rows.astype(np.uint16)
     rest = sum(weight for weight, _ in weighted)
     for weight, postings in weighted:
-        found = occurrences(postings, wanted)
+        found = occurrences([postings], wanted)[0]
         scores = scores + weight * found / (found + norms)
         rest -= weight
         hopeful = scores > threshold - rest - ROUNDING

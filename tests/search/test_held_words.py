@@ -47,7 +47,9 @@ def test_words_are_found_by_their_stems(text: str, found: set[str]) -> None:
 
 
 def test_pairs_stand_side_by_side() -> None:
-    found, together = WantedWords(["run", "cat", "city"], [("run", "cat"), ("cat", "city")]).held("running cats, and a city")
+    found, together = WantedWords(["run", "cat", "city"], [("run", "cat"), ("cat", "city")]).held(
+        "running cats, and a city"
+    )
     assert found == {"run", "cat", "city"}
     assert together == {("run", "cat")}
 
