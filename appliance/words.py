@@ -14,6 +14,7 @@ _FUNCTION_WORDS = """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
+KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing: a question is asked that several times
 KEPT_SENTENCES = 24_576  # whose stems are remembered, half a kilobyte each: the same are found again and again
 KEPT_TEXTS = 8_192  # the same for passages
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
@@ -122,7 +123,7 @@ def is_spaced(text: str) -> bool:
 
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, stem_line, stemmed):
+    for kept in (stem, stem_line, stemmed, is_identifier):
         kept.cache_clear()
 
 
@@ -132,6 +133,7 @@ def bare(word: str) -> str:
     return stripped if _ABBREVIATION.fullmatch(stripped) else stripped.rstrip(".")
 
 
+@lru_cache(maxsize=KEPT_WORDS)
 def is_identifier(word: str) -> bool:
     """Whether one bare word names an exact thing: a code, version, path, option, dotted name or constant."""
     if not 2 <= len(word) <= 200 or _NO_IDENTIFIER.fullmatch(word):

@@ -37,13 +37,18 @@ def candidates(
     words: Ahead[LexicalResult],
     index: Callable[[str], CollectionIndex],
     stages: Stages,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Candidates:
-    """`wanted` of each part, as far as there are as many. Raises StorageError."""
+    """`wanted` of each part, as far as there are as many; `meanwhile` is done before the words are waited for.
+
+    Raises StorageError.
+    """
     if eligible is not None and not len(eligible):
         return Candidates()
     vectors = index(query.collection)
     with stages.stage("dense"):
         dense = vectors.search(vector, wanted(query), eligible)
+    meanwhile()
     lexical = words.result(stages, "lexical")
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}

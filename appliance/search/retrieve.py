@@ -66,7 +66,8 @@ def search(
         vector = retrieval.embedder.embed_query(query.text)
         note(model=retrieval.embedder.name)
     with store.snapshot():
-        found = candidates(query, vector, eligible, words, retrieval.index, stages)
+        meanwhile = exact.hasten if exact else lambda: None
+        found = candidates(query, vector, eligible, words, retrieval.index, stages, meanwhile)
         with stages.stage("fuse"):
             fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
             note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))

@@ -9,9 +9,9 @@ The fraction grows with f and stays below K1 + 1, so no row can get idf * (K1 + 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import apsw
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,8 +36,7 @@ Tokens = Sequence[str]
 Counted = NDArray[np.float64]  # (n, terms + 1) of n chunks: weighted occurrences of each term, and the number of tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(msgspec.Struct, frozen=True):
     """A term with the number of rows it occurs in and its idf.
 
     For a phrase, which no vocabulary counts, upper bounds: the rows of its rarest token, the idf of a single row.

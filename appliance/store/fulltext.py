@@ -3,10 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apsw
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +21,8 @@ HALVES = tuple(int(2 * weight) for weight in WEIGHTS)  # occurrences are counted
 MOST_COUNT = 65_535
 MAX_TEXT = 20_000  # characters of a question that are looked at
 MAX_PHRASE_TOKENS = 32
+KEPT_PIECES, LONGEST_KEPT = 16_384, 40  # words whose tokens are remembered, and their characters: a question is
+# tokenised four times on its way
 # Repeats of a word in a question that count. They tell what a long question is about: nDCG@10 of CISI .304 -> .365, of
 # CACM .410 -> .460.
 MAX_REPEATS = 4
@@ -38,8 +40,7 @@ _OUTER = "\"'`.,;:!?()[]{}<>\u2018\u2019\u201c\u201d\u00ab\u00bb\u2026*"
 _IDENTIFIER = re.compile(r"\d|_|\w(?:\.|::|\\|@|#|\(\))\w|^[/~\\]\w|\w\(\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """A part of a question: `expression` for MATCH (a quoted phrase), `tokens` as they stand in the vocabulary, and
     `count`, how often the question has it.
     """
@@ -152,17 +153,24 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
 
 Words = list[tuple[str, str]]  # (the word as written, its token)
 
+_pieces: dict[str, tuple[Words, ...]] = {}  # what `_spaced` made of a piece
+
+
+def forget() -> None:
+    """No word stays in memory."""
+    _pieces.clear()
+
 
 def _topical(groups: Sequence[Words], *, shouted: bool) -> list[Words]:
     """Without function words. In capitals one is a name ("WHO", "IT"), a letter only behind a name ("vitamin A")."""
     kept: list[Words] = []
-    before = None
+    behind_a_name = False
     for words in groups:
         written = words[0][0]
-        named = written.isupper() and not shouted and (len(written) > 1 or (bool(kept) and kept[-1] is before))
-        if len(words) > 1 or named or written.lower() not in FUNCTION_WORDS:
+        named = written.isupper() and not shouted and (len(written) > 1 or behind_a_name)
+        behind_a_name = len(words) > 1 or named or written.lower() not in FUNCTION_WORDS
+        if behind_a_name:
             kept.append(words)
-        before = words
     return kept
 
 
@@ -178,13 +186,23 @@ def _word_groups(tokenizer: apsw.FTS5Tokenizer, text: str) -> Iterable[Words]:
                 yield from _spaced(tokenizer, run)
 
 
-def _spaced(tokenizer: apsw.FTS5Tokenizer, piece: str) -> Iterable[Words]:
+def _spaced(tokenizer: apsw.FTS5Tokenizer, piece: str) -> tuple[Words, ...]:
+    found = _pieces.get(piece)
+    if found is None:
+        found = _cut(tokenizer, piece)
+        if len(piece) <= LONGEST_KEPT:
+            if len(_pieces) >= KEPT_PIECES:
+                _pieces.clear()
+            _pieces[piece] = found
+    return found
+
+
+def _cut(tokenizer: apsw.FTS5Tokenizer, piece: str) -> tuple[Words, ...]:
     piece = _POSSESSIVE.sub("", piece.strip(_OUTER)) if not piece.endswith("()") else piece
     words = _words(tokenizer, piece)
     if len(words) > 1 and _IDENTIFIER.search(piece):
-        yield words[:MAX_PHRASE_TOKENS]
-    else:
-        yield from ([word] for word in words)
+        return (words[:MAX_PHRASE_TOKENS],)
+    return tuple([word] for word in words)
 
 
 def _windows(words: Words, width: int) -> Iterable[Words]:

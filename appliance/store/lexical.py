@@ -1,9 +1,10 @@
 """Keyword search: the best rows by BM25 in FTS5 without scoring every row that holds a common word."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import apsw
+import msgspec
 import numpy as np
 
 from appliance import words
@@ -65,6 +66,7 @@ class Lexical:
         self._postings.forget()
         self._counts.clear()
         words.forget()
+        fulltext.forget()
 
     def full_scan(self, collection: str, text: str, k: int) -> LexicalResult:
         """As `search`, but every row with any word of the question is scored: linear in the collection. For checks."""
@@ -128,7 +130,7 @@ class Lexical:
             name = fulltext.table(collection.id)
             query = f"SELECT count(*) FROM {name} WHERE {name} MATCH ?"
             rows = int(connection.execute(query, (weighted.term.expression,)).get)
-        return replace(weighted, rows=rows, idf=bm25.idf(collection.chunks, rows))
+        return msgspec.structs.replace(weighted, rows=rows, idf=bm25.idf(collection.chunks, rows))
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
         """In how many rows each token occurs: segments know, FTS5 walks through them all; counts are remembered."""

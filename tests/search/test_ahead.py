@@ -52,6 +52,33 @@ def test_the_caller_does_what_no_thread_has_taken(pool: ThreadPoolExecutor) -> N
         release.set()
 
 
+def test_who_would_only_wait_does_it_at_once_unless_it_is_begun(pool: ThreadPoolExecutor) -> None:
+    release, begun, done = threading.Event(), threading.Event(), list[str]()
+
+    def first() -> str:
+        begun.set()
+        release.wait()
+        return where()
+
+    def second() -> str:
+        done.append(where())
+        return where()
+
+    one, two = Ahead(first, pool), Ahead(second, pool)
+    begun.wait()
+    one.hasten()
+    two.hasten()
+    two.hasten()
+    assert done == [where()]
+    release.set()
+    assert one.result(Stages(), "lexical") != where()
+    assert two.result(Stages(), "lexical") == where()
+    assert done == [where()]
+    late = Ahead(where, None)
+    late.hasten()
+    assert late.result(Stages(), "lexical") == where()
+
+
 def test_an_error_reaches_the_caller(pool: ThreadPoolExecutor) -> None:
     def fail() -> None:
         raise OSError("broken")
