@@ -120,9 +120,18 @@ def limit(steps: Sequence[Step], cores: int) -> dict[str, Any]:
             "evidence": told}  # fmt: skip
 
 
-def sizes(rate: float, passages: int, memory: float | None, base: float, host: int, dimensions: int,
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a server without documents, of one with these before the first question, and the most under load."""
+
+    empty: float
+    idle: float
+    load: float
+
+
+def sizes(rate: float, passages: int, memory: Memory | None, host: int, dimensions: int,
           exact_below: int) -> list[dict[str, str]]:  # fmt: skip
-    """At which sizes to scale: {"what", "at", "basis"}. `memory`, `base` (a server with next to nothing) in bytes."""
+    """At which sizes to scale: {"what", "at", "basis"}. `host`: bytes of memory it has."""
     users = int(HEADROOM * rate * SECONDS_BETWEEN_QUESTIONS)
     rows = [
         {
@@ -134,14 +143,16 @@ def sizes(rate: float, passages: int, memory: float | None, base: float, host: i
     ]
     if memory is None:
         return rows
-    each, how = per_passage(passages, memory, base, dimensions)
-    most = max(0, int((MEMORY_SHARE * host - base) / each))
+    each, how = per_passage(passages, memory, dimensions)
+    fixed = max(memory.empty, memory.load - each * passages)
+    most = max(0, int((MEMORY_SHARE * host - fixed) / each))
     rows.append(
         {
             "what": "passages, by memory",
             "at": _about(most),
-            "basis": f"{MEMORY_SHARE:.0%} of this host's memory less {base / 2**20:.0f} MiB of the program, "
-            f"{each:,.0f} bytes a passage ({how}); linear",
+            "basis": f"{MEMORY_SHARE:.0%} of this host's memory less {fixed / 2**20:,.0f} MiB under load for what does "
+            f"not grow with them (program, models, caches, questions at work), {each:,.0f} bytes a passage ({how}); "
+            "linear",
         }
     )
     rows.append(
@@ -162,9 +173,10 @@ def _about(count: int) -> str:
     return f"about {round(count, -digits):,}"
 
 
-def per_passage(passages: int, memory: float, base: float, dimensions: int) -> tuple[float, str]:
+def per_passage(passages: int, memory: Memory, dimensions: int) -> tuple[float, str]:
     """Bytes of memory a passage takes, and how that is known."""
     vectors = 4.0 * dimensions + 160
     if passages < 5_000:
         return vectors, "computed: its vector and its place in the index; the collection is too small to measure it"
-    return max(vectors, (memory - base) / passages), "measured: memory under load less that with few passages"
+    each = (memory.idle - memory.empty) / passages
+    return max(vectors, each), "measured: a server with these passages less one without, before the first question"

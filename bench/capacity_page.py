@@ -84,7 +84,8 @@ def overheads(found: dict[str, Any]) -> Rows:
         ("That server at full load", f"{own['raw_loop_per_s']:,} requests/s"),
         ("Processor time of the load client a request", f"{own['client_cpu_ms']:.3f} ms"),
     ]
-    for name, key in (("Memory before the load", "idle_bytes"), ("Memory under load, highest", "load_bytes")):
+    for name, key in (("Memory without documents", "empty_bytes"), ("Memory before the load", "idle_bytes"),
+                      ("Memory under load, highest", "load_bytes")):  # fmt: skip
         if memory.get(key):
             rows.append((name, f"{memory[key] / 2**20:,.0f} MiB"))
     if memory.get("per_passage_bytes"):

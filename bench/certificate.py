@@ -17,15 +17,15 @@ import psutil
 
 from appliance import __version__
 from appliance.config import Settings
-from appliance.paths import HANDBOOK
+from appliance.paths import HANDBOOK, DataPaths
 from bench import capacity
 from bench.capacity import SECONDS_BETWEEN_QUESTIONS, Step, sustained
 from bench.capacity_page import headline, html, markdown
 from bench.load import run
 from bench.own import NO_CACHE, overhead_at
 from bench.ratio import raw_server
-from bench.scenarios import Scenario, Target, measure, prime, run_client
-from bench.serving import call
+from bench.scenarios import Scenario, Target, measure, run_client
+from bench.serving import call, running_process, scratch, server
 from bench.target import Site, Source, site
 from bench.under_load import warnings
 
@@ -73,8 +73,8 @@ def certify(
     with site(source, settings) as place:
         found = _measured(place, settings, level, tell)
     tell("our own overhead, without models")
-    found["overhead"], base = _overhead(settings)
-    _derived(found, base, settings)
+    found["overhead"] = _overhead(settings)
+    _derived(found, _empty_memory(settings), settings)
     found["took_s"] = round(time.monotonic() - began)
     write(found, folder)
     return found
@@ -204,16 +204,11 @@ def _mode(mode: str, steps: list[Step], cores: int) -> dict[str, Any]:
     }
 
 
-def _overhead(settings: Settings) -> tuple[dict[str, Any], int]:
-    """Our own time a question with models that cost nothing, on the handbook; the client's own cost; and the memory of
-    that server, in bytes.
-    """
+def _overhead(settings: Settings) -> dict[str, Any]:
+    """Our own time a question with models that cost nothing, on the handbook, and the client's own cost."""
     fake = settings.model_copy(update={"embedder": "hash", "generator": "none"})
     with site(Source(data=HANDBOOK), fake) as place:
         own = overhead_at(place)
-        with place.target(**NO_CACHE) as target:
-            prime(target)
-            base = target.process.memory_info().rss if target.process is not None else 0
     with raw_server() as (raw, _):
         client = run_client({"url": raw, "key": "", "path": "/query", "bodies": [{"question": "x"}] * 1_000,
                              "users": 8, "seconds": 2, "again": True})  # fmt: skip
@@ -228,16 +223,23 @@ def _overhead(settings: Settings) -> tuple[dict[str, Any], int]:
         "told": "own: extractive answers over HTTP with an embedder that hashes words, where 85 % were asked before; "
         "own_new: of new questions without the cache; raw loop: a server that answers at once and does nothing; "
         "client: processor time of the load client a request",
-    }, base
+    }
 
 
-def _derived(found: dict[str, Any], base: int, settings: Settings) -> None:
+def _empty_memory(settings: Settings) -> int:
+    """Bytes of a server with these settings and models, and without a document."""
+    with scratch() as data, server(data, settings):
+        return int(running_process(DataPaths(data)).memory_info().rss)
+
+
+def _derived(found: dict[str, Any], empty: int, settings: Settings) -> None:
     by_mode = {one["mode"]: one["sustained_per_s"] for one in found["modes"]}
     highest = [run["memory_highest_mib"] for run in found["runs"] if run.get("memory_highest_mib")]
-    memory = max(highest) * 2**20 if highest else None
-    found["memory"] = {"base_bytes": base, "idle_bytes": found.pop("idle_memory_bytes", None), "load_bytes": memory}
+    idle, load = found.pop("idle_memory_bytes", None), max(highest) * 2**20 if highest else None
+    found["memory"] = {"empty_bytes": empty, "idle_bytes": idle, "load_bytes": load}
+    memory = capacity.Memory(empty, idle, load) if idle is not None and load is not None else None
     if memory is not None:
-        each, how = capacity.per_passage(found["passages"], memory, base, found["dimensions"])
+        each, how = capacity.per_passage(found["passages"], memory, found["dimensions"])
         found["memory"] |= {"per_passage_bytes": round(each), "per_passage_basis": how}
-    found["sizes"] = capacity.sizes(by_mode.get("extractive, no cache", 0.0), found["passages"], memory, base,
+    found["sizes"] = capacity.sizes(by_mode.get("extractive, no cache", 0.0), found["passages"], memory,
                                     found["memory_bytes"], found["dimensions"], settings.exact_scan_below)  # fmt: skip

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from appliance.config import Settings
-from bench.capacity import Step, limit, per_passage, sizes, sustained
+from bench.capacity import Memory, Step, limit, per_passage, sizes, sustained
 from bench.capacity_page import _cell, html
 from bench.certificate import Level, Source, certify
 from bench.histogram import Histogram
@@ -64,13 +64,15 @@ def test_what_limits_is_told_with_its_evidence() -> None:
 
 
 def test_sizes_name_their_basis() -> None:
-    each, how = per_passage(340, 300e6, 200e6, 384)
+    memory = Memory(empty=150e6, idle=200e6, load=300e6)
+    each, how = per_passage(340, memory, 384)
     assert how.startswith("computed")
-    assert per_passage(100_000, 700e6, 200e6, 384) == (5_000.0, per_passage(10_000, 1e9, 0, 384)[1])
-    rows = sizes(10.0, 340, 300e6, 200e6, int(8e9), 384, 50_000)
+    assert per_passage(10_000, memory, 384)[0] == 5_000
+    assert per_passage(100_000, memory, 384)[0] == each  # a vector needs more than that
+    rows = sizes(10.0, 340, memory, int(8e9), 384, 50_000)
     assert rows[0]["at"] == "about 210"  # 70 % of ten a second, a question every 30 s
     told = rows[1]["at"].removeprefix("about ").replace(",", "")
-    assert int(told) == pytest.approx((0.7 * 8e9 - 200e6) / each, rel=0.05)
+    assert int(told) == pytest.approx((0.7 * 8e9 - 300e6) / each, rel=0.05)
     assert not told[2:].strip("0"), "to two digits"
     assert all(row["basis"] for row in rows)
 
