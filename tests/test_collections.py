@@ -31,6 +31,7 @@ def take_in(appliance: Appliance, folder: Path, collection: str) -> None:
     assert appliance.ingestion.wait(task.id, 60).documents_processed
 
 
+@pytest.mark.slow
 def test_each_collection_answers_with_the_model_it_was_made_with(tmp_path: Path) -> None:
     with opened(tmp_path / "data", "hash") as appliance:
         take_in(appliance, tmp_path / "a", "hashed")
@@ -71,6 +72,7 @@ def test_questions_that_differ_have_different_cache_keys(tmp_path: Path) -> None
         assert appliance.cache_key(asked.but(text=" x ", principal="somebody")) == key
 
 
+@pytest.mark.slow
 def test_posting_segments_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
     with opened(tmp_path / "data", "hash") as appliance:
@@ -89,6 +91,7 @@ def listed(appliance: Appliance) -> set[str]:
         return {str(row[0]) for row in connection.execute("SELECT token FROM posting_lists").fetchall()}
 
 
+@pytest.mark.slow
 def test_a_collection_whose_model_is_gone_stops_nothing_else(tmp_path: Path) -> None:
     with opened(tmp_path / "data", "hash") as appliance:
         take_in(appliance, tmp_path / "a", "kept")
@@ -107,6 +110,7 @@ def test_a_collection_whose_model_is_gone_stops_nothing_else(tmp_path: Path) -> 
         assert appliance.collections.index("lost").verify() == []
 
 
+@pytest.mark.slow
 def test_embedders_are_opened_when_used_and_few_are_kept(tmp_path: Path) -> None:
     embedders = Embedders(ModelRegistry(BUNDLED_MODELS, tmp_path), threads=1)
     first = embedders.named(INT8)

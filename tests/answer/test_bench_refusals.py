@@ -30,6 +30,7 @@ def test_syllabi_in_another_form_are_told(tmp_path: Path) -> None:
         answer_parts.run(tmp_path, Settings(data_dir=tmp_path / "data", threads=1), (), 1, lambda told: None)
 
 
+@pytest.mark.slow
 def test_syllabi_of_which_none_can_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "pdf").mkdir()
     (tmp_path / "pdf" / "torn.pdf").write_bytes(b"%PDF-1.4 torn")

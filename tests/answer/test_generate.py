@@ -110,6 +110,7 @@ def test_lenient_checking_shows_no_answer_without_support(ask: Ask) -> None:
     assert told == list(answered.claims)
 
 
+@pytest.mark.slow
 def test_claims_are_told_in_order_while_it_writes(ask: Ask) -> None:
     told: list[tuple[float, Claim]] = []
     text = "Margaret Sloane built the lighthouse. Elvis lived there. The lighthouse is 41 metres high. And so on."
@@ -132,6 +133,7 @@ def test_a_model_that_finds_nothing_leaves_the_sentences(ask: Ask) -> None:
     assert "found no answer" in answered.notice
 
 
+@pytest.mark.slow
 def test_at_the_deadline_the_answer_is_extractive(ask: Ask) -> None:
     generator = ScriptedGenerator(default="word " * 200, token_delay_s=0.05)
     start = time.monotonic()

@@ -45,6 +45,7 @@ def test_a_backup_is_proved_and_restored_elsewhere(site: Site, open_site: Callab
     assert [key.name for key in there.appliance.store.keys.list()] == ["first admin"]
 
 
+@pytest.mark.slow
 def test_the_second_backup_costs_what_has_changed_and_each_is_whole(site: Site, open_site: Callable[..., Site]) -> None:
     chance = random.Random(1)
     site.add(*(f"ballast{chance.random()}" for _ in range(20)), sentences=150)
@@ -69,6 +70,7 @@ def test_the_second_backup_costs_what_has_changed_and_each_is_whole(site: Site, 
     assert not new.finds("alpha")
 
 
+@pytest.mark.slow
 def test_removing_keeps_what_others_need(site: Site, open_site: Callable[..., Site]) -> None:
     for name in ("one", "two", "three", "four"):
         site.add(name)
@@ -139,6 +141,7 @@ def test_a_copy_with_other_content_than_the_manifest_says_is_no_good(site: Site)
     assert "does not find alpha.txt" in " ".join(site.verify(old.id)["problems"])
 
 
+@pytest.mark.slow
 def test_taken_while_others_write_and_ask(site: Site, open_site: Callable[..., Site]) -> None:
     stop = threading.Event()
     wrong: list[Exception] = []
@@ -165,6 +168,7 @@ def test_taken_while_others_write_and_ask(site: Site, open_site: Callable[..., S
         assert site.verify(backup["id"])["problems"] == ()
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_overwritten_but_by_force(site: Site, open_site: Callable[..., Site]) -> None:
     site.backup()
     site.add("later")
@@ -230,6 +234,7 @@ def test_a_full_disk_in_the_middle_leaves_no_backup(site: Site, monkeypatch: pyt
     assert site.verify()["problems"] == ()
 
 
+@pytest.mark.slow
 def test_prompts_keys_and_index_come_along(open_site: Callable[..., Site]) -> None:
     site = open_site(exact_scan_below=3)
     site.add(*(f"n{number}" for number in range(12)))

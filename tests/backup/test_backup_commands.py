@@ -24,6 +24,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_APPLIANCE_GENERATOR", "none")
 
 
+@pytest.mark.slow
 def test_over_http(open_service: Callable[..., Service], tmp_path: Path) -> None:  # noqa: F811
     service = open_service()
     service.add("letter.txt", "The boiler must be serviced every twelve months by a licensed engineer.")
@@ -85,6 +86,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert run(data, "backup", "remove", made["id"], "--from", disk)["freed_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_doctor_warns_when_a_backup_is_overdue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_APPLIANCE_BACKUP_EVERY", "24")
     [finding] = [f for f in run(tmp_path, "doctor", code=3)["findings"] if f["check"] == "backups"]

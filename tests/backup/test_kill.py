@@ -72,6 +72,7 @@ def test_a_backup_is_listed_only_when_it_is_whole(site: Site, step: str) -> None
     assert site.verify()["problems"] == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [step for step in faults.STEPS if step.startswith("restore.")])
 def test_a_restore_that_was_cut_off_leaves_one_database_or_the_other(
     site: Site, open_site: Callable[..., Site], step: str

@@ -60,6 +60,7 @@ def test_new_questions_are_new_to_a_server_on_the_same_data(folder: Path, tmp_pa
     assert [row["hit_rate"] for row in found["runs"]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_few_texts_give_as_many_new_questions_as_they_hold() -> None:
     texts = [" ".join(f"w{number}x{place}" for place in range(200)) for number in range(30)]  # 30 x 191 runs of words
     fresh = Fresh(texts)
@@ -108,6 +109,7 @@ def test_a_server_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     assert told.value.code == "no_server"
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidRequest) as told:

@@ -101,6 +101,7 @@ def test_many_first_starts_at_once_make_one_tree(small: Small, tmp_path: Path) -
     assert sum("unpacking" in told for told in ended) == 1
 
 
+@pytest.mark.slow
 def test_a_start_killed_while_it_unpacks_leaves_nothing_behind(make: Callable[..., Small], tmp_path: Path) -> None:
     large = make("2.0", extra=64 << 20)
     for delay in (0.005, 0.02, 0.05):

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 
 from appliance.app import Appliance
 from appliance.cache import Caches, tags_of
@@ -21,6 +22,7 @@ def add(appliance: Appliance, source: str, text: str) -> None:
     assert appliance.ingestion.wait(task.id, 60).documents_processed
 
 
+@pytest.mark.slow
 def test_a_search_is_found_again_until_the_collection_changes(appliance: Appliance) -> None:
     add(appliance, "boiler.txt", TEXT)
     query = Query("How often is the boiler serviced?", principal="one")

@@ -52,6 +52,7 @@ def calibrated(appliance: Appliance, **spec: Any) -> CalibrationStatus:
     return ended(appliance, appliance.calibrator.begin("default", CalibrationSpec(**spec)))
 
 
+@pytest.mark.slow
 def test_made_questions_fit_a_threshold_that_is_used_and_removed(appliance: Appliance) -> None:
     version = appliance.store.documents.version("default")
     status = calibrated(appliance, made=60)
@@ -83,6 +84,7 @@ def test_questions_are_declined_by_the_fitted_threshold(appliance: Appliance) ->
     appliance.calibrator.remove("default")
 
 
+@pytest.mark.slow
 def test_a_threshold_that_costs_too_much_is_not_put_to_use(appliance: Appliance) -> None:
     nearly = [" ".join(probe.text.split()[:2]) for probe in made_probes(appliance.store, "default", 50)]
     questions = [CalibrationQuestion(text, answerable=False) for text in nearly] + [CalibrationQuestion(FOREIGN)]
@@ -97,6 +99,7 @@ def test_a_threshold_that_costs_too_much_is_not_put_to_use(appliance: Appliance)
     assert appliance.calibrator.remove("default")
 
 
+@pytest.mark.slow
 def test_a_dry_run_changes_nothing(appliance: Appliance) -> None:
     version = appliance.store.documents.version("default")
     status = calibrated(appliance, made=50, apply=False)
@@ -106,6 +109,7 @@ def test_a_dry_run_changes_nothing(appliance: Appliance) -> None:
     assert not appliance.calibrator.in_force()[0]["calibrated"]
 
 
+@pytest.mark.slow
 def test_an_operators_questions_are_asked_with_and_without_their_document(appliance: Appliance) -> None:
     probes = made_probes(appliance.store, "default", 50)
     names = [Path(appliance.store.documents.info(probe.document or 0).source).name for probe in probes]
@@ -116,6 +120,7 @@ def test_an_operators_questions_are_asked_with_and_without_their_document(applia
     assert not status.report["made_questions"]
 
 
+@pytest.mark.slow
 def test_what_is_found_for_a_copy_is_left_out_too(appliance: Appliance, tmp_path: Path) -> None:
     original = appliance.store.documents.get(made_probes(appliance.store, "default", 1)[0].document or 0)
     copy = tmp_path / "copy-of-it.txt"
@@ -152,6 +157,7 @@ def test_bad_requests(appliance: Appliance) -> None:
             appliance.calibrator.begin("default", bad)
 
 
+@pytest.mark.slow
 def test_one_at_a_time(appliance: Appliance) -> None:
     first = appliance.calibrator.begin("default", CalibrationSpec(made=60, apply=False))
     with pytest.raises(Conflict):

@@ -21,6 +21,7 @@ def test_a_server_cannot_leave_its_host(data: Path) -> None:
     assert found["connections"].startswith("none outward; 1 listening")
 
 
+@pytest.mark.slow
 def test_a_server_without_the_lock_is_told_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_APPLIANCE_AIRGAP", "off")
     process = start(data, "serve", "--port", "0")
@@ -34,6 +35,7 @@ def test_a_server_without_the_lock_is_told_so(data: Path, monkeypatch: pytest.Mo
     assert "TCP" not in result.stdout
 
 
+@pytest.mark.slow
 def test_without_a_server_there_is_nothing_to_examine(data: Path) -> None:
     result = run(data, "doctor", "--airgap")
     assert result.exit_code == 1

@@ -35,6 +35,7 @@ def test_fitted_shown_and_removed(stored: Path) -> None:
     assert "There was no calibration" in run(stored, "calibrate", "--remove").output
 
 
+@pytest.mark.slow
 def test_an_operators_questions(stored: Path, tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
     path.write_text("What is this?\n" + json.dumps({"question": "And that?", "answerable": False}) + "\n", "utf-8")

@@ -10,6 +10,7 @@ from appliance.cli.root import cli
 from tests.cli.commands import run, told
 
 
+@pytest.mark.slow
 def test_ingest_search_ask_and_cite(data: Path, docs: Path) -> None:
     done = told(data, "ingest", str(docs))["tasks"][0]
     assert done["state"] == "SUCCESS"
@@ -25,6 +26,7 @@ def test_ingest_search_ask_and_cite(data: Path, docs: Path) -> None:
     assert "five years" in answer["answer"]
 
 
+@pytest.mark.slow
 def test_printed_answers_have_numbered_places_and_no_colours(data: Path, docs: Path) -> None:
     run(data, "ingest", str(docs))
     result = run(data, "ask", "How long is the warranty of the P40 pump?")
@@ -36,6 +38,7 @@ def test_printed_answers_have_numbered_places_and_no_colours(data: Path, docs: P
     assert "The P40 pump has a warranty of five years. [1]" in streamed.stdout
 
 
+@pytest.mark.slow
 def test_a_refusal_says_why(data: Path) -> None:
     result = run(data, "ask", "How long is the warranty?")
     assert result.exit_code == 0
@@ -69,6 +72,7 @@ def test_failed_documents_are_named_and_the_exit_code_is_3(data: Path, docs: Pat
     assert only.exit_code == 1
 
 
+@pytest.mark.slow
 def test_metadata_and_filters(data: Path, docs: Path) -> None:
     run(data, "ingest", str(docs / "pump.txt"), "--metadata", "year=2024", "--metadata", "kind=manual")
     run(data, "ingest", str(docs / "lease.txt"), "--metadata", "year=1843")
@@ -122,6 +126,7 @@ def test_cache_index_and_models_commands(data: Path, docs: Path) -> None:
     assert run(data, "models", "use", "nothing").exit_code == 1
 
 
+@pytest.mark.slow
 def test_doctor_looks_at_everything(data: Path) -> None:
     result = run(data, "doctor", "--json")
     findings = {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
@@ -179,6 +184,7 @@ def test_a_conversation_on_the_command_line(data: Path, docs: Path, tmp_path: Pa
     assert run(data, "ask").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_context_on_the_command_line(data: Path, docs: Path) -> None:
     assert run(data, "ingest", str(docs)).exit_code == 0
     result = run(data, "search", "warranty of the pump", "-k", "1", "--expand", "document", "--compress", "16")

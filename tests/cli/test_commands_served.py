@@ -10,6 +10,7 @@ import pytest
 from tests.cli.commands import run, start, told, wait_for_server
 
 
+@pytest.mark.slow
 def test_commands_go_through_the_running_server(data: Path, docs: Path, server: str) -> None:
     queued = told(data, "ingest", str(docs), "--no-wait")["tasks"][0]
     status = told(data, "tasks", "show", queued["task_id"], "--follow")

@@ -31,6 +31,7 @@ def looked(run: Any, *arguments: str, code: int = 0) -> dict[str, list[dict[str,
     return found
 
 
+@pytest.mark.slow
 def test_all_checks_are_listed_and_every_fault_has_a_hint(run: Any) -> None:
     found = looked(run)
     assert found.keys() <= CHECKS.keys()
@@ -56,6 +57,7 @@ def test_warnings_decide_the_exit_code(run: Any, monkeypatch: pytest.MonkeyPatch
     assert looked(run, code=1)["settings"][0]["severity"] == "error"
 
 
+@pytest.mark.slow
 def test_a_damaged_database_and_a_torn_list_of_models_are_found(run: Any, tmp_path: Path) -> None:
     looked(run, "--quick")
     database = tmp_path / "data" / "appliance.db"
@@ -73,6 +75,7 @@ def test_a_damaged_database_and_a_torn_list_of_models_are_found(run: Any, tmp_pa
     assert looked(run, code=1)["model_files"][0]["severity"] == "error"
 
 
+@pytest.mark.slow
 def test_a_model_with_another_hash_is_named(tmp_path: Path, run: Any) -> None:
     looked(run, "--quick")
     folder = tmp_path / "data" / "models"

@@ -45,6 +45,7 @@ def test_generated_tables_are_current(name: str) -> None:
     assert reference.current(path) == written, "run: python -m appliance.cli.reference"
 
 
+@pytest.mark.slow
 def test_every_error_code_is_explained() -> None:
     text = (HANDBOOK / "troubleshooting.md").read_text(encoding="utf-8")
     codes = set(codes_raised())

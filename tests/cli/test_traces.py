@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appliance.cli.waterfall import waterfall
 from tests.cli.test_metadata_commands import run
 
@@ -72,6 +74,7 @@ def test_a_deep_trace_fits_as_well() -> None:
     assert all(len(line) <= 80 for line in waterfall(steps, 80))
 
 
+@pytest.mark.slow
 def test_an_answer_comes_with_its_trace(run: Any, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("The library opens at nine every morning.")
     assert run("ingest", str(tmp_path / "note.txt")).exit_code == 0
@@ -84,6 +87,7 @@ def test_an_answer_comes_with_its_trace(run: Any, tmp_path: Path) -> None:
     assert "trace" not in json.loads(run("search", "library", "--json").stdout)
 
 
+@pytest.mark.slow
 def test_without_a_server_there_is_nothing_to_list(run: Any) -> None:
     for arguments in ((), ("--slowest",), ("list", "--errors")):
         assert "No traces" in run("traces", *arguments).stdout

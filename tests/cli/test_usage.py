@@ -126,6 +126,7 @@ def test_config_show_says_where_values_come_from(tmp_path: Path, monkeypatch: py
     assert shown["threads"]["origin"] == "default"
 
 
+@pytest.mark.slow
 def test_config_show_in_a_pipe_has_no_colours_and_one_line_a_setting(tmp_path: Path) -> None:
     result = process("config", "show", "--data-dir", str(tmp_path))
     assert result.returncode == 0
@@ -141,6 +142,7 @@ def test_the_example_configuration_loads() -> None:
     assert json.loads(result.stdout)["data_dir"]["value"] == "/var/lib/rag-appliance"
 
 
+@pytest.mark.slow
 def test_version() -> None:
     first, second = process("version").stdout.splitlines()
     assert first == f"rag-appliance {__version__}"

@@ -50,6 +50,7 @@ def index_terms(office: Office, collection_id: int = 1) -> set[bytes]:
         return set(terms(connection, f"fts_{collection_id}"))
 
 
+@pytest.mark.slow
 def test_a_plain_delete_leaves_bytes_and_erasing_does_not(office: Office) -> None:
     office.write("secret.txt", SECRET)
     office.write("other.txt", OTHER)
@@ -70,6 +71,7 @@ def test_a_plain_delete_leaves_bytes_and_erasing_does_not(office: Office) -> Non
     assert raw_hits(office.data, *pieces(OTHER))
 
 
+@pytest.mark.slow
 def test_every_way_in(office: Office) -> None:
     texts = {name: unique_text(name) for name in ("upload", "folder", "single", "member", "sibling", "bystander")}
     office.write("folder/a.txt", texts["folder"])
@@ -103,6 +105,7 @@ def test_every_way_in(office: Office) -> None:
     assert office.appliance.collections.index("default").verify() == []
 
 
+@pytest.mark.slow
 def test_a_version_that_was_replaced_goes_as_well(office: Office) -> None:
     first, second = unique_text("first"), unique_text("second")
     path = office.write("letter.txt", first)
@@ -116,6 +119,7 @@ def test_a_version_that_was_replaced_goes_as_well(office: Office) -> None:
     assert raw_hits(office.data, *pieces(first), *pieces(second), *old) == {}
 
 
+@pytest.mark.slow
 def test_generations_of_a_graph(make_office: Callable[..., Office]) -> None:
     office = make_office(exact_scan_below=1)
     for number in range(12):
@@ -138,6 +142,7 @@ def test_generations_of_a_graph(make_office: Callable[..., Office]) -> None:
     assert index.status().kind == "hnsw"
 
 
+@pytest.mark.slow
 def test_answers_that_quote_it(office: Office) -> None:
 
     office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode()})
@@ -161,6 +166,7 @@ def test_answers_that_quote_it(office: Office) -> None:
     assert kept.get(key) is None, "an answer found before the erasure is not kept after it"
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_planted_is_found(office: Office) -> None:
     office.upload({"secret.txt": SECRET.encode()})
     secret = office.id_of("secret.txt")
@@ -188,6 +194,7 @@ def test_a_copy_that_was_planted_is_found(office: Office) -> None:
     assert refused.value.code == "erasure_ended"
 
 
+@pytest.mark.slow
 def test_text_that_others_have_too(office: Office) -> None:
     shared = unique_text("shared", 10)
     office.upload({"a.txt": (shared + " " + SECRET).encode(), "b.txt": (OTHER + " " + shared).encode()})
@@ -202,6 +209,7 @@ def test_text_that_others_have_too(office: Office) -> None:
     assert receipt["scan"]["duplicate"]
 
 
+@pytest.mark.slow
 def test_leftovers_of_earlier_deletions(office: Office) -> None:
     office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode()})
     office.appliance.delete_documents([office.id_of("secret.txt")])
@@ -253,6 +261,7 @@ def test_vectors_of_a_model_that_does_not_serve(office: Office) -> None:
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_posting_segments(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words of the document leave the lists that hold them, also those of a version before."""
     monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
@@ -284,6 +293,7 @@ def listed(office: Office) -> set[str]:
         return {token for (token,) in fetch(connection, "SELECT token FROM posting_lists")}
 
 
+@pytest.mark.slow
 def test_no_passage_stays_in_memory(office: Office) -> None:
     office.write("secret.txt", SECRET)
     office.ingest(office.documents, label="files")

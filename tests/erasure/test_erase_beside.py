@@ -16,6 +16,7 @@ from appliance.types import Query
 from tests.erasure.conftest import OTHER, SECRET, Office, pieces, raw_hits, unique_text
 
 
+@pytest.mark.slow
 def test_a_deletion_beside_it_leaves_the_proof_standing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode(), "third.txt": unique_text("3").encode()})
     other, name = office.id_of("other.txt"), "appliance.erasure.steps.tombstones"
@@ -34,6 +35,7 @@ def test_a_deletion_beside_it_leaves_the_proof_standing(office: Office, monkeypa
     assert raw_hits(office.data, *pieces(SECRET)) == {}
 
 
+@pytest.mark.slow
 def test_deletions_that_never_stop_leave_the_proof_standing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     others = [f"other-{number}.txt" for number in range(8)]
     office.upload({"secret.txt": SECRET.encode()} | {name: unique_text(name[6:]).encode() for name in others})
@@ -57,6 +59,7 @@ def test_deletions_that_never_stop_leave_the_proof_standing(office: Office, monk
     assert raw_hits(office.data, *pieces(SECRET)) == {}
 
 
+@pytest.mark.slow
 def test_ingested_again_it_works_as_before(office: Office) -> None:
     path = office.write("secret.txt", SECRET)
     office.ingest(path)
@@ -67,6 +70,7 @@ def test_ingested_again_it_works_as_before(office: Office) -> None:
     assert office.erase(office.id_of(str(path)))["verdict"] == "proved"
 
 
+@pytest.mark.slow
 def test_no_handle_to_a_removed_file_is_kept(make_office: Callable[..., Office]) -> None:
     office = make_office(exact_scan_below=1)
     office.upload({"secret.txt": SECRET.encode(), "other.txt": OTHER.encode()})
@@ -109,6 +113,7 @@ def test_a_disk_without_room_is_told_before_anything_happens(office: Office, mon
     assert office.appliance.store.documents.info(secret).id == secret
 
 
+@pytest.mark.slow
 def test_questions_and_ingestion_go_on(office: Office) -> None:
     office.upload({f"{number}.txt": unique_text(f"{number}doc").encode() for number in range(20)})
     ids = [office.id_of(f"{number}.txt") for number in range(10)]

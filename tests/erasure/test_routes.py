@@ -15,6 +15,7 @@ from tests.web.conftest import Service, open_service  # noqa: F401 - a fixture
 SECRET = unique_text("route")
 
 
+@pytest.mark.slow
 def test_over_http(open_service: Callable[..., Service]) -> None:  # noqa: F811
     service = open_service()
     service.add("secret.txt", SECRET)

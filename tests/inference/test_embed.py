@@ -107,6 +107,7 @@ def test_token_spans_lie_in_the_text_and_ascend(int8: OnnxEmbedder, text: str) -
     assert spans == sorted(spans)
 
 
+@pytest.mark.slow
 def test_token_spans_of_a_megabyte_equal_those_of_its_lines(int8: OnnxEmbedder) -> None:
     line = "Überprüfe Pumpe 7 – 圧力を確認する, check valve V-107.\n"
     count = 20_000

@@ -50,6 +50,7 @@ def gauge(of: Gauge) -> float:
     return next(iter(of.collect())).samples[0].value
 
 
+@pytest.mark.slow
 def test_what_it_holds_is_told(opened: Open) -> None:
     generator = opened()
     seen: list[tuple[float, float]] = []
@@ -74,6 +75,7 @@ def written(outcomes: list[Generated | Exception]) -> list[str]:
     return [outcome.text if isinstance(outcome, Generated) else repr(outcome) for outcome in outcomes]
 
 
+@pytest.mark.slow
 def test_together_the_answers_are_those_of_each_alone_and_the_passages_are_read_once(opened: Open) -> None:
     alone = opened()
     requests = [about(pump) for pump in (1, 2, 3)]
@@ -132,6 +134,7 @@ def leaves(generator: LlamaGenerator, text: str, *, after_pieces: int) -> Genera
     return generator.generate(ask(text, 300), cancel, on_text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_pieces", [0, 3])
 def test_a_caller_that_leaves_frees_the_slot(opened: Open, after_pieces: int) -> None:
     generator = opened(context_tokens=2048)
@@ -166,6 +169,7 @@ def test_a_batch_under_way_is_broken_off_and_begins_anew(opened: Open, monkeypat
     assert all_free(fresh)
 
 
+@pytest.mark.slow
 def test_a_deadline_in_the_middle_of_the_others(opened: Open) -> None:
     generator = opened()
     generator.generate(ask("Say yes.", 1), NEVER)
@@ -176,6 +180,7 @@ def test_a_deadline_in_the_middle_of_the_others(opened: Open) -> None:
     assert all_free(generator)
 
 
+@pytest.mark.slow
 def test_a_long_prompt_is_refused_and_the_others_go_on(opened: Open) -> None:
     generator = opened()
     outcomes = together(generator, [about(1), ask("pump " * 2000), about(2)])
@@ -207,6 +212,7 @@ def test_principals_take_turns(opened: Open) -> None:
     assert "b" in order[:2]
 
 
+@pytest.mark.slow
 def test_who_waits_is_told_the_place(opened: Open) -> None:
     generator = opened(slots=1)
     running, leave, told = threading.Event(), threading.Event(), list[Waiting]()
@@ -222,6 +228,7 @@ def test_who_waits_is_told_the_place(opened: Open) -> None:
     assert [waiting.position for waiting in told] == [0]
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_open_the_breaker(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = opened()
     with monkeypatch.context() as broken:
@@ -238,6 +245,7 @@ def test_failures_in_a_row_open_the_breaker(opened: Open, monkeypatch: pytest.Mo
     assert generator._breaker.wait_s() == 0
 
 
+@pytest.mark.slow
 def test_a_failure_ends_those_at_work_and_the_next_finds_a_model(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = opened()
     expected = generator.generate(about(1), NEVER).text

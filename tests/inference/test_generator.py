@@ -85,6 +85,7 @@ def test_penalties_keep_words_from_coming_again(generator: LlamaGenerator) -> No
         assert said(**{penalty: 2.0}) == said(**{penalty: 2.0})
 
 
+@pytest.mark.slow
 def test_stop_strings_end_the_text(generator: LlamaGenerator) -> None:
     request = ask("Count: one, two, three, four, five. Repeat this list.", max_tokens=16)
     whole = generator.generate(request, NEVER)
@@ -97,6 +98,7 @@ def test_stop_strings_end_the_text(generator: LlamaGenerator) -> None:
     assert cut.finish_reason == "stop"
 
 
+@pytest.mark.slow
 def test_cancelled_between_tokens(generator: LlamaGenerator) -> None:
     cancel = threading.Event()
     seen: list[str] = []
@@ -112,6 +114,7 @@ def test_cancelled_between_tokens(generator: LlamaGenerator) -> None:
     assert generator.generate(ask("Say yes.", max_tokens=2), NEVER).text  # the slot is free again
 
 
+@pytest.mark.slow
 def test_deadline_ends_it_with_what_there_is(generator: LlamaGenerator) -> None:
     result = generator.generate(ask("Tell a long story about a pump.", max_tokens=900, seconds=0.7), NEVER)
     assert result.finish_reason == "deadline"
@@ -125,6 +128,7 @@ def test_a_prompt_beyond_the_context_is_refused(generator: LlamaGenerator) -> No
     assert generator.generate(ask("Say yes.", max_tokens=2), NEVER).text
 
 
+@pytest.mark.slow
 def test_an_answer_ends_where_the_context_does(gguf: Path) -> None:
     generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=2, context_tokens=256, queue_limit=1)
     used = generator.generate(ask("Tell a story.", max_tokens=1), NEVER).usage.prompt_tokens
@@ -133,6 +137,7 @@ def test_an_answer_ends_where_the_context_does(gguf: Path) -> None:
     assert result.usage.prompt_tokens + result.usage.completion_tokens <= 256
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_at_once_and_waiting_ones_can_leave(gguf: Path) -> None:
     generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=1, context_tokens=1024, queue_limit=2, slots=1)
     running, leave = threading.Event(), threading.Event()
@@ -186,6 +191,7 @@ def test_control_tokens_in_documents_stay_text(gguf: Path) -> None:
     assert prompt.count(ending) == 2  # one a message, none from the document
 
 
+@pytest.mark.slow
 def test_close_stops_a_running_request_and_refuses_new_ones(gguf: Path) -> None:
     generator = LlamaGenerator.open(gguf, sha256=SHA256, threads=1, context_tokens=512, queue_limit=1)
     running = threading.Event()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from appliance.paths import BUNDLED_MODELS, PACKAGE
 
 OPEN = """
@@ -24,10 +26,12 @@ def traces(module: str, home: Path) -> list[str]:
     return [str(path.relative_to(home)) for path in home.rglob("*")]
 
 
+@pytest.mark.slow
 def test_opening_a_model_leaves_nothing_at_home(tmp_path: Path) -> None:
     assert traces("appliance", tmp_path / "home") == []
 
 
+@pytest.mark.slow
 def test_the_check_sees_what_it_looks_for(tmp_path: Path) -> None:
     """Without the appliance the same library does leave its traces; if it no longer does, this can go."""
     assert any("onnxruntime" in path for path in traces("sys", tmp_path / "home"))

@@ -35,6 +35,7 @@ def copied(bundled: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_bundled_models_are_listed_and_intact(registry: ModelRegistry) -> None:
     names = {(model.name, model.kind, model.origin) for model in registry.verify()}
     assert (INT8, "embedder", "bundled") in names
@@ -93,6 +94,7 @@ def test_a_torn_list_is_refused(copied: Path, tmp_path: Path) -> None:
         ModelRegistry(copied, tmp_path / "models").list()
 
 
+@pytest.mark.slow
 def test_an_added_embedder_works_and_stays(registry: ModelRegistry, bundled: Path, tmp_path: Path) -> None:
     source = tmp_path / "export" / "model.onnx"
     source.parent.mkdir()
@@ -107,6 +109,7 @@ def test_an_added_embedder_works_and_stays(registry: ModelRegistry, bundled: Pat
     assert OnnxEmbedder.open(found.path, found.tokenizer, threads=1).dimensions == 384
 
 
+@pytest.mark.slow
 def test_an_added_generator_round_trip(registry: ModelRegistry, bundled: Path, tmp_path: Path) -> None:
     added = registry.add(bundled / GGUF, name="small")
     assert registry.resolve("small", "generator") == added
@@ -138,6 +141,7 @@ def test_foreign_files_are_not_added(
     assert not [path for path in (tmp_path / "models").glob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_torn_gguf_is_not_added(registry: ModelRegistry, bundled: Path, tmp_path: Path) -> None:
     with (bundled / GGUF).open("rb") as stream:
         (tmp_path / "torn.gguf").write_bytes(stream.read(40_000_000))

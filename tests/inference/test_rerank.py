@@ -88,6 +88,7 @@ def test_it_stops_at_the_deadline(overlapping: CrossEncoder) -> None:
 # --- the registry ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_added_reranker_works_and_stays(bundled: Path, tokenizer: Path, tmp_path: Path) -> None:
     registry = ModelRegistry(bundled, tmp_path / "models")
     added = registry.add(overlap(tmp_path / "model.onnx"), tokenizer, "ours", "reranker")
@@ -114,6 +115,7 @@ def test_what_is_no_reranker_is_refused_by_name(
     assert all(model.name != "wrong" for model in registry.list())
 
 
+@pytest.mark.slow
 def test_a_torn_or_unknown_reranker_is_refused_by_name(bundled: Path, tokenizer: Path, tmp_path: Path) -> None:
     registry = ModelRegistry(bundled, tmp_path / "models")
     added = registry.add(overlap(tmp_path / "model.onnx"), tokenizer, "ours", "reranker")
@@ -146,6 +148,7 @@ def put(appliance: Appliance, texts: tuple[str, ...]) -> None:
         appliance.collections.index("default").add(*added)
 
 
+@pytest.mark.slow
 def test_a_search_is_reranked_unless_too_many_ask(tokenizer: Path, tmp_path: Path) -> None:
     with opened(tmp_path, "none") as appliance:
         appliance.registry.add(overlap(tmp_path / "model.onnx"), tokenizer, "ours", "reranker")

@@ -132,6 +132,7 @@ def test_counts_are_the_tokenisers_own() -> None:
         assert chunk.tokens == len(tokens(chunk.text)) <= 80
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_text_and_not_faster() -> None:
     def seconds(copies: int) -> float:
         text = " ".join(sentence(15, f"s{i % 97}x") for i in range(copies))
@@ -161,6 +162,7 @@ def documents(draw: st.DrawFn) -> ReadDocument:
     return ReadDocument("t", "text/plain", text, tuple(blocks))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(documents(), st.integers(8, 60), st.integers(0, 30))
 def test_any_document_is_covered_exactly(read: ReadDocument, max_tokens: int, min_tokens: int) -> None:

@@ -19,6 +19,7 @@ def submit_text(workshop: Workshop, text: str) -> str:
     return workshop.ingestion.submit(IngestSpec(files=upload.files)).id
 
 
+@pytest.mark.slow
 def test_a_task_is_accepted_while_a_huge_document_commits_and_done_afterwards(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     with writer_held(workshop):
@@ -36,6 +37,7 @@ def test_a_task_is_accepted_while_a_huge_document_commits_and_done_afterwards(tm
     workshop.close()
 
 
+@pytest.mark.slow
 def test_an_accepted_task_survives_a_restart(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     with writer_held(workshop):
@@ -45,6 +47,7 @@ def test_an_accepted_task_survives_a_restart(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_task_of_which_ledger_and_inbox_both_know_is_done_once(tmp_path: Path) -> None:
     """Killed after the ledger had it and before the file was removed."""
     workshop = Workshop(tmp_path)
@@ -71,6 +74,7 @@ def test_what_waits_in_the_inbox_counts_for_the_limit(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_task_in_the_inbox_can_be_cancelled(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     with writer_held(workshop):

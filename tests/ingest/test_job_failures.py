@@ -108,6 +108,7 @@ def test_a_text_the_model_refuses_costs_its_document_only(tmp_path: Path) -> Non
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_read_is_stored_with_the_hash_of_what_was_read(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     path = workshop.write("a.txt", "Alpha is the first letter.")
@@ -199,6 +200,7 @@ def test_progress_counts_chunks_of_documents_under_way(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_questions_are_given_way_for_a_bounded_time(tmp_path: Path) -> None:
     asked: list[float] = []
 
@@ -232,6 +234,7 @@ def test_cancel_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_be_understood_fails(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     workshop.store.jobs.add(NewTask("odd", "default", b"\xc1", None, time.time()))

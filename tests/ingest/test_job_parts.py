@@ -47,6 +47,7 @@ def test_uploaded_names_are_harmless(name: str) -> None:
     assert all(character.isprintable() for character in cleaned)
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         IngestSpec,
@@ -151,6 +152,7 @@ def test_an_aborted_channel_frees_everyone_and_the_first_failure_is_raised() -> 
         channel.get()
 
 
+@pytest.mark.slow
 def test_progress_rate() -> None:
     progress = Progress()
     assert progress.rate_per_s is None

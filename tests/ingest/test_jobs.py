@@ -49,6 +49,7 @@ def test_other_metadata_takes_unchanged_files_in_again(workshop: Workshop) -> No
     assert [info.metadata["year"] for info in workshop.store.documents.list("default")] == [2021]
 
 
+@pytest.mark.slow
 def test_a_deleted_document_comes_back_when_its_file_is_ingested_again(workshop: Workshop) -> None:
     workshop.write("a.txt", "Alpha is the first letter.")
     workshop.ingest()
@@ -57,6 +58,7 @@ def test_a_deleted_document_comes_back_when_its_file_is_ingested_again(workshop:
     assert workshop.ingest().documents_processed == 1
 
 
+@pytest.mark.slow
 def test_members_of_an_archive_follow_it(workshop: Workshop) -> None:
     workshop.write("x.zip", archive(a_txt="Alpha is the first letter.", b_txt="Beta is the second letter."))
     status = workshop.ingest()
@@ -196,6 +198,7 @@ def test_unknown_tasks(workshop: Workshop) -> None:
             call("nothing")
 
 
+@pytest.mark.slow
 def test_the_queue_is_bounded_and_in_order(tmp_path: Path) -> None:
     gate = Gate()
     gate.opened.clear()
@@ -216,6 +219,7 @@ def test_the_queue_is_bounded_and_in_order(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_cancel_ends_work_under_way_and_keeps_what_is_committed(tmp_path: Path) -> None:
     gate = Gate()
     workshop = Workshop(tmp_path, gate)
@@ -242,6 +246,7 @@ def test_cancel_ends_work_under_way_and_keeps_what_is_committed(tmp_path: Path) 
     workshop.close()
 
 
+@pytest.mark.slow
 def test_submission_does_not_wait_for_the_folder(workshop: Workshop) -> None:
     for number in range(300):
         workshop.write(f"{number}.txt", f"The text of number {number}.")

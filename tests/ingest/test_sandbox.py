@@ -66,6 +66,7 @@ def test_one_child_serves_many_files_quickly(reader: ReaderProcess, tmp_path: Pa
     assert sorted(times)[100] < 0.005
 
 
+@pytest.mark.slow
 def test_a_child_is_replaced_after_its_share_of_files(tmp_path: Path) -> None:
     path = put(tmp_path, "a.txt", b"words")
     with ReaderProcess(recycle_after=2) as reader:
@@ -222,6 +223,7 @@ def test_an_encrypted_member_costs_itself(reader: ReaderProcess, tmp_path: Path)
     }
 
 
+@pytest.mark.slow
 def test_memory_of_the_real_reader_is_bounded(reader: ReaderProcess, tmp_path: Path) -> None:
     path = put(tmp_path, "a.json", b"[" + b'{"a":[1,2,3]},' * 3_000_000 + b"1]")
     (item,) = reader.read(path, "a.json", limits=ReaderLimits(memory_bytes=200 * MIB))
@@ -243,6 +245,7 @@ def test_paths_that_are_no_documents(reader: ReaderProcess, tmp_path: Path) -> N
     assert codes(reader, Path("/dev/zero")) == {"zero": "unsupported"}
 
 
+@pytest.mark.slow
 def test_the_child_leaves_with_its_parent(tmp_path: Path) -> None:
     path = put(tmp_path, "a.txt", b"words")
     reader = ReaderProcess()

@@ -57,6 +57,7 @@ def test_sync_removes_nothing_where_a_folder_cannot_be_listed(
     assert workshop.names() == {"a.txt", "secret/b.txt", "c.txt"}
 
 
+@pytest.mark.slow
 def test_dead_documents_leave_the_list_once_their_file_is_well(workshop: Workshop) -> None:
     workshop.write("good.txt", "Alpha is the first letter.")
     path = workshop.write("bad.txt", "")
@@ -69,6 +70,7 @@ def test_dead_documents_leave_the_list_once_their_file_is_well(workshop: Worksho
         workshop.ingestion.retry(first.id)
 
 
+@pytest.mark.slow
 def test_retry_takes_dead_documents_again_and_removes_nothing(workshop: Workshop) -> None:
     workshop.write("good.txt", "Alpha is the first letter.")
     path = workshop.write("bad.txt", "")
@@ -103,6 +105,7 @@ def test_uploads(workshop: Workshop) -> None:
     assert list((workshop.data / "spool").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_uploads_of_dead_documents_are_kept_for_a_retry(workshop: Workshop) -> None:
     upload = workshop.ingestion.new_upload()
     upload.add("a.txt", [b"Alpha is the first letter."])
@@ -132,6 +135,7 @@ def test_upload_limits(workshop: Workshop) -> None:
     assert not (workshop.data / "spool" / "x").exists()
 
 
+@pytest.mark.slow
 def test_labels_name_the_sources(workshop: Workshop) -> None:
     path = workshop.write("deep/a.txt", "Alpha is the first letter.")
     workshop.ingest(label="manuals", collection="one")
@@ -142,6 +146,7 @@ def test_labels_name_the_sources(workshop: Workshop) -> None:
     assert workshop.ingest(label="manuals", collection="one", sync=True).documents_removed == 1
 
 
+@pytest.mark.slow
 def test_sync_of_one_labelled_file_removes_nothing_else(workshop: Workshop) -> None:
     workshop.write("a.txt", "Alpha is the first letter.")
     path = workshop.write("b.txt", "Beta is the second letter.")

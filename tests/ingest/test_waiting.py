@@ -14,6 +14,7 @@ from appliance.ingest.spec import IngestSpec, TaskState
 from tests.ingest.jobs import Refusing, Workshop, until, writer_held
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     for number in range(40):
@@ -36,6 +37,7 @@ def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_even_begin_says_that_the_disk_is_full(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     workshop.write("a.txt", "Alpha is the first letter.")
@@ -90,6 +92,7 @@ def test_a_model_that_comes_back_is_waited_for(tmp_path: Path) -> None:
     workshop.close()
 
 
+@pytest.mark.slow
 def test_what_stays_broken_fails_the_task_and_no_document(tmp_path: Path) -> None:
     broken = threading.Event()
     broken.set()
@@ -106,6 +109,7 @@ def test_what_stays_broken_fails_the_task_and_no_document(tmp_path: Path) -> Non
     workshop.close()
 
 
+@pytest.mark.slow
 def test_stop_while_waiting_is_quick_and_loses_nothing(tmp_path: Path) -> None:
     broken = threading.Event()
     broken.set()

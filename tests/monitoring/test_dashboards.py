@@ -81,6 +81,7 @@ def test_every_metric_is_declared_with_its_labels() -> None:
                 assert labels <= known[name] | {"job", "instance"}, title
 
 
+@pytest.mark.slow
 def test_every_metric_is_on_the_page_of_a_running_appliance(open_service: Callable[..., Service]) -> None:  # noqa: F811
     service = open_service(generator="scripted")
     service.add("notes/heating.txt", "The boiler must be serviced every twelve months by a licensed engineer.")

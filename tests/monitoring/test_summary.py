@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from appliance.cli.root import cli
@@ -79,6 +80,7 @@ def test_the_bounds_are_those_of_the_rules() -> None:
         assert bound in told[name], name
 
 
+@pytest.mark.slow
 def test_the_command_shows_a_running_server(tmp_path: Path, open_service: Callable[..., Service]) -> None:  # noqa: F811
     service = open_service(data_dir=tmp_path / "data")
     service.add("a.txt", "The boiler is serviced in May.")

@@ -63,6 +63,7 @@ def test_every_sampled_metric_is_told(appliance: Appliance) -> None:
         rooms.close()
 
 
+@pytest.mark.slow
 def test_rows_that_the_index_was_not_told_of_are_missing(
     appliance: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_changes_between_two_states(large: Site, small: Site, shelf: Shelf) -> N
     assert (again.state, again.result["documents"]) == ("SUCCESS", 0)
 
 
+@pytest.mark.slow
 def test_changes_are_refused_over_another_state(large: Site, small: Site, shelf: Shelf) -> None:
     imported(small, shelf.export(large, "one.pack"))
     large.add("delta")
@@ -92,6 +93,7 @@ def test_changes_are_refused_over_another_state(large: Site, small: Site, shelf:
     assert not small.finds("own")
 
 
+@pytest.mark.slow
 def test_another_model_is_refused_or_the_vectors_are_made_anew(
     large: Site,
     open_site: Callable[..., Site],
@@ -131,6 +133,7 @@ def test_only_what_a_trusted_key_signed_is_read(
     assert small.appliance.store.documents.collection("default").documents == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_an_import_that_fails_in_the_middle_changes_nothing(
     large: Site, small: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +155,7 @@ def test_an_import_that_fails_in_the_middle_changes_nothing(
     assert imported(small, path, collection="copy").state == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_of_an_import_which_is_done_after_the_restart(
     large: Site, small: Site, shelf: Shelf
 ) -> None:
@@ -184,6 +188,7 @@ def test_kill_in_the_middle_of_an_import_which_is_done_after_the_restart(
     assert small.appliance.store.documents.check() == []
 
 
+@pytest.mark.slow
 def test_above_the_exact_limit_the_graph_learns_of_changes(open_site: Callable[..., Site], shelf: Shelf) -> None:
     large, small = open_site("large"), shelf.trusted_by(open_site("small", exact_scan_below=8))
     large.add(*(f"n{number}" for number in range(10)))
@@ -200,6 +205,7 @@ def test_above_the_exact_limit_the_graph_learns_of_changes(open_site: Callable[.
     assert small.finds("n7")
 
 
+@pytest.mark.slow
 def test_the_graph_comes_along_and_need_not_be_built(open_site: Callable[..., Site], shelf: Shelf) -> None:
     large = open_site("large", exact_scan_below=8)
     large.add(*(f"n{number}" for number in range(10)))
@@ -224,6 +230,7 @@ def test_the_graph_comes_along_and_need_not_be_built(open_site: Callable[..., Si
     assert few.finds("n3")
 
 
+@pytest.mark.slow
 def test_a_graph_that_has_lost_chunks_stays_at_home(open_site: Callable[..., Site], shelf: Shelf) -> None:
     large = open_site("large", exact_scan_below=8)
     large.add(*(f"n{number}" for number in range(10)))

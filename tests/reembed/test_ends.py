@@ -14,6 +14,7 @@ from appliance.types import Query
 from tests.reembed.changes import FP32, INT8, assert_whole, change, ended, opened, serving, take_in
 
 
+@pytest.mark.slow
 def test_cancelled_kept_discarded(appliance: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "BATCH_CHUNKS", 4)
     status = appliance.reembedding.submit("default", FP32, ChangeSpec())
@@ -60,6 +61,7 @@ def test_what_cannot_be_asked_for(appliance: Appliance) -> None:
         appliance.reembedding.rollback("default")
 
 
+@pytest.mark.slow
 def test_an_empty_collection_changes_at_once(tmp_path: Path) -> None:
     with opened(tmp_path / "empty", embedder="hash") as appliance:
         status = change(appliance, FP32)
@@ -69,6 +71,7 @@ def test_an_empty_collection_changes_at_once(tmp_path: Path) -> None:
         assert serving(appliance) == FP32
 
 
+@pytest.mark.slow
 def test_a_collection_whose_model_is_gone_can_be_changed_by_force(tmp_path: Path) -> None:
     with opened(tmp_path / "data", embedder="hash") as appliance:
         folder = tmp_path / "docs"
@@ -86,6 +89,7 @@ def test_a_collection_whose_model_is_gone_can_be_changed_by_force(tmp_path: Path
         assert_whole(appliance)
 
 
+@pytest.mark.slow
 def test_a_dropped_collection_ends_its_change(
     appliance: Appliance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from appliance.errors import InvalidRequest
 from tests.search.test_bench import write_set
 
 
+@pytest.mark.slow
 def test_a_system_is_measured_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.peers, "PROGRAMS", {"rag-appliance": "ours"})
     settings = Settings(data_dir=tmp_path / "unused", threads=1)

@@ -140,11 +140,13 @@ FILTERS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(FILTERS)
 def test_what_is_printed_is_read_back(part: Filter) -> None:
     assert parse_filter(filter_text(part)) == part
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -38,6 +38,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(dense: Ranking, lexical: Rankin
     assert all(0 <= score <= 1 + 1e-9 for _, score in convex(dense, lexical, alpha))
 
 
+@pytest.mark.slow
 @given(rankings(smallest=2), rankings(smallest=2), st.floats(0.01, 0.99), st.data())
 def test_better_in_both_parts_is_better(dense: Ranking, lexical: Ranking, alpha: float, data: st.DataObject) -> None:
     """Whatever stands before another in both rankings does not end up behind it."""

@@ -187,6 +187,7 @@ def test_a_changed_collection_is_read_again(tmp_path: Path) -> None:
         assert lexicons.get(COLLECTION)[0] is empty
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_values() -> None:
     values = [(f"value number {n} of {n % 97}", 1) for n in range(10_000)]
     tracemalloc.start()

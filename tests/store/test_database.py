@@ -185,6 +185,7 @@ def test_readers_end_with_their_threads_and_with_the_database(tmp_path: Path) ->
     assert caught.value.code == "database_closed"
 
 
+@pytest.mark.slow
 def test_the_log_stays_bounded_although_somebody_always_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "RESTART_PAGES", 500)
     monkeypatch.setattr(database_module, "CHECKPOINT_PAGES", 100)

@@ -21,6 +21,7 @@ def full_scan(store: Store, question: str, k: int) -> list[tuple[int, float]]:
     return list(store.lexical.full_scan("default", question, k).rows)
 
 
+@pytest.mark.slow
 def test_two_phases_agree_with_the_full_scan(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.documents.put("default", [document(f"d{i}", [text]) for i, text in enumerate(zipf_texts(1500))])
     monkeypatch.setattr(scan, "LEAST_FIRST", 50)

@@ -88,6 +88,7 @@ def test_a_database_of_an_earlier_version_is_brought_forward(released: Path, tmp
     works(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("released", [RELEASED[0], RELEASED[-1]], ids=lambda path: str(path.name[:4]))
 def test_the_way_back_from_an_upgrade_is_a_backup_made_before(
     released: Path, tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def test_a_step_is_told_once_a_second_and_asks_for_time(heard: Ear, notifier: No
     assert heard.all(0.1) == []
 
 
+@pytest.mark.slow
 def test_the_watchdog_is_fed_while_all_loops_make_progress(
     heard: Ear, notifier: Notifier, capsys: pytest.CaptureFixture[str]
 ) -> None:

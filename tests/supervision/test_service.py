@@ -131,6 +131,7 @@ def test_no_query_is_refused_while_the_server_restarts(supervised: Supervised) -
     assert min(answered) > 20
 
 
+@pytest.mark.slow
 def test_a_settings_error_is_the_status(supervised: Supervised) -> None:
     credentials = Path(supervised.environment["CREDENTIALS_DIRECTORY"])
     (credentials / "rag-appliance_first_admin_key").write_text("weak-secret")

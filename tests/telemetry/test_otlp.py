@@ -186,6 +186,7 @@ def test_what_a_collector_refuses_is_dropped_and_counted(collector: Collector, s
         assert until(lambda: len(collector.spans) == 3)
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_collector_that_hangs(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(otlp, "LAST_S", 0.5)
@@ -211,6 +212,7 @@ def start(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("airgap", ["try", "require"])
 def test_a_locked_server_does_not_start_with_an_endpoint(tmp_path: Path, airgap: str) -> None:
     process = start(tmp_path, airgap=airgap, otlp_endpoint="http://127.0.0.1:4318")

@@ -157,6 +157,7 @@ def test_a_file_that_is_written_meanwhile_is_not_vouched_for(tmp_path: Path) -> 
     assert caught.value.code == "file_changed"
 
 
+@pytest.mark.slow
 def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     file = tmp_path / "large"
     with file.open("wb") as opened:

@@ -19,6 +19,7 @@ def ids_of(numbers: list[int]) -> Ids:
     return np.array(sorted(set(numbers)), dtype=np.int64)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(actions, st.lists(st.integers(0, 450), max_size=200), st.integers(1, 50))
 def test_it_finds_what_comparing_with_all_finds(history: list[tuple[bool, list[int]]], some: list[int], k: int) -> None:

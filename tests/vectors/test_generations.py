@@ -79,6 +79,7 @@ def test_the_one_before_serves_where_the_newest_is_torn(
     assert index.verify() == []
 
 
+@pytest.mark.slow
 def test_another_model_or_another_database_means_a_new_graph(
     built: CollectionIndex, opened: Opener, source: MemorySource
 ) -> None:
@@ -93,6 +94,7 @@ def test_another_model_or_another_database_means_a_new_graph(
     assert restored.verify() == []
 
 
+@pytest.mark.slow
 def test_what_is_purged_is_in_no_file(built: CollectionIndex, source: MemorySource, tmp_path: Path) -> None:
     needle = VECTORS[41] / np.linalg.norm(VECTORS[41])
     wanted = as_stored(needle[None])[0].tobytes()

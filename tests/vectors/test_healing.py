@@ -71,6 +71,7 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_it_is_noticed_counted_and_made_again(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path, damage: str
@@ -117,6 +118,7 @@ def test_strays_of_a_crash_are_no_hindrance_and_go(
     assert opened().status().vectors == 3_100
 
 
+@pytest.mark.slow
 def test_an_empty_folder_means_a_new_graph(opened: Opener, source: MemorySource, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     source.commit(IDS, VECTORS)
@@ -137,6 +139,7 @@ def held_back(source: MemorySource, gate: threading.Event) -> None:
     source.vectors = vectors  # type: ignore[method-assign, assignment]
 
 
+@pytest.mark.slow
 def test_while_a_graph_is_built_memory_that_is_short_is_not_used(
     opened: Opener, source: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +198,7 @@ def test_a_long_replay_does_not_keep_anyone_waiting(
     assert opened().status().vectors == 3_920
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [True, False])
 def test_a_purge_leaves_nothing_although_a_replay_failed(
     built: CollectionIndex,
@@ -271,6 +275,7 @@ def test_changes_during_a_replay_are_kept() -> None:
     assert whole.ids[whole.live].tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_a_generation_that_lacks_most_is_stale(built: CollectionIndex, opened: Opener, source: MemorySource) -> None:
     built.close()
     more: Matrix = clustered(4_000, DIMENSIONS, seed=5)

@@ -63,6 +63,7 @@ def test_a_vector_that_is_none_is_refused(opened: Opener, wrong: Matrix) -> None
         opened().search(wrong, 5)
 
 
+@pytest.mark.slow
 def test_growing_past_the_limit_makes_a_graph_without_losing_anything(opened: Opener, source: MemorySource) -> None:
     index = opened(exact_scan_below=1_000)
     stop, lost = threading.Event(), []
@@ -90,6 +91,7 @@ def test_growing_past_the_limit_makes_a_graph_without_losing_anything(opened: Op
     index.close()
 
 
+@pytest.mark.slow
 def test_what_is_removed_is_gone_at_once_and_many_removals_make_a_new_graph(
     built: CollectionIndex, source: MemorySource
 ) -> None:
@@ -168,6 +170,7 @@ def test_rebuild_and_verify(built: CollectionIndex, source: MemorySource) -> Non
     assert built.status().removed == 0
 
 
+@pytest.mark.slow
 def test_searching_beside_adding_to_a_graph() -> None:
     graph = Graph(DIMENSIONS, Origin(0, "test"), threads=2, capacity=1)
     graph.add(IDS[:1_000], VECTORS[:1_000])

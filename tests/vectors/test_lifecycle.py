@@ -27,6 +27,7 @@ def on_disk(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "index").iterdir())
 
 
+@pytest.mark.slow
 def test_a_rebuild_keeps_the_generation_before(built: CollectionIndex, source: MemorySource, tmp_path: Path) -> None:
     built.rebuild()
     put(built, source, slice(3_000, 3_100))
@@ -41,6 +42,7 @@ def test_a_rebuild_keeps_the_generation_before(built: CollectionIndex, source: M
     assert generations[1].built_at < generations[3].built_at <= generations[3].created_at
 
 
+@pytest.mark.slow
 def test_rolling_back_and_forward_again_loses_nothing(
     built: CollectionIndex, source: MemorySource, opened: Opener, tmp_path: Path
 ) -> None:
@@ -72,6 +74,7 @@ def test_there_is_nothing_to_roll_back_to(built: CollectionIndex, opened: Opener
         assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_damaged_generation_is_not_rolled_back_to(built: CollectionIndex, tmp_path: Path) -> None:
     built.rebuild()
     (tmp_path / "index" / "1" / "hnsw.bin").write_bytes(b"torn")
@@ -84,6 +87,7 @@ def test_a_damaged_generation_is_not_rolled_back_to(built: CollectionIndex, tmp_
     assert built.search(VECTORS[7], 1)[0][0] == 8
 
 
+@pytest.mark.slow
 def test_compacting_leaves_no_removed_vector_in_any_file(
     built: CollectionIndex, source: MemorySource, tmp_path: Path
 ) -> None:
@@ -113,6 +117,7 @@ def test_many_removals_compact_by_themselves(built: CollectionIndex, source: Mem
     assert (status.removed, status.last and status.last.reason) == (0, "removed")
 
 
+@pytest.mark.slow
 def test_one_job_at_a_time_and_search_goes_on(built: CollectionIndex, source: MemorySource) -> None:
     gate, whole = threading.Event(), source.ids
 
@@ -137,6 +142,7 @@ def test_one_job_at_a_time_and_search_goes_on(built: CollectionIndex, source: Me
     assert built.verify() == []
 
 
+@pytest.mark.slow
 def test_what_comes_and_goes_during_a_rebuild_is_in_it(built: CollectionIndex, source: MemorySource) -> None:
     built.begin("rebuild")
     for start in range(3_000, 4_000, 50):
@@ -180,6 +186,7 @@ def test_without_memory_for_a_second_graph_the_first_serves_on(
     assert memory.graph_bytes(1_000_000, 384) < 2.3 * 1024 * 1_000_000
 
 
+@pytest.mark.slow
 def test_progress_is_told(built: CollectionIndex) -> None:
     steps = set()
     built.begin("rebuild")

@@ -20,6 +20,7 @@ def manifest(folder: Path, number: int) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_a_graph_that_finds_too_little_does_not_come_into_force(
     built: CollectionIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_first_graph_that_is_refused_leaves_the_search_exact(
     assert not index.status().building  # not again at once
 
 
+@pytest.mark.slow
 def test_a_search_is_as_wide_as_it_must_be_and_stays_so_after_a_restart(
     opened: Opener, source: MemorySource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_a_search_is_as_wide_as_it_must_be_and_stays_so_after_a_restart(
     assert (again.ef, again.recall) == (status.ef, status.recall)
 
 
+@pytest.mark.slow
 def test_a_graph_that_has_grown_is_measured_again(opened: Opener, source: MemorySource, tmp_path: Path) -> None:
     source.commit(IDS[:1_000], VECTORS[:1_000])
     index = opened()

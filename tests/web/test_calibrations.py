@@ -26,6 +26,7 @@ def ended(service: Service, begun: dict[str, Any]) -> dict[str, Any]:
     return dict(status)
 
 
+@pytest.mark.slow
 def test_from_beginning_to_end(service: Service) -> None:
     for number in range(20):  # three passages each, enough for 50 questions
         service.add(f"{number}.txt", unique_text(str(number), sentences=60))

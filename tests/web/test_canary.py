@@ -26,6 +26,7 @@ def start(client: Any, **more: Any) -> Any:
     return made.json()
 
 
+@pytest.mark.slow
 def test_a_harmful_one_is_rolled_back_by_itself(corpus: Service) -> None:
     with corpus.client() as client:
         start(client, flags={"abstain_below": 1.0})
@@ -44,6 +45,7 @@ def test_a_harmful_one_is_rolled_back_by_itself(corpus: Service) -> None:
         assert not any(answer["abstained"] for answer in answers)
 
 
+@pytest.mark.slow
 def test_a_harmless_one_stays_and_can_be_promoted(corpus: Service) -> None:
     with corpus.client() as client:
         start(client, flags={"conflicts": False}, limits={"questions": 30, "slower": 5.0}, collection="default")

@@ -24,6 +24,7 @@ def costs(service: Service, role: str = "admin", **parameters: Any) -> dict[str,
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_of_request_is_counted_for_its_key(open_service: Callable[..., Service]) -> None:
     service = with_generator(open_service, ScriptedGenerator(default=SAID), watts_per_core=36.0, prompt_tokens=16)
     with service.client("reader") as client:
@@ -73,6 +74,7 @@ def test_a_failed_question_still_costs(corpus: Service) -> None:
     assert sums["compute_s"] > 0
 
 
+@pytest.mark.slow
 def test_the_sums_are_written_beside_the_questions_and_at_the_end(
     open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +102,7 @@ def test_days_beyond_the_setting_are_forgotten(open_service: Callable[..., Servi
     assert [found["day"] for found in costs(service)["days"]] == days[:3]
 
 
+@pytest.mark.slow
 def test_requests_at_once_share_the_generators_time() -> None:
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event

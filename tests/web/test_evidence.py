@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.web.conftest import Service
 
 TEXT = "The boiler was made in Leeds. The boiler must be serviced every twelve months, because its seals are of cork."
 QUESTION = "Why must the boiler be serviced?"
 
 
+@pytest.mark.slow
 def test_a_question_is_read_where_it_asks_for_it(open_service: Callable[..., Service]) -> None:
     service = open_service()
     service.add("boiler.txt", TEXT)
@@ -24,6 +27,7 @@ def test_a_question_is_read_where_it_asks_for_it(open_service: Callable[..., Ser
         assert client.post("/search", json={"question": QUESTION, "evidence": "full"}).status_code == 400
 
 
+@pytest.mark.slow
 def test_the_setting_decides_for_questions_that_do_not(open_service: Callable[..., Service]) -> None:
     service = open_service(evidence="full")
     service.add("boiler.txt", TEXT)

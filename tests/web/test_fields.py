@@ -1,8 +1,11 @@
 """The fields of a collection over HTTP, and filters that ask for what is not there."""
 
+import pytest
+
 from tests.web.conftest import Service
 
 
+@pytest.mark.slow
 def test_fields_and_their_errors(service: Service) -> None:
     service.add(
         "a", "The pump runs.", metadata={"year": 2020, "held": "2020-03-15", "tags": ["x", "y"], "author": "Ada"}

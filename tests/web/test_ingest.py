@@ -23,6 +23,7 @@ def upload(service: Service, files: Any, role: str = "editor", **fields: str) ->
         return client.post("/ingest", files=files, data=fields)
 
 
+@pytest.mark.slow
 def test_files_with_collection_and_metadata(service: Service) -> None:
     files = [("file", ("a.txt", b"Alpha lives here.")), ("file", ("sub/b.md", b"# Beta\n\nBeta lives there."))]
     response = upload(service, files, collection="greek", metadata='{"year": 2020, "tags": ["x", "y"]}')
@@ -51,6 +52,7 @@ def test_answer_comes_before_the_work(service: Service) -> None:
     assert time.perf_counter() - started < 1.0
 
 
+@pytest.mark.slow
 def test_one_bad_file_costs_only_itself(service: Service) -> None:
     files = [("file", ("good.txt", b"Good text here.")), ("file", ("bad.pdf", b"%PDF-1.7\nnot really"))]
     task = service.finished(upload(service, files).json()["task_id"])
@@ -64,6 +66,7 @@ def test_one_bad_file_costs_only_itself(service: Service) -> None:
         assert client.post(f"/tasks/{task['task_id']}/retry").status_code == 202
 
 
+@pytest.mark.slow
 def test_names_cannot_leave_the_spool(service: Service, tmp_path: Path) -> None:
     task = service.finished(upload(service, {"file": ("../../../etc/cron.d/evil", b"Some text.")}).json()["task_id"])
     assert task["result"]["documents_processed"] == 1
@@ -142,6 +145,7 @@ def test_an_upload_cut_off_leaves_nothing(service: Service) -> None:
     assert until(lambda: spooled(service) == [])
 
 
+@pytest.mark.slow
 def test_a_folder_for_an_admin(service: Service, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -180,6 +184,7 @@ def test_an_editor_stays_below_the_roots(open_service: Callable[..., Service], t
             assert response.status_code == status, (directory, response.text)
 
 
+@pytest.mark.slow
 def test_text_replaces_text_of_the_same_source(service: Service) -> None:
     service.add("memo", "The first wording of the memo.")
     service.add("memo", "The second wording of the memo.")
@@ -191,6 +196,7 @@ def test_text_replaces_text_of_the_same_source(service: Service) -> None:
     assert "first" not in text
 
 
+@pytest.mark.slow
 def test_text_of_many_scripts_survives(service: Service) -> None:
     text = "Zażółć gęślą jaźń. 東京は日本の首都です。 שלום עולם. 🦜 talks."
     service.add("scripts", text)
@@ -203,6 +209,7 @@ def test_text_of_many_scripts_survives(service: Service) -> None:
         assert part["text"] == "🦜"
 
 
+@pytest.mark.slow
 def test_full_queue_answers_429(open_service: Callable[..., Service]) -> None:
     service = open_service(ingest_queue=1)
     service.appliance.ingestion.stop()

@@ -63,6 +63,7 @@ def ask(client: httpx.Client, number: int, found: list[httpx.Response]) -> None:
             found.append(client.post("/query", json={"question": text, "mode": "generative"}))
 
 
+@pytest.mark.slow
 def test_every_line_has_the_id_of_its_question_or_task(server: tuple[httpx.Client, Path]) -> None:
     client, log = server
     files = [("file", (f"{n}.txt", f"Ada keeps the boiler number {n}.".encode())) for n in range(40)]

@@ -19,6 +19,7 @@ def series(page: str) -> set[str]:
     return {line.rpartition(" ")[0] for line in page.splitlines() if line.startswith("rag_")}
 
 
+@pytest.mark.slow
 def test_foreign_words_make_no_series(service: Service) -> None:
     with service.client() as client:
 
@@ -64,6 +65,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(small_disk: Path, open_service: Callable[..., Service]) -> None:
     service = open_service(data_dir=small_disk / "data")
     service.add("a.txt", "The boiler is serviced in May.")

@@ -42,6 +42,7 @@ def in_use(service: Service) -> set[str]:
         return {model["name"] for model in client.get("/admin/models").json()["models"] if model["in_use"]}
 
 
+@pytest.mark.slow
 def test_changed_listed_rolled_back_and_discarded(service: Service) -> None:
     made = post(service, USE, {"questions": [JUDGED, {"question": QUESTION}], "min_overlap": 0, "tolerance": 1})
     assert (made["collection"], made["model"], made["previous_model"]) == ("default", INT8, "hash")
@@ -66,6 +67,7 @@ def test_changed_listed_rolled_back_and_discarded(service: Service) -> None:
     assert post(service, "/admin/models/rollback", {}, 409)["code"] == "nothing_to_roll_back"
 
 
+@pytest.mark.slow
 def test_a_cached_answer_does_not_outlive_the_model(service: Service) -> None:
     asked = {"question": QUESTION}
     post(service, "/query", asked, 200)
@@ -111,6 +113,7 @@ def test_what_is_refused(empty: Service, path: str, body: dict[str, Any], status
         assert client.delete("/admin/models/changes/nope").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_second_change_waits_for_nobody_and_a_cancelled_one_ends(service: Service) -> None:
     with service.appliance.ingestion.paused():  # the switch waits for this
         made = post(service, USE, {"force": True})

@@ -120,6 +120,7 @@ def test_filters_and_collection(corpus: Service, client: openai.OpenAI) -> None:
     assert {source["source"] for source in filtered.sources} <= {"notes/garden.txt"}
 
 
+@pytest.mark.slow
 def test_a_refusal_says_so_in_words_and_in_a_field(open_service: Callable[..., Service]) -> None:
     service = open_service(abstain_below=1.0)
     service.add("a.txt", "The library opens at nine.")
@@ -151,6 +152,7 @@ def test_a_stop_text_and_a_bound_cut_the_content(client: openai.OpenAI, stream: 
     assert said(max_completion_tokens=1000, max_tokens=500) == (whole, "stop")
 
 
+@pytest.mark.slow
 def test_the_generator_alone(open_service: Callable[..., Service]) -> None:
     generator = ScriptedGenerator({"ping": "one two three STOP four"}, default="nothing")
     service = with_generator(open_service, generator)
@@ -168,6 +170,7 @@ def test_the_generator_alone(open_service: Callable[..., Service]) -> None:
     assert chunks[-1].usage.completion_tokens == 5
 
 
+@pytest.mark.slow
 def test_temperature_and_bound_reach_the_generator(open_service: Callable[..., Service]) -> None:
     generator = ScriptedGenerator(default="The boiler must be serviced every twelve months by a licensed engineer.")
     service = with_generator(open_service, generator)
@@ -185,6 +188,7 @@ def test_temperature_and_bound_reach_the_generator(open_service: Callable[..., S
     assert cut.finish_reason == "length"
 
 
+@pytest.mark.slow
 def test_how_tokens_are_drawn_reaches_the_generator(open_service: Callable[..., Service]) -> None:
     generator = ScriptedGenerator(default="The boiler must be serviced every twelve months by a licensed engineer.")
     service = with_generator(open_service, generator)
@@ -200,6 +204,7 @@ def test_how_tokens_are_drawn_reaches_the_generator(open_service: Callable[..., 
     assert seen.pop().sampling == GREEDY  # nothing is drawn
 
 
+@pytest.mark.slow
 def test_models(open_service: Callable[..., Service]) -> None:
     service = open_service(generator="scripted")
     with connected(service) as client:
@@ -214,6 +219,7 @@ def test_models(open_service: Callable[..., Service]) -> None:
         assert [model.id for model in client.models.list()] == [*ways[:2], "hash"]
 
 
+@pytest.mark.slow
 def test_no_key_is_needed_where_none_is_asked_for(open_service: Callable[..., Service]) -> None:
     service = open_service(auth="off")
     service.add("a.txt", CORPUS["notes/heating.txt"])
@@ -244,6 +250,7 @@ def test_a_client_that_leaves_frees_the_work(open_service: Callable[..., Service
     assert until(lambda: ended == ["cancelled"] or gate.cancelled == 1)
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_generator_is_told(open_service: Callable[..., Service]) -> None:
     generator = ScriptedGenerator(default="unused")
     service = with_generator(open_service, generator)

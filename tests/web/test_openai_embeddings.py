@@ -63,6 +63,7 @@ def test_unknown_model_and_body_too_large(service: Service) -> None:
         assert refused(client.post("/v1/embeddings", json={"model": "hash", "input": "a" * 5 * 2**20}), 413)
 
 
+@pytest.mark.slow
 def test_a_batch_costs_what_its_threads_take(open_service: Callable[..., Service]) -> None:
     def cost(service: Service, texts: list[str]) -> float:
         began = time.monotonic()

@@ -86,6 +86,7 @@ def refused(response: httpx.Response, status: int) -> dict[str, Any]:
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rag-appliance", "scripted"])
 def test_bad_requests(open_service: Callable[..., Service], subtests: pytest.Subtests, model: str) -> None:
     service = open_service(generator="scripted")
@@ -166,6 +167,7 @@ def test_errors_are_exceptions_of_the_client(library: Service) -> None:
         client.models.list()
 
 
+@pytest.mark.slow
 def test_too_many_questions_say_when_to_come_again(open_service: Callable[..., Service]) -> None:
     service = open_service(query_concurrency=1)
     service.add("a.txt", "The library opens at nine.")

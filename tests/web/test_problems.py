@@ -47,6 +47,7 @@ def test_there_are_routes(service: Service) -> None:
     assert len(routes(service)) > 25
 
 
+@pytest.mark.slow
 def test_every_route_without_a_key(service: Service, subtests: pytest.Subtests) -> None:
     with service.client(None) as client:
         for method, path, described in routes(service):
@@ -59,6 +60,7 @@ def test_every_route_without_a_key(service: Service, subtests: pytest.Subtests) 
                     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.mark.slow
 def test_every_route_with_too_small_a_role(service: Service, subtests: pytest.Subtests) -> None:
     for method, path, described in routes(service):
         for role in RANK[: RANK.index(described.role.value)] if described.role else []:
@@ -90,6 +92,7 @@ def test_every_json_route_with_what_it_does_not_take(service: Service, subtests:
                     assert_problem(client.request(method, target, **content), status)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_every_route_with_parameters_refuses_unknown_ones(service: Service, subtests: pytest.Subtests) -> None:
     with service.client() as client:
         for method, path, described in routes(service):

@@ -64,6 +64,7 @@ def test_a_switch_holds_at_once_and_so_does_the_way_back(generating: Service, ge
     assert (generating.appliance.paths.prompts.stat().st_mode & 0o777) == 0o700
 
 
+@pytest.mark.slow
 def test_shared_questions_are_counted_by_prompt(open_service: Callable[..., Service]) -> None:
     generating = with_generator(open_service, ScriptedGenerator(default=f"{SAID} The moon is made of cheese."))
     with generating.client() as client:
@@ -111,6 +112,7 @@ ROUTES = [
 ]
 
 
+@pytest.mark.slow
 def test_rules_choose_the_mode_and_the_answer_says_which(
     open_service: Callable[..., Service], generator: ScriptedGenerator
 ) -> None:

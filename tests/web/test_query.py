@@ -101,6 +101,7 @@ def test_deleting_takes_the_answer_with_it(corpus: Service) -> None:
         assert "twelve months" not in json.dumps(ask(client))
 
 
+@pytest.mark.slow
 def test_refusal_has_a_reason_and_the_nearest_passages(open_service: Callable[..., Service]) -> None:
     service = open_service(abstain_below=1.0)
     service.add("a.txt", "The library opens at nine.")
@@ -190,6 +191,7 @@ def test_a_client_that_leaves_frees_its_worker(open_service: Callable[..., Servi
         assert until(lambda: client.post("/query", json={"question": "next"}).status_code == 200)
 
 
+@pytest.mark.slow
 def test_the_work_goes_on_while_anyone_waits(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     with ThreadPoolExecutor(1) as pool, corpus.client("reader") as client:
@@ -212,6 +214,7 @@ def test_cancelled_work_is_not_kept(corpus: Service) -> None:
         assert ask(client)["cache_hit"] is False
 
 
+@pytest.mark.slow
 def test_cache_off_still_answers(open_service: Callable[..., Service]) -> None:
     service = open_service(cache_bytes=0)
     service.add("a.txt", "The library opens at nine.")

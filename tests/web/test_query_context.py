@@ -24,6 +24,7 @@ def test_a_search_hands_on_a_context_where_it_is_asked_for(library: Service) -> 
                 assert text[piece["start"] : piece["end"]] == piece["text"]
 
 
+@pytest.mark.slow
 def test_settings_choose_where_a_question_does_not(open_service: Callable[..., Service]) -> None:
     service = open_service(expand="document", compress=20)
     service.add("pump.txt", "The pump moves water. " * 30)
@@ -77,6 +78,7 @@ def test_a_history_that_cannot_be_used_is_refused(library: Service, history: Any
             assert (refused.status_code, refused.json()["code"]) == (400, code)
 
 
+@pytest.mark.slow
 def test_a_question_is_reworded_where_that_is_asked_for(open_service: Callable[..., Service]) -> None:
     service = open_service(generator="scripted")
     service.add("pump.txt", "The pump moves water.")
@@ -98,6 +100,7 @@ def test_a_question_that_could_not_be_reworded_says_so_and_is_not_cached(corpus:
             assert "twelve months" in answer["answer"]
 
 
+@pytest.mark.slow
 def test_a_generated_answer_is_written_from_a_compressed_context(open_service: Callable[..., Service]) -> None:
     service = open_service(generator="scripted", prompt_tokens=60)
     service.add("pump.txt", "The pump moves water from the well to the house. " * 60)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.web.conftest import CORPUS, Service
 
 
@@ -45,6 +47,7 @@ def test_paging_visits_every_document_once(library: Service) -> None:
     assert sorted(seen) == sorted(CORPUS)
 
 
+@pytest.mark.slow
 def test_dropping_a_collection(service: Service) -> None:
     service.add("a", "Something about penguins in the south.", collection="birds")
     with service.client() as client:

@@ -97,5 +97,6 @@ SCENARIOS = [
 ]
 
 
+@pytest.mark.slow
 def test_scenarios(corpus: Service, subtests: pytest.Subtests) -> None:
     check(corpus, SCENARIOS, subtests)

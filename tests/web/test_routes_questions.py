@@ -233,5 +233,6 @@ SCENARIOS = [
 ]
 
 
+@pytest.mark.slow
 def test_scenarios(corpus: Service, subtests: pytest.Subtests) -> None:
     check(corpus, SCENARIOS, subtests)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.web.conftest import Service
 
 QUESTION = "What did the reports by Ada say about pumps after 2020?"
 
 
+@pytest.mark.slow
 def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
     service = open_service()
     for number, (author, year) in enumerate((("Ada Lovelace", 2021), ("Bob", 2022), ("Ada Lovelace", 2019))):
@@ -82,6 +85,7 @@ def test_self_query_over_http(open_service: Callable[..., Service]) -> None:
             assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "self_query")
 
 
+@pytest.mark.slow
 def test_the_setting_decides_where_the_question_does_not(open_service: Callable[..., Service]) -> None:
     service = open_service(self_query="on")
     service.add("a.txt", "The pumps of plant one run well.", metadata={"place": "Oslo"})

@@ -74,6 +74,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
             one.process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_start_and_stop(start: Callable[..., Process], number: int) -> None:
     server = start()
@@ -139,6 +140,7 @@ def test_url_is_one_that_works_here(host: str, expected: str) -> None:
         assert url_of(bound).startswith(expected)
 
 
+@pytest.mark.slow
 def test_a_question_in_work_is_finished_before_the_end(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     got: list[int] = []
@@ -170,6 +172,7 @@ def test_a_stream_that_does_not_end_is_cut_at_the_stop(corpus: Service) -> None:
     assert told.rstrip().rpartition("\n\n")[2].startswith(("event: done", "event: error"))
 
 
+@pytest.mark.slow
 def test_load_generator_measures_and_counts_errors(corpus: Service) -> None:
     questions = [text.split("\n")[-1] for text in CORPUS.values()]
     key = corpus.keys["reader"]

@@ -72,6 +72,7 @@ def test_a_trace_holds_no_text_of_questions_or_documents(two_threads: Service) -
     assert "engineer" not in body
 
 
+@pytest.mark.slow
 def test_questions_are_in_traces_where_the_log_may_hold_them(open_service: Callable[..., Service]) -> None:
     service = open_service(log_questions=True)
     service.add("a", "The boiler is old.")
@@ -167,6 +168,7 @@ def test_a_trace_that_is_gone_and_one_of_others(corpus: Service) -> None:
         assert client.get("/admin/traces/0123456789abcdef").status_code == 403
 
 
+@pytest.mark.slow
 def test_a_question_that_is_left_keeps_its_trace_until_the_work_ends(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     with corpus.client("reader", headers={}) as client, pytest.raises(Exception, match="timed out"):
