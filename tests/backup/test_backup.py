@@ -29,6 +29,7 @@ def restored(site: Site, open_site: Callable[..., Site], backup_id: str = "lates
     return open_site(name)
 
 
+@pytest.mark.slow
 def test_a_backup_is_proved_and_restored_elsewhere(site: Site, open_site: Callable[..., Site]) -> None:
     made = site.backup()
     assert (made["documents"], made["full"]) == (3, True)
@@ -91,6 +92,7 @@ def test_removing_keeps_what_others_need(site: Site, open_site: Callable[..., Si
         site.appliance.backups.remove([ids[0]])
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_and_never_restored(site: Site, tmp_path: Path) -> None:
     made = site.backup()
     [pack] = site.repository.packs.iterdir()
@@ -105,6 +107,7 @@ def test_a_flipped_bit_is_found_and_never_restored(site: Site, tmp_path: Path) -
     assert not (tmp_path / "new" / "appliance.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 40, 1000])
 def test_torn_files_are_found(site: Site, cut: int) -> None:
     made = site.backup()
@@ -124,6 +127,7 @@ def test_torn_files_are_found(site: Site, cut: int) -> None:
     assert site.verify(again["id"])["problems"] == ()
 
 
+@pytest.mark.slow
 def test_a_copy_with_other_content_than_the_manifest_says_is_no_good(site: Site) -> None:
     """Blocks that are whole and yet not what was backed up: counts and searches tell."""
     first = site.backup()
@@ -189,6 +193,7 @@ def test_what_is_there_is_not_overwritten_but_by_force(site: Site, open_site: Ca
     assert site.repository.ids() == [newest.id]
 
 
+@pytest.mark.slow
 def test_another_folder_must_exist_and_have_room(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_site: Callable[..., Site]
 ) -> None:
@@ -220,6 +225,7 @@ def test_scheduled_backups_come_by_themselves_and_old_ones_go(open_site: Callabl
     site.open()
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_the_middle_leaves_no_backup(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -252,6 +258,7 @@ def test_prompts_keys_and_index_come_along(open_site: Callable[..., Site]) -> No
     assert other.appliance.collections.index("default").verify() == []
 
 
+@pytest.mark.slow
 def test_an_erasure_does_not_overlook_backups(site: Site) -> None:
     """Those in the data directory hold the text: without a word it is not proved, with one they go."""
     site.backup()
@@ -267,6 +274,7 @@ def test_an_erasure_does_not_overlook_backups(site: Site) -> None:
     assert any("restoring one brings the documents back" in line for line in found["out_of_scope"])
 
 
+@pytest.mark.slow
 def test_an_erasure_sweeps_away_what_a_backup_left_that_was_cut_off(site: Site) -> None:
     site.backup()
     packs = site.repository.packs
@@ -277,6 +285,7 @@ def test_an_erasure_sweeps_away_what_a_backup_left_that_was_cut_off(site: Site) 
     assert list(packs.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", "a\0b"])
 def test_a_manifest_cannot_lead_outside(site: Site, path: str) -> None:
     site.backup()

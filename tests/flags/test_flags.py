@@ -40,6 +40,7 @@ def put(appliance: Appliance, collection: str = EVERYWHERE, **values: Any) -> No
     appliance.flags.put(collection, values, by="tests")
 
 
+@pytest.mark.slow
 def test_a_collection_counts_over_everywhere_over_the_setting(reports: Appliance) -> None:
     def value(collection: str) -> float:
         return reports.flags.choice(collection).flags.diversify
@@ -55,6 +56,7 @@ def test_a_collection_counts_over_everywhere_over_the_setting(reports: Appliance
     assert value("reports") == 0.7
 
 
+@pytest.mark.slow
 def test_the_question_counts_over_the_flags(reports: Appliance) -> None:
     put(reports, "reports", alpha=1.0, rerank=False)
     assert reports.search(Query("boiler engineer", "reports")).alpha == 1.0
@@ -65,6 +67,7 @@ def test_the_question_counts_over_the_flags(reports: Appliance) -> None:
     assert reports.search(Query("boiler engineer", "reports")).reranked is False
 
 
+@pytest.mark.slow
 def test_every_flag_that_answers_depend_on_is_part_of_the_key(reports: Appliance) -> None:
     """A new flag fails this test until it has a value in OTHER, and then unless it changes the key."""
     assert {name for name, flag in FLAGS.items() if flag.answers} == set(OTHER)
@@ -82,6 +85,7 @@ def test_every_flag_that_answers_depend_on_is_part_of_the_key(reports: Appliance
     assert len(keys) == 1 + 2 * len(OTHER)
 
 
+@pytest.mark.slow
 def test_a_question_keeps_the_flags_it_began_with(reports: Appliance) -> None:
     asked = reports.settling.chosen(Query("boiler", "reports"))
     key = reports.cache_key(asked)
@@ -146,6 +150,7 @@ def test_a_stored_flag_of_another_version_does_not_stop_the_start(appliance: App
     assert (flags.alpha, flags.collapse) == (None, True)
 
 
+@pytest.mark.slow
 def test_a_dropped_collection_takes_its_flags_along(reports: Appliance) -> None:
     put(reports, "reports", collapse=True)
     reports.drop_collection("reports")
@@ -160,6 +165,7 @@ def test_named_like_a_setting_means_that_setting(appliance: Appliance) -> None:
     assert flags.abstain_below is None, "what was fitted for a collection counts over the setting"
 
 
+@pytest.mark.slow
 def test_stages_are_really_left_out(reports: Appliance) -> None:
     query = Query("How often is the boiler serviced?", "reports")
     whole = reports.answer(query, cancel=threading.Event())

@@ -119,6 +119,7 @@ def refusal(site: Site, path: Path) -> str:
     return job.code if job.state == "FAILURE" else job.state
 
 
+@pytest.mark.slow
 def test_wrong_packs_are_refused_and_nothing_is_taken(large: Site, small: Site, shelf: Shelf) -> None:
     good = taken_apart(shelf.export(large, "all.pack"))
     codes = {}
@@ -133,6 +134,7 @@ def test_wrong_packs_are_refused_and_nothing_is_taken(large: Site, small: Site, 
     assert refusal(small, put_together(shelf.folder / "good.pack", good, shelf.key)) == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_wrong_graphs_are_refused_before_anything_reads_them(large: Site, small: Site, shelf: Shelf) -> None:
     good = taken_apart(shelf.export(large, "all.pack"))
     for number, (name, change) in enumerate(GRAPHS.items()):
@@ -179,6 +181,7 @@ def test_bombs_and_false_sizes_cost_no_memory(shelf: Shelf, content: bytes) -> N
     assert peak < 16 << 20
 
 
+@pytest.mark.slow
 def test_random_changes_never_get_further_than_a_refusal(large: Site, shelf: Shelf) -> None:
     """Signed garbage of every kind: always our own error, and none of Python's."""
     path = shelf.export(large, "all.pack")

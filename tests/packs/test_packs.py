@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("alpha", "beta", "gamma", "typed")
 
 
+@pytest.mark.slow
 def test_another_machine_gives_the_same_answers(large: Site, small: Site, shelf: Shelf) -> None:
     path = shelf.export(large, "all.pack")
     job = imported(small, path)
@@ -36,6 +37,7 @@ def test_another_machine_gives_the_same_answers(large: Site, small: Site, shelf:
     assert small.appliance.store.documents.check() == []
 
 
+@pytest.mark.slow
 def test_vectors_and_sentences_are_the_very_same(large: Site, small: Site, shelf: Shelf) -> None:
     imported(small, shelf.export(large, "all.pack"), collection="copy")
     stores = (large.appliance.store.documents, small.appliance.store.documents)
@@ -53,6 +55,7 @@ def test_vectors_and_sentences_are_the_very_same(large: Site, small: Site, shelf
             assert store.get(chunk.document_id).text[chunk.start : chunk.end] == chunk.text
 
 
+@pytest.mark.slow
 def test_changes_between_two_states(large: Site, small: Site, shelf: Shelf) -> None:
     imported(small, shelf.export(large, "one.pack"))
     large.add("delta")
@@ -116,6 +119,7 @@ def test_another_model_is_refused_or_the_vectors_are_made_anew(
     assert not list(other.appliance.paths.packs.iterdir())
 
 
+@pytest.mark.slow
 def test_only_what_a_trusted_key_signed_is_read(
     large: Site, small: Site, shelf: Shelf, open_site: Callable[..., Site]
 ) -> None:
@@ -240,6 +244,7 @@ def test_a_graph_that_has_lost_chunks_stays_at_home(open_site: Callable[..., Sit
     assert read_manifest(path).indexed == 0
 
 
+@pytest.mark.slow
 def test_verify_reads_everything(large: Site, shelf: Shelf) -> None:
     path = shelf.export(large, "all.pack")
     report = verify_pack(path, [shelf.key.public])
@@ -276,6 +281,7 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert run("small", "pack", "list") == {"jobs": []}
 
 
+@pytest.mark.slow
 def test_wishes_are_bounded_and_wrong_ones_refused(large: Site, small: Site, tmp_path: Path, shelf: Shelf) -> None:
     from appliance.errors import ApplianceError
     from appliance.packs import new_wish

@@ -28,6 +28,7 @@ def damage(path: Path, how: str) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 def test_a_generation_is_loaded_and_what_came_later_replayed(
     built: CollectionIndex, opened: Opener, source: MemorySource
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_damaged_generation_is_made_anew(
     assert opened().status().kind == "hnsw"
 
 
+@pytest.mark.slow
 def test_the_one_before_serves_where_the_newest_is_torn(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_what_is_purged_is_in_no_file(built: CollectionIndex, source: MemorySour
     assert built.status().generation == 3
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_costs_only_the_snapshot(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_it_is_noticed_counted_and_made_again(
     assert opened().status().building is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"7", b"one", b"\xff", b"-1", b"1\n", b"99999999999999999999"])
 def test_a_useless_current_is_no_loss(built: CollectionIndex, opened: Opener, tmp_path: Path, content: bytes) -> None:
     built.close()
@@ -100,6 +101,7 @@ def test_a_useless_current_is_no_loss(built: CollectionIndex, opened: Opener, tm
     assert (index.status().building, index.status().generation, index.status().vectors) == (False, 1, 3_000)
 
 
+@pytest.mark.slow
 def test_strays_of_a_crash_are_no_hindrance_and_go(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
 ) -> None:
@@ -165,6 +167,7 @@ def test_while_a_graph_is_built_memory_that_is_short_is_not_used(
     assert index.status().vectors == 3_005
 
 
+@pytest.mark.slow
 def test_a_long_replay_does_not_keep_anyone_waiting(
     built: CollectionIndex, opened: Opener, source: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +236,7 @@ def test_a_purge_leaves_nothing_although_a_replay_failed(
     assert index.verify() == []
 
 
+@pytest.mark.slow
 def test_a_purge_without_room_for_a_graph_leaves_nothing_on_disk(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +291,7 @@ def test_a_generation_that_lacks_most_is_stale(built: CollectionIndex, opened: O
     assert index.status().vectors == 7_000
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_collection_that_became_small_goes(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
 ) -> None:

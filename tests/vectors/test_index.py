@@ -112,6 +112,7 @@ def test_what_is_removed_is_gone_at_once_and_many_removals_make_a_new_graph(
     assert built.verify() == []
 
 
+@pytest.mark.slow
 def test_removed_before_added_stays_removed(opened: Opener, built: CollectionIndex, source: MemorySource) -> None:
     for index in (opened(exact_scan_below=5_000), built):
         index.remove(IDS[3_000:3_010])
@@ -121,6 +122,7 @@ def test_removed_before_added_stays_removed(opened: Opener, built: CollectionInd
         assert set(IDS[3_010:3_020].tolist()) <= found
 
 
+@pytest.mark.slow
 def test_ids_may_come_out_of_order_and_twice(built: CollectionIndex, source: MemorySource) -> None:
     put(built, source, slice(3_500, 3_600))
     put(built, source, slice(3_100, 3_200))
@@ -129,6 +131,7 @@ def test_ids_may_come_out_of_order_and_twice(built: CollectionIndex, source: Mem
     assert built.verify() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 10, 100, 3_000])
 def test_eligible_ones_are_never_lost(
     built: CollectionIndex, source: MemorySource, step: int, monkeypatch: pytest.MonkeyPatch
@@ -142,6 +145,7 @@ def test_eligible_ones_are_never_lost(
     assert [i for i, _ in built.search(VECTORS[5], 5, cluster)] == source.nearest(VECTORS[5], 5, cluster)
 
 
+@pytest.mark.slow
 def test_few_eligible_ones_are_compared_one_by_one(
     built: CollectionIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_few_eligible_ones_are_compared_one_by_one(
         assert [i for i, _ in built.search(question, 100, eligible)] == source.nearest(question, 100, eligible)
 
 
+@pytest.mark.slow
 def test_more_neighbours_than_there_are(built: CollectionIndex) -> None:
     assert len(built.search(VECTORS[0], 5_000)) == 3_000
 

@@ -66,6 +66,7 @@ def test_rolling_back_and_forward_again_loses_nothing(
     assert next(g.reason for g in again.status().generations if g.current) == "missing"
 
 
+@pytest.mark.slow
 def test_there_is_nothing_to_roll_back_to(built: CollectionIndex, opened: Opener) -> None:
     for index in (built, opened(exact_scan_below=5_000)):
         with pytest.raises(Conflict, match="no generation") as caught:
@@ -110,6 +111,7 @@ def test_compacting_leaves_no_removed_vector_in_any_file(
         built.begin("rollback")
 
 
+@pytest.mark.slow
 def test_many_removals_compact_by_themselves(built: CollectionIndex, source: MemorySource) -> None:
     source.delete(IDS[:800])
     built.remove(IDS[:800])
@@ -155,6 +157,7 @@ def test_what_comes_and_goes_during_a_rebuild_is_in_it(built: CollectionIndex, s
     assert built.verify() == []
 
 
+@pytest.mark.slow
 def test_closing_stops_a_job_and_keeps_what_serves(
     built: CollectionIndex, source: MemorySource, opened: Opener, tmp_path: Path
 ) -> None:
@@ -173,6 +176,7 @@ def test_closing_stops_a_job_and_keeps_what_serves(
     assert opened().status().vectors == 4_000
 
 
+@pytest.mark.slow
 def test_without_memory_for_a_second_graph_the_first_serves_on(
     built: CollectionIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

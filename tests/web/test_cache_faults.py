@@ -77,6 +77,7 @@ DAMAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda made: str(made.__name__))
 def test_the_service_goes_on(corpus: Service, damage: Callable[[Path], None]) -> None:
     folder = corpus.appliance.paths.cache
@@ -111,6 +112,7 @@ def test_an_unwritable_folder(corpus: Service) -> None:
             folder.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_cache(corpus: Service) -> None:
     """A bound on the size of files: what a full disk is to SQLite, without needing one (EFBIG in place of ENOSPC)."""
     service = corpus.appliance

@@ -29,6 +29,7 @@ def _lasting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "LASTING_S", 0.0)
 
 
+@pytest.mark.slow
 def test_a_question_that_says_the_same_gets_the_answer_and_is_told_so(corpus: Service) -> None:
     with corpus.client() as client:
         first = ask(client)
@@ -49,6 +50,7 @@ def test_a_question_that_says_the_same_gets_the_answer_and_is_told_so(corpus: Se
         assert ask(client, AGAIN)["cache"] == "", "another version of the collection"
 
 
+@pytest.mark.slow
 def test_a_similar_question_finds_nothing_that_was_purged(corpus: Service) -> None:
     with corpus.client() as client:
         put(corpus, semantic_cache=True)
@@ -57,6 +59,7 @@ def test_a_similar_question_finds_nothing_that_was_purged(corpus: Service) -> No
         assert ask(client, AGAIN)["cache"] == ""
 
 
+@pytest.mark.slow
 def test_after_an_ingestion_the_answer_before_is_given_while_it_is_renewed(corpus: Service) -> None:
     with corpus.client() as client:
         put(corpus, stale_while_revalidate_s=60)
@@ -70,6 +73,7 @@ def test_after_an_ingestion_the_answer_before_is_given_while_it_is_renewed(corpu
         assert ask(client)["cache"] == "", "off by default"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["erase", "delete", "revoke", "late"])
 def test_never_after_something_was_taken_away(corpus: Service, what: str) -> None:
     with corpus.client() as client:
@@ -110,6 +114,7 @@ def test_what_is_asked_most_is_computed_after_a_change(open_service: Callable[..
         assert ask(client, "What is asked once?")["cache"] == ""
 
 
+@pytest.mark.slow
 def test_without_leave_no_question_is_kept(corpus: Service) -> None:
     with corpus.client() as client:
         ask(client)

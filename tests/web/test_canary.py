@@ -69,6 +69,7 @@ def sides(appliance: Appliance) -> dict[str, str]:
     return {appliance.settling.chosen(Query(text, principal="local")).choice.variant: text for text in questions(40)}  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_answers_of_one_side_are_served_on_the_other_only_under_equal_flags(corpus: Service) -> None:
     keys: Callable[[], set[str | None]] = lambda: {  # noqa: E731
         corpus.appliance.cache_key(Query(QUESTION, principal=str(who))) for who in range(30)
@@ -81,6 +82,7 @@ def test_answers_of_one_side_are_served_on_the_other_only_under_equal_flags(corp
         assert len(keys()) == 1
 
 
+@pytest.mark.slow
 def test_repeats_stay_on_their_side_and_count_once(corpus: Service) -> None:
     with corpus.client() as client:
         start(client, flags={"answer_cache": False, "retrieval_cache": False})

@@ -51,6 +51,7 @@ def test_every_kind_of_request_is_counted_for_its_key(open_service: Callable[...
     assert reader["watt_hours"] == pytest.approx(reader["compute_s"] / 100)
 
 
+@pytest.mark.slow
 def test_a_reader_sees_itself_and_an_admin_everyone(corpus: Service) -> None:
     for role in ("reader", "editor"):
         with corpus.client(role) as client:
@@ -66,6 +67,7 @@ def test_a_reader_sees_itself_and_an_admin_everyone(corpus: Service) -> None:
     assert costs(corpus, principal="nobody")["days"] == []
 
 
+@pytest.mark.slow
 def test_a_failed_question_still_costs(corpus: Service) -> None:
     with corpus.client("reader") as client:
         assert client.post("/query", json={"question": "a", "collection": "nope"}).status_code == 404

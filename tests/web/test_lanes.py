@@ -16,6 +16,7 @@ from tests.web.conftest import Gate, Service, until
 MANY = 12
 
 
+@pytest.mark.slow
 def test_questions_that_compute_have_few_threads(corpus: Service) -> None:
     gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
     with ThreadPoolExecutor(MANY) as pool, corpus.client("reader") as client:
@@ -33,6 +34,7 @@ def test_questions_that_compute_have_few_threads(corpus: Service) -> None:
     assert until(lambda: corpus.appliance.asking.held_back == 0)
 
 
+@pytest.mark.slow
 def test_who_may_wait_for_the_generator_takes_none_of_their_places(corpus: Service) -> None:
     gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
     with ThreadPoolExecutor(MANY + 1) as pool, corpus.client("reader") as client:
@@ -44,6 +46,7 @@ def test_who_may_wait_for_the_generator_takes_none_of_their_places(corpus: Servi
         assert {one.result().status_code for one in [*asked, reworded]} == {200}
 
 
+@pytest.mark.slow
 def test_questions_that_are_held_back_count_as_a_crowd(corpus: Service) -> None:
     asking = corpus.appliance.asking
     assert not asking._crowded()
@@ -51,11 +54,13 @@ def test_questions_that_are_held_back_count_as_a_crowd(corpus: Service) -> None:
     assert asking._crowded(), "no model reads passages while others wait"
 
 
+@pytest.mark.slow
 def test_what_waits_for_the_generator(corpus: Service) -> None:
     assert corpus.appliance.settling.waits(Query("boiler", rewrite=Rewrite.MULTI))
     assert not corpus.appliance.settling.waits(Query("boiler"))
 
 
+@pytest.mark.slow
 def test_questions_are_encoded_while_they_wait(corpus: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
     plain = HashEmbedder.embed_queries

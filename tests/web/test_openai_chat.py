@@ -40,6 +40,7 @@ def with_generator(open_service: Callable[..., Service], generator: ScriptedGene
     return service
 
 
+@pytest.mark.slow
 def test_an_answer_with_its_citations(corpus: Service, client: openai.OpenAI) -> None:
     made = ask(client)
     message = made.choices[0].message
@@ -58,6 +59,7 @@ def test_an_answer_with_its_citations(corpus: Service, client: openai.OpenAI) ->
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens == 0
 
 
+@pytest.mark.slow
 def test_it_is_the_answer_of_query_and_shares_its_cache(corpus: Service, client: openai.OpenAI) -> None:
     with corpus.client("reader") as plain:
         answer = plain.post("/query", json={"question": QUESTION}).json()
@@ -66,6 +68,7 @@ def test_it_is_the_answer_of_query_and_shares_its_cache(corpus: Service, client:
     assert (message.content, message.claims) == (answer["answer"], answer["claims"])
 
 
+@pytest.mark.slow
 def test_a_stream_says_the_same_and_ends_with_the_grounds(client: openai.OpenAI) -> None:
     whole = ask(client, extra_body={"k": 5}).choices[0].message
     for fresh in ({"k": 4}, {"k": 5}):
@@ -80,6 +83,7 @@ def test_a_stream_says_the_same_and_ends_with_the_grounds(client: openai.OpenAI)
         assert not any(chunk.usage for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_usage_comes_last_where_it_is_asked_for(client: openai.OpenAI) -> None:
     chunks = list(ask(client, stream=True, stream_options={"include_usage": True}))
     assert chunks[-1].choices == []
@@ -87,6 +91,7 @@ def test_usage_comes_last_where_it_is_asked_for(client: openai.OpenAI) -> None:
     assert chunks[-2].choices[0].finish_reason == "stop"
 
 
+@pytest.mark.slow
 def test_the_clients_own_accumulation_of_a_stream(client: openai.OpenAI) -> None:
     messages: Any = [{"role": "user", "content": QUESTION}]
     with client.chat.completions.stream(model="rag-appliance", messages=messages) as stream:
@@ -97,6 +102,7 @@ def test_the_clients_own_accumulation_of_a_stream(client: openai.OpenAI) -> None
     assert message.citations
 
 
+@pytest.mark.slow
 def test_a_conversation_gives_the_question_its_meaning(client: openai.OpenAI) -> None:
     before = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How are the roses pruned?"},
               {"role": "assistant", "content": "In late February."}]  # fmt: skip
@@ -107,11 +113,13 @@ def test_a_conversation_gives_the_question_its_meaning(client: openai.OpenAI) ->
     assert "twelve months" in ask(client, parts).choices[0].message.content  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_chat_of_any_length_is_answered(client: openai.OpenAI) -> None:
     before = [{"role": role, "content": "About tomatoes. " * 90} for _ in range(60) for role in ("user", "assistant")]
     assert "twelve months" in ask(client, before=before).choices[0].message.content
 
 
+@pytest.mark.slow
 def test_filters_and_collection(corpus: Service, client: openai.OpenAI) -> None:
     corpus.add("birds.txt", "Penguins live in the south.", collection="birds")
     found = ask(client, "Where do penguins live?", extra_body={"collection": "birds"}).choices[0].message
@@ -135,6 +143,7 @@ def test_a_refusal_says_so_in_words_and_in_a_field(open_service: Callable[..., S
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == message.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stop_text_and_a_bound_cut_the_content(client: openai.OpenAI, stream: bool) -> None:
     def said(**more: Any) -> tuple[str, str]:

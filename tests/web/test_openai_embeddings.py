@@ -16,6 +16,7 @@ from tests.web.test_openai_errors import refused
 TEXTS = ["The boiler is serviced.", "Roses are pruned in February.", "Ünïcödé, 中文, and 😀."]
 
 
+@pytest.mark.slow
 def test_both_encodings_hold_the_vectors_of_search(corpus: Service) -> None:
     with connected(corpus) as client:
         numbers = client.embeddings.create(model="hash", input=TEXTS, encoding_format="float")
@@ -55,6 +56,7 @@ def test_refusals(empty: Service, more: dict[str, Any], param: str, code: str) -
     assert (error["param"], error["code"]) == (param, code)
 
 
+@pytest.mark.slow
 def test_unknown_model_and_body_too_large(service: Service) -> None:
     with connected(service) as client, pytest.raises(openai.NotFoundError) as missing:
         client.embeddings.create(model="text-embedding-3-small", input="a")

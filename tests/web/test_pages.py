@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from appliance.web.application import create_app
 from appliance.web.openapi import document, endpoints
 from appliance.web.pages import FOLDER
@@ -51,6 +53,7 @@ def test_pages_and_everything_they_name_are_served(service: Service) -> None:
                 assert client.get(name).status_code == 200, name
 
 
+@pytest.mark.slow
 def test_json_has_a_policy_too(service: Service) -> None:
     with service.client(None) as client:
         assert "default-src 'none'" in client.get("/health").headers["content-security-policy"]
@@ -79,6 +82,7 @@ def test_openapi_refers_to_what_is_there(service: Service) -> None:
             assert operation["tags"][0] in {tag["name"] for tag in described["tags"]}
 
 
+@pytest.mark.slow
 def test_answers_are_as_openapi_says(corpus: Service) -> None:
     schemas = document(create_app(corpus.appliance))["components"]["schemas"]
     with corpus.client() as client:

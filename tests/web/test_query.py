@@ -39,6 +39,7 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, json.loads(line[6:])
 
 
+@pytest.mark.slow
 def test_shape_and_exact_citations(library: Service) -> None:
     with library.client("reader") as client:
         found = ask(client)
@@ -65,6 +66,7 @@ def test_hits_are_exact_places(library: Service) -> None:
             assert text[hit["start"] : hit["end"]] == hit["text"]
 
 
+@pytest.mark.slow
 def test_second_time_comes_from_the_cache(corpus: Service) -> None:
     with corpus.client("reader") as client:
         first, second = ask(client), ask(client)
@@ -84,6 +86,7 @@ def test_other_parameters_are_another_answer(library: Service, change: dict[str,
         assert ask(client, **change)["cache_hit"] is False
 
 
+@pytest.mark.slow
 def test_changed_collection_never_gives_an_old_answer(corpus: Service) -> None:
     with corpus.client("reader") as client:
         assert "twelve months" in ask(client)["answer"]
@@ -94,6 +97,7 @@ def test_changed_collection_never_gives_an_old_answer(corpus: Service) -> None:
     assert "SIX" in again["answer"]
 
 
+@pytest.mark.slow
 def test_deleting_takes_the_answer_with_it(corpus: Service) -> None:
     with corpus.client("editor") as client:
         place = ask(client)["claims"][0]["citations"][0]
@@ -120,6 +124,7 @@ def test_empty_collection_is_refused_honestly(service: Service) -> None:
     assert (found["abstained"], found["reason"], found["nearest"]) == (True, "empty_collection", [])
 
 
+@pytest.mark.slow
 def test_stream_ends_with_the_whole_answer(corpus: Service) -> None:
     with corpus.client("reader") as client:
         for cached in (False, True):
@@ -136,6 +141,7 @@ def test_stream_ends_with_the_whole_answer(corpus: Service) -> None:
             assert done["query_id"] == response.headers["x-query-id"]
 
 
+@pytest.mark.slow
 def test_identical_questions_share_one_computation(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     with ThreadPoolExecutor(8) as pool, corpus.client("reader") as client:
@@ -205,6 +211,7 @@ def test_the_work_goes_on_while_anyone_waits(corpus: Service) -> None:
     assert gate.begun == 1
 
 
+@pytest.mark.slow
 def test_cancelled_work_is_not_kept(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     leave_in_the_middle(corpus, {"question": QUESTION}, lambda: gate.begun == 1)
@@ -222,6 +229,7 @@ def test_cache_off_still_answers(open_service: Callable[..., Service]) -> None:
         assert [ask(client, "When does the library open?")["cache_hit"] for _ in range(2)] == [False, False]
 
 
+@pytest.mark.slow
 def test_log_has_the_query_id_and_never_the_question(corpus: Service, capsys: pytest.CaptureFixture[str]) -> None:
     from appliance.telemetry import log
 
@@ -258,6 +266,7 @@ def leave_in_the_middle(service: Service, body: dict[str, Any], when: Callable[[
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_metrics_count_questions_by_route(corpus: Service) -> None:
     with corpus.client("reader") as client:
         before = client.get("/metrics").text

@@ -9,6 +9,7 @@ from tests.web.conftest import QUESTION, Service
 from tests.web.test_query import ask
 
 
+@pytest.mark.slow
 def test_a_search_hands_on_a_context_where_it_is_asked_for(library: Service) -> None:
     with library.client("reader") as client:
         plain = client.post("/search", json={"question": QUESTION}).json()
@@ -39,6 +40,7 @@ def test_settings_choose_where_a_question_does_not(open_service: Callable[..., S
         assert not client.post("/query", json={**asked, "compress": 0}).json()["cache_hit"]
 
 
+@pytest.mark.slow
 def test_a_follow_up_is_condensed_in_both_forms_of_a_history(corpus: Service) -> None:
     turns = [{"question": QUESTION, "answer": "Every twelve months."}]
     messages = [
@@ -91,6 +93,7 @@ def test_a_question_is_reworded_where_that_is_asked_for(open_service: Callable[.
         assert "rewrite" not in client.post("/search", json={"question": "What moves it?"}).json()["timings"]
 
 
+@pytest.mark.slow
 def test_a_question_that_could_not_be_reworded_says_so_and_is_not_cached(corpus: Service) -> None:
     with corpus.client("reader") as client:
         for _ in range(2):

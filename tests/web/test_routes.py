@@ -7,6 +7,7 @@ import pytest
 from tests.web.conftest import CORPUS, Service
 
 
+@pytest.mark.slow
 def test_both_key_headers(corpus: Service) -> None:
     with corpus.client(None) as client:
         key = corpus.keys["reader"]
@@ -25,6 +26,7 @@ def test_revoked_key_stops_at_once(service: Service) -> None:
             assert client.get("/documents").status_code == 401
 
 
+@pytest.mark.slow
 def test_delete_takes_effect_at_once(corpus: Service) -> None:
     with corpus.client("editor") as client:
         found = client.post("/search", json={"question": "boiler serviced engineer"}).json()["hits"]
@@ -36,6 +38,7 @@ def test_delete_takes_effect_at_once(corpus: Service) -> None:
         assert client.delete(f"/documents/{document_id}").status_code == 404
 
 
+@pytest.mark.slow
 def test_paging_visits_every_document_once(library: Service) -> None:
     seen: list[str] = []
     after = 0

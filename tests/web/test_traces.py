@@ -47,6 +47,7 @@ def parent_of(trace: dict[str, Any], name: str) -> str:
     return str(trace["spans"][span["parent"]]["name"])
 
 
+@pytest.mark.slow
 def test_every_step_of_a_question_is_a_span_in_its_place(two_threads: Service) -> None:
     answer = ask(two_threads)
     trace = trace_of(two_threads, answer["query_id"])
@@ -65,6 +66,7 @@ def test_every_step_of_a_question_is_a_span_in_its_place(two_threads: Service) -
     assert set(answer["timings"]) <= set(names(trace))
 
 
+@pytest.mark.slow
 def test_a_trace_holds_no_text_of_questions_or_documents(two_threads: Service) -> None:
     with two_threads.client() as client:
         body = client.get(f"/admin/traces/{ask(two_threads)['query_id']}").text
@@ -80,6 +82,7 @@ def test_questions_are_in_traces_where_the_log_may_hold_them(open_service: Calla
     assert root["attributes"]["question"] == QUESTION
 
 
+@pytest.mark.slow
 def test_a_cached_answer_has_a_short_trace(two_threads: Service) -> None:
     ask(two_threads)
     trace = trace_of(two_threads, ask(two_threads)["query_id"])
@@ -87,6 +90,7 @@ def test_a_cached_answer_has_a_short_trace(two_threads: Service) -> None:
     assert trace["spans"][0]["attributes"]["cache_hit"] is True
 
 
+@pytest.mark.slow
 def test_the_trace_of_the_caller_goes_on(corpus: Service) -> None:
     with corpus.client(headers={"traceparent": PARENT}) as client:
         query_id = client.post("/search", json={"question": QUESTION}).json()["query_id"]
@@ -98,6 +102,7 @@ def test_the_trace_of_the_caller_goes_on(corpus: Service) -> None:
     assert trace_of(corpus, other)["parent_span_id"] == ""
 
 
+@pytest.mark.slow
 def test_who_joins_a_question_is_told_whose_it_is(corpus: Service) -> None:
     gate = Gate(corpus.appliance)
     answers: list[dict[str, Any]] = []
@@ -124,6 +129,7 @@ def _waiting(service: Service) -> int:
     return int(float(line.split()[1])) - 1
 
 
+@pytest.mark.slow
 def test_what_failed_is_kept_with_the_id_of_its_error(corpus: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> Answer:
         raise StorageError("the disk is gone", code="disk_gone")
@@ -158,6 +164,7 @@ def test_traces_are_listed_and_bounded(corpus: Service) -> None:
         assert client.get("/admin/traces", params={"shelf": "old"}).status_code == 400
 
 
+@pytest.mark.slow
 def test_a_trace_that_is_gone_and_one_of_others(corpus: Service) -> None:
     with corpus.client() as client:
         gone = client.get("/admin/traces/0123456789abcdef")
@@ -187,6 +194,7 @@ def _left(service: Service) -> str | None:
     return found[0].query_id if found else None
 
 
+@pytest.mark.slow
 def test_an_ingestion_task_is_a_trace(corpus: Service) -> None:
     status = corpus.add("more.txt", "The cellar is dry.")
     trace = trace_of(corpus, status["task_id"])
@@ -219,6 +227,7 @@ def test_a_follow_up_and_a_generated_answer(open_service: Callable[..., Service]
         assert parent_of(trace, name) == "answer", name
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_search(corpus: Service) -> None:
     with corpus.client() as client:
         asked = {"question": QUESTION, "expand": "section", "compress": 50, "self_query": True}
