@@ -112,6 +112,8 @@ class Measured:
             "client_late_p99_ms": round(self.late.quantile_ms(0.99), 2),
             **self.watch.summary(),
         }
+        if (used := row.pop("server_cpu_s", None)) is not None:
+            row["server_cpu_ms"] = round(1000 * used / max(1, requests), 3)  # a request: runs differ in length
         if self.failed:
             row["error_kinds"] = self.errors
         return row
