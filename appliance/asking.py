@@ -26,7 +26,7 @@ from appliance.settling import Settling, flags_of
 from appliance.store import Store
 from appliance.telemetry.metrics import PROMPT_QUESTIONS
 from appliance.telemetry.stages import stage
-from appliance.turns import Turns
+from appliance.turns import SCANNING, Turns
 from appliance.types import (
     Answer,
     CancelToken,
@@ -275,7 +275,8 @@ class Asking:
         if generates or self._settling.rewords(query):
             yield
             return
-        places = self._places(query.collection)
+        index = self._collections.opened().get(query.collection)
+        places = 1 if index is not None and index.is_graph else SCANNING
         with stage("wait"):
             taken = self._turns.take(deadline - time.monotonic(), places)
         if not taken:
@@ -284,15 +285,6 @@ class Asking:
             yield
         finally:
             self._turns.give_back(places)
-
-    def _places(self, collection: str) -> int:
-        """Of a question: two where it hardly lets go of the interpreter's lock, for two such would fight for it.
-
-        A graph is walked, and long lists are read, without the lock. With 10,000 passages one question at a time is a
-        fifth faster than two beside each other, with 1,000,000 a third slower.
-        """
-        index = self._collections.opened().get(collection)
-        return 1 if index is not None and index.is_graph else 2
 
     @contextlib.contextmanager
     def _serving(self, query: Query) -> Iterator[Serving]:
