@@ -69,8 +69,8 @@ class ExpectedQuestions:
     def batch(self, within_s: float) -> Batch | None:
         """The next to encode together: those that came first, of like length. None when that long there were none.
 
-        A few vectors are kept ready. With as many, it is worth waiting until there are AT_ONCE to encode: a short text
-        costs less in company.
+        A few vectors are kept ready. With as many, it is worth waiting until ENOUGH wait: a short text costs less in
+        the company of its like.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._is_due(), within_s) or self._closed:
