@@ -15,7 +15,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
 KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing: a question is asked that several times
-KEPT_SENTENCES = 24_576  # whose stems are remembered, half a kilobyte each: the same are found again and again
+KEPT_SENTENCES = 4_096  # whose stems are remembered, half a kilobyte each: a question looks at the same several times
 KEPT_TEXTS = 8_192  # the same for passages
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 

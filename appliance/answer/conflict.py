@@ -142,7 +142,7 @@ def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence
 def _answers(question: Question, item: Scored, choice: frozenset[str]) -> bool:
     if item.sentence.heading or item.features[_COSINE] < MEANT:
         return False
-    return question.covered(choice.union(stems(item.sentence.text))) >= LEAST_COVERED
+    return question.covered(choice.union(item.sentence.line.split())) >= LEAST_COVERED
 
 
 def _contradict(question: Question, one: Stance, other: Stance) -> bool:
@@ -258,7 +258,7 @@ def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
 
 def _shapes(shapes: frozenset[Shape], item: Scored, asked: frozenset[str]) -> frozenset[Shape]:
     """Those that count in a sentence: ordinary words only beside the thing asked for, or where it says little else."""
-    if _brief(item) or not asked.isdisjoint(stems(item.sentence.text)):
+    if _brief(item) or not asked.isdisjoint(item.sentence.line.split()):
         return shapes
     return shapes - {Shape.WORD}
 
@@ -275,7 +275,7 @@ def _covered(
 
     `short`: words of the question that the passage writes out.
     """
-    near = {*stems(item.sentence.text), *(stems(before.text) if before else ())}
+    near = {*item.sentence.line.split(), *(before.line.split() if before else ())}
     meant = short if asked.isdisjoint(near) else short | asked  # "how old" is asked, and an age is said
     words, words_before, words_around = (float(item.features[place]) for place in _COVERAGE)
     spelt = question.covered(meant - near)

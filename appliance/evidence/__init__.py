@@ -1,11 +1,11 @@
 """What a question asks for, and how well each stored sentence speaks to it: read by search and by answers alike."""
 
+from appliance.evidence.passages import forget
 from appliance.evidence.question import Question, parts, read_question
 from appliance.evidence.rank import (
     PASSAGES,
     Scored,
     Sentence,
-    forget,
     kept,
     rank_sentences,
     sentences_in,

@@ -1,18 +1,17 @@
 """Scores every sentence of the best passages as an answer to the question, from what was stored at ingestion."""
 
-import re
-from collections.abc import Collection, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from appliance.evidence.passages import ReadPassage, read_passage
 from appliance.evidence.question import Question, Wanted, offers
 from appliance.store import Store
 from appliance.types import Context, Hit, Piece, Vector
-from appliance.words import place, stem_line
 
 PASSAGES = 5  # hits whose sentences are looked at
 MOST_SENTENCES = 400  # in all; a passage has some ten
@@ -39,17 +38,6 @@ FEATURES = tuple(WEIGHTS)
 _VALUES = np.array(list(WEIGHTS.values()))
 _WANTED = tuple(wanted for wanted in Wanted if wanted in WEIGHTS)
 
-_FULL_STOP = re.compile(r"[.!?:;…。！？｡।؟۔][\"'”’»)\]]*$")
-_LIST_MARK = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\w{1,3}[.)])\s")
-_RULE = re.compile(r"\n\s*([=\-~^*_+#])\1{2,}[^\S\n]*(?=\n|$)|^([=\-~^*_+#])\2{2,}$")  # a line of marks under a heading
-_RELEASE = re.compile(  # "Fixes since v1.8.0", "2.1 - 2020-01-01", "sed (4.9-1) unstable; urgency=medium"
-    r"\S+ \(\S+\) [\w .-]+; urgency=\w+|v?\d+(?:\.\d+)+(?:\W+\d{4}-\d\d-\d\d)?\W*|"
-    r"(?:\w+ )?(?:changes|fixes|updates|bugfixes|news|release|version)\b[^.]*\d[\w.]*\W*",
-    re.IGNORECASE,
-)
-HEADING_WORDS = 10
-KEPT_PASSAGES = 4_096  # of which it is remembered which sentences are headings, two kilobytes each
-
 
 class Sentence(NamedTuple):
     """A sentence of a passage: `hit.chunk.text[start:end]`, the `position`-th of its chunk; `vector` as stored."""
@@ -59,7 +47,16 @@ class Sentence(NamedTuple):
     start: int
     end: int
     vector: Vector
-    heading: bool
+    passage: ReadPassage
+
+    @property
+    def heading(self) -> bool:
+        return self.passage.headings[self.position]
+
+    @property
+    def line(self) -> str:
+        """Its stems, see `words.stem_line`."""
+        return self.passage.lines[self.position]
 
     @property
     def text(self) -> str:
@@ -86,10 +83,9 @@ def sentences_of(
     for hit in hits:
         if (kept := stored.get(hit.chunk.id)) is None:
             continue
-        chunk = hit.chunk
-        headings = headings_in(chunk.text, chunk.title, chunk.section, kept.spans.tobytes())
+        passage = read_passage(hit.chunk, kept.spans)
         for position, (start, end) in enumerate(kept.spans.tolist()):
-            found.append(Sentence(hit, position, start, end, kept.vectors[position], headings[position]))
+            found.append(Sentence(hit, position, start, end, kept.vectors[position], passage))
     return found[:most]
 
 
@@ -125,39 +121,10 @@ def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]
     return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
 
 
-@lru_cache(maxsize=KEPT_PASSAGES)
-def headings_in(text: str, title: str, section: str, spans: bytes) -> tuple[bool, ...]:
-    """For each of the sentences of a passage (int32 pairs of start and end) whether it is a heading."""
-    names = frozenset((title, *section.split(" > ")))
-    pairs = np.frombuffer(spans, np.int32).reshape(-1, 2).tolist()
-    return tuple(is_heading(text, start, end, names) for start, end in pairs)
-
-
-def forget() -> None:
-    """No passage stays in memory."""
-    headings_in.cache_clear()
-
-
-def is_heading(passage: str, start: int, end: int, names: Collection[str]) -> bool:
-    """A span that is a title, a heading or a rule under one: short, no end mark, no list mark, alone on its line.
-    `names`: the title of the document and the headings above the passage.
-    """
-    text, rest = passage[start:end].strip(), passage[end:]
-    plain = _RULE.sub("", text).strip()
-    if not plain or plain.lstrip("# ") in names or text.startswith("#"):
-        return True
-    if len(plain.split()) > HEADING_WORDS or "\n" in plain or (rest and not rest.startswith("\n")):
-        return False
-    if plain != text or _RULE.match(rest) or _RELEASE.fullmatch(plain):
-        return True
-    marked = _FULL_STOP.search(plain) or _LIST_MARK.match(plain) or ":" in plain or "|" in plain
-    return bool(rest) and not marked and not any(map(str.isdigit, plain))
-
-
 def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[list[float]]:
     cosines = (np.stack([item.vector for item in found]) @ vector).tolist()
     words, pairs = _Words(question), [f" {one} {other} " for one, other in question.pairs]
-    lines = [stem_line(item.text) for item in found]
+    lines = [item.line for item in found]
     sets = [words.held(line) for line in lines]
     around, headings = _around(found, sets, words), _headings(found, sets, words)
     asked = [float(question.wanted is wanted) for wanted in _WANTED]
@@ -204,7 +171,7 @@ def _headings(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> 
     chunk = above = 0
     for item, here in zip(found, sets, strict=True):
         if item.hit.chunk.id != chunk:
-            chunk, above = item.hit.chunk.id, words.held(stem_line(item.hit.chunk.section.rpartition(" > ")[2]))
+            chunk, above = item.hit.chunk.id, words.held(item.passage.above)
         rows.append(0 if item.heading else above)
         if item.heading:
             above = here
@@ -215,8 +182,8 @@ def _around(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> di
     """Chunk id -> the words in the chunk, its section, its title and its place."""
     gathered: dict[int, int] = {}
     for item, here in zip(found, sets, strict=True):
-        chunk = item.hit.chunk
-        if chunk.id not in gathered:
-            gathered[chunk.id] = words.held(stem_line(f"{chunk.title} {chunk.section} {place(chunk.source)}"))
-        gathered[chunk.id] |= here
+        chunk = item.hit.chunk.id
+        if chunk not in gathered:
+            gathered[chunk] = words.held(item.passage.about)
+        gathered[chunk] |= here
     return gathered

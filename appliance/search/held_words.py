@@ -1,7 +1,7 @@
 """Which of a question's words a text has, and which of its pairs stand side by side there, without cutting the text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from appliance.words import is_spaced, stem, stemmed
 
@@ -29,20 +29,23 @@ class WantedWords:
             found = frozenset([key for key, _ in self._starts if f" {key} " in whole])
             return found, frozenset([pair for pair in self._pairs if f" {pair[0]} {pair[1]} " in whole])
         lowered = text.lower()
-        found = frozenset([key for key, start in self._starts if start in lowered and _has(lowered, key, start)])
-        together = [pair for pair in self._pairs if pair[0] in found and pair[1] in found and _adjacent(lowered, pair)]
-        return found, frozenset(together)
+        ends = {key: _end(lowered, key, start, 0) for key, start in self._starts if start in lowered}
+        found = frozenset([key for key, end in ends.items() if end])
+        together = [pair for pair in self._pairs if pair[0] in found and pair[1] in found]
+        return found, frozenset([pair for pair in together if _adjacent(lowered, pair, ends[pair[0]])])
 
 
-def _has(lowered: str, key: str, start: str) -> bool:
-    return next(_ends(lowered, key, start), None) is not None
-
-
-def _adjacent(lowered: str, pair: Pair) -> bool:
-    for end in _ends(lowered, pair[0], _start(pair[0])):
+def _adjacent(lowered: str, pair: Pair, end: int) -> bool:
+    """Whether the second stem follows the first, whose first word ends there."""
+    first, second = pair
+    start = _start(first)
+    while end:
         following = _NEXT.search(lowered, end)
-        if following is not None and stem(following[0]) == pair[1]:
+        if following is None:
+            return False
+        if stem(following[0]) == second:
             return True
+        end = _end(lowered, first, start, end)
     return False
 
 
@@ -51,20 +54,24 @@ def _start(key: str) -> str:
     return key[:-1] if len(key) > 3 and key[-1] == "y" else key
 
 
-def _ends(lowered: str, key: str, start: str) -> Iterator[int]:
-    """Where the words end that have this stem, which begin so."""
-    at = lowered.find(start)
+def _end(lowered: str, key: str, start: str, begin: int) -> int:
+    """Where the first word ends that has this stem, which begins so; 0 where there is none behind `begin`."""
+    at = lowered.find(start, begin)
     while at >= 0:
-        if not at or not lowered[at - 1].isalnum():
+        if not at or not (before := lowered[at - 1]).isalnum():
             word = _NEXT.match(lowered, at)
-            if word is not None and stem(word[0]) == key and not _is_tail(lowered, at):
-                yield word.end()
+            if word is not None and stem(word[0]) == key and not (at and before in "'’" and _is_tail(lowered, at)):
+                return word.end()
         at = lowered.find(start, at + 1)
+    return 0
 
 
 def _is_tail(lowered: str, at: int) -> bool:
-    """Whether what begins there belongs to the word before: "isn't" is one word, and of "a'b'c" the first two are."""
-    if at < 2 or lowered[at - 1] not in "'’" or not lowered[at - 2].isalnum():
+    """Whether what begins there belongs to the word before: "isn't" is one word, and of "a'b'c" the first two are.
+
+    There is an apostrophe before it.
+    """
+    if at < 2 or not lowered[at - 2].isalnum():
         return False
     begin = at
     while begin and (lowered[begin - 1].isalnum() or lowered[begin - 1] in "'’"):

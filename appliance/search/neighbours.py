@@ -21,7 +21,8 @@ def in_context(hits: Sequence[Hit], query: Query, alpha: float, store: Store) ->
     A document is cut where a chunk is full, so the words of a question may stand on both sides of a cut.
     """
     first, rest = hits[:MOST], hits[MOST:]
-    words = store.lexical.in_context(query.collection, query.text, [hit.chunk.id for hit in first])
+    places = {hit.chunk.id: hit.chunk.document_id for hit in first}
+    words = store.lexical.in_context(query.collection, query.text, places)
     if not words:
         return list(hits)
     full = full_bm25(sorted(words.values(), reverse=True))

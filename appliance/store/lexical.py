@@ -1,6 +1,6 @@
 """Keyword search: the best rows by BM25 in FTS5 without scoring every row that holds a common word."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -77,10 +77,11 @@ class Lexical:
                 return LexicalResult((), True)
             return LexicalResult(tuple(Scan(connection, found, k, k, None).top(any_of(terms))), True)
 
-    def in_context(self, collection: str, text: str, ids: Sequence[int]) -> dict[int, float]:
+    def in_context(self, collection: str, text: str, ids: Mapping[int, int]) -> dict[int, float]:
         """What BM25 gives those of the chunks that exist when it also counts the words of the chunks beside each.
 
-        Larger is better; nothing for a question without any known word. Raises StorageError.
+        `ids`: chunk -> its document. Larger is better; nothing for a question without any known word. Raises
+        StorageError.
         """
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)

@@ -1,6 +1,6 @@
 """BM25 of single chunks that counts the words of the chunks beside them, too, where their document is short."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import apsw
 import numpy as np
@@ -18,48 +18,44 @@ from appliance.types import Ids
 # number, mean with the share found first) .833 | .833 | .804.
 SHORT = 8
 
-_PLACES = (
-    "SELECT k.id, k.document_id, d.chunks FROM chunks k JOIN documents d ON d.id = k.document_id "
-    "WHERE k.id IN (SELECT value FROM carray(?)) ORDER BY k.id"
+_PLACES = (  # the chunks of a document follow each other, so the first and their number tell which there are
+    "SELECT d.id, d.chunks, (SELECT min(id) FROM chunks WHERE document_id = d.id) "
+    "FROM documents d WHERE d.id IN (SELECT value FROM carray(?))"
 )
 Count = Callable[[Ids], Counted]  # of ascending ids, all of which exist
 
 
 def scores(
-    connection: apsw.Connection, collection: Collection, ids: Sequence[int], terms: Sequence[Weighted], count: Count
+    connection: apsw.Connection, collection: Collection, ids: Mapping[int, int], terms: Sequence[Weighted], count: Count
 ) -> dict[int, float]:
-    """Those of the chunks that exist, each scored as if its neighbours in a short document belonged to it in part.
+    """Those of the chunks (`ids`: chunk -> document) that exist, each scored as if its neighbours in a short document
+    belonged to it in part.
 
     BM25F with the neighbours as a field of their own weight (Robertson, Zaragoza, Taylor 2004, "Simple BM25 Extension
     to Multiple Weighted Fields"): their weighted occurrences and tokens are added before the score saturates.
     """
-    places = {chunk: (document, chunks) for chunk, document, chunks in fetch(connection, _PLACES, (carray(ids),))}
-    wanted = list(places)
+    found = fetch(connection, _PLACES, (carray(sorted(set(ids.values()))),))
+    chunks = {document: range(first, first + number) for document, number, first in found if number}
+    wanted = sorted(chunk for chunk, document in ids.items() if chunk in chunks.get(document, ()))
     if not wanted:
         return {}
-    missing = {other for chunk in wanted for other in _beside(chunk, places)} - places.keys()
-    for chunk, document, chunks in fetch(connection, _PLACES, (carray(sorted(missing)),)) if missing else ():
-        places[chunk] = document, chunks
-    pairs = [
-        (row, other)
+    beside = [
+        (row, other, len(own))
         for row, chunk in enumerate(wanted)
-        for other in _beside(chunk, places)
-        if places.get(other) == places[chunk]
+        if 1 < len(own := chunks[ids[chunk]]) <= SHORT
+        for other in (chunk - 1, chunk + 1)
+        if other in own
     ]
-    read = np.array(sorted({*wanted, *(other for _, other in pairs)}), dtype=np.int64)
+    read = np.array(sorted({*wanted, *(other for _, other, _ in beside)}), dtype=np.int64)
     counted = count(read)
-    table = counted[np.searchsorted(read, wanted)]
-    for row, other in pairs:
-        table[row] += counted[np.searchsorted(read, other)] / places[wanted[row]][1]
+    table = counted[read.searchsorted(wanted)]
+    if beside:
+        rows, others, sizes = np.array(beside, dtype=np.int64).T
+        np.add.at(table, rows, counted[read.searchsorted(others)] / sizes[:, None])
     occurrences, lengths = table[:, :-1], table[:, -1:]
     norms = K1 * (1 - B + B * lengths / _average(connection, collection))
     weights = np.array([term.term.count * term.idf * (K1 + 1) for term in terms])
     return dict(zip(wanted, (occurrences / (occurrences + norms) @ weights).tolist(), strict=True))
-
-
-def _beside(chunk: int, places: dict[int, tuple[int, int]]) -> tuple[int, ...]:
-    """The ids that neighbours have where there are any: a document's chunks are numbered one after the other."""
-    return (chunk - 1, chunk + 1) if 1 < places[chunk][1] <= SHORT else ()
 
 
 def _average(connection: apsw.Connection, collection: Collection) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.evidence.rank import is_heading
+from appliance.evidence.passages import is_heading
 from appliance.types import Answer, Chunk, Embedder
 from bench.corpus import Corpus, Text, ingested
 from tests.answer.conftest import settings_for

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.cache import tags_of
 from appliance.errors import Conflict
-from appliance.evidence.rank import headings_in
+from appliance.evidence.passages import remembered
 from appliance.store import segments
 from appliance.store.database import fetch
 from appliance.store.keyword_pages import terms, tombstones
@@ -298,8 +298,8 @@ def test_no_passage_stays_in_memory(office: Office) -> None:
     office.write("secret.txt", SECRET)
     office.ingest(office.documents, label="files")
     office.appliance.answer(Query(SECRET[:60]), cancel=threading.Event())
-    assert headings_in.cache_info().currsize
+    assert remembered()
     assert stem_line.cache_info().currsize
     office.erase(source="files/secret.txt")
-    assert not headings_in.cache_info().currsize
+    assert not remembered()
     assert not stem_line.cache_info().currsize

@@ -1,6 +1,7 @@
 """BM25 with the words of the chunks beside: against the formula, written down a second time."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,6 +23,11 @@ def filled(store: Store) -> Store:
 
 def rows(store: Store) -> dict[str, int]:
     return {chunk.text: number for number, chunk in store.documents.chunks(list(range(1, 100))).items()}
+
+
+def placed(store: Store, ids: Sequence[int]) -> dict[int, int]:
+    """Chunk -> document."""
+    return {number: chunk.document_id for number, chunk in store.documents.chunks(ids).items()}
 
 
 def expected(text: str, words: dict[str, str]) -> float:
@@ -46,14 +52,16 @@ def expected(text: str, words: dict[str, str]) -> float:
 
 def test_words_beside_count_by_the_length_of_the_document(filled: Store) -> None:
     ids = rows(filled)
-    found = filled.lexical.in_context("default", "pump on the slate roof by the boiler", list(ids.values()))
+    found = filled.lexical.in_context(
+        "default", "pump on the slate roof by the boiler", placed(filled, list(ids.values()))
+    )
     assert found == {number: pytest.approx(expected(text, WORDS)) for text, number in ids.items()}
 
 
 def test_the_next_document_is_no_neighbour(filled: Store) -> None:
     ids = rows(filled)
     assert ids[OTHERS[0]] == ids[HEAT[-1]] + 1
-    found = filled.lexical.in_context("default", "boiler pump", [ids[OTHERS[0]], ids[HEAT[0]]])
+    found = filled.lexical.in_context("default", "boiler pump", placed(filled, [ids[OTHERS[0]], ids[HEAT[0]]]))
     assert found[ids[OTHERS[0]]] == 0
     assert found[ids[HEAT[0]]] > 0
 
@@ -63,7 +71,7 @@ def test_a_long_document_speaks_of_many_things(store: Store) -> None:
         texts = ["a pump", *(f"nothing {number}" for number in range(chunks - 1))]
         store.documents.put("default", [document(f"{chunks}.md", texts)])
         ids = [chunk.id for chunk in store.documents.chunks(list(range(1, 100))).values() if chunk.text == "nothing 0"]
-        assert (store.lexical.in_context("default", "pump", ids)[ids[-1]] > 0) is counts
+        assert (store.lexical.in_context("default", "pump", placed(store, ids))[ids[-1]] > 0) is counts
 
 
 def test_single_chunks_score_as_in_the_search(store: Store) -> None:
@@ -71,11 +79,11 @@ def test_single_chunks_score_as_in_the_search(store: Store) -> None:
     store.documents.put("default", [document(f"{n}.md", [text]) for n, text in enumerate(texts)])
     for question in ("the pumps on the roof", 'what does "err 17" mean', "ERR-17 stops"):
         plain = dict(store.lexical.search("default", question, 10).rows)
-        assert store.lexical.in_context("default", question, list(plain)) == pytest.approx(plain)
+        assert store.lexical.in_context("default", question, placed(store, list(plain))) == pytest.approx(plain)
 
 
 def test_phrases_weigh_the_same_with_segments(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = list(rows(filled).values())
+    ids = placed(filled, list(rows(filled).values()))
     before = filled.lexical.in_context("default", "pumps stopped by err-17", ids)
     monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
     assert filled.segments.make_next("default")
@@ -85,9 +93,9 @@ def test_phrases_weigh_the_same_with_segments(filled: Store, monkeypatch: pytest
 
 
 def test_nothing_is_known_of_what_is_not_there(filled: Store) -> None:
-    assert filled.lexical.in_context("default", "zzzz", [1, 2]) == {}
-    assert filled.lexical.in_context("default", "pump", [10_000]) == {}
-    assert filled.lexical.in_context("nothing", "pump", [1]) == {}
+    assert filled.lexical.in_context("default", "zzzz", {1: 1, 2: 1}) == {}
+    assert filled.lexical.in_context("default", "pump", {10_000: 1, 1: 10_000}) == {}
+    assert filled.lexical.in_context("nothing", "pump", {1: 1}) == {}
 
 
 def test_counts_looked_up_are_those_of_the_texts(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +105,7 @@ def test_counts_looked_up_are_those_of_the_texts(filled: Store, monkeypatch: pyt
     assert filled.segments.make_next("default")
     filled.documents.put("default", [document("fresh", ["slate on the roof", "a pump of stone"], title="slate stone")])
     filled.documents.delete("default", [filled.documents.with_source("default", "gone")])
-    ids = list(rows(filled).values())
+    ids = placed(filled, list(rows(filled).values()))
     with monkeypatch.context() as patch:
         patch.setattr(PostingSearch, "occurrences", lambda *_: None)
         by_texts = filled.lexical.in_context("default", question, ids)
@@ -107,7 +115,7 @@ def test_counts_looked_up_are_those_of_the_texts(filled: Store, monkeypatch: pyt
 
 
 def test_no_texts_are_read_for_phrases_either(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = list(rows(filled).values())
+    ids = placed(filled, list(rows(filled).values()))
     question = "the pumps and err-17 of stone"
     by_texts = filled.lexical.in_context("default", question, ids)
     monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
