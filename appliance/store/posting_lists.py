@@ -2,47 +2,62 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import apsw
 import numpy as np
 
 from appliance.store.database import fetch
-from appliance.store.inverted import Postings, decoded
+from appliance.store.inverted import decoded
+from appliance.store.parts import Lengths, Lists
 
 MAX_BYTES = 160 * 1024**2  # of lists in memory, of all collections together
 OVERHEAD_BYTES = 400  # of a list in memory, about
 
-Lists = dict[int, Postings]  # by segment
+
+class _Kept(NamedTuple):
+    """The lists of a token, in how many rows it occurs, and bytes in memory."""
+
+    segments: tuple[int, ...]
+    lists: Lists
+    rows: int
+    size: int
 
 
 class PostingLists:
     """Thread-safe. Segments never change, so neither do their lists."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[tuple[int, ...], Lists, int]] = OrderedDict()
+        self._known: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def of(self, connection: apsw.Connection, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, Lists]:
-        """For each token its lists in the segments that hold it."""
-        found = self._known_of(segments, tokens)
+    def of(
+        self, connection: apsw.Connection, lengths: Mapping[int, Lengths], tokens: Iterable[str]
+    ) -> dict[str, Lists]:
+        """For each token its lists in those of the segments that hold it."""
+        segments = tuple(lengths)
+        found = {token: kept.lists for token, kept in self._known_of(segments, tokens).items()}
         missing = sorted(set(tokens) - found.keys())
         found |= {token: {} for token in missing}
         query = "SELECT segment, token, postings FROM posting_lists WHERE segment IN "
         query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)})"
         for segment, token, postings in fetch(connection, query, (_array(segments), *missing)) if missing else ():
-            found[token][segment] = decoded(postings)
+            if postings:
+                found[token][segment] = lengths[segment].coded(decoded(postings))
         with self._lock:
             for token in missing:
                 self._keep(token, segments, found[token])
         return found
 
-    def counts(self, connection: apsw.Connection, segments: tuple[int, ...], tokens: Sequence[str]) -> dict[str, int]:
+    def counts(
+        self, connection: apsw.Connection, lengths: Mapping[int, Lengths], tokens: Sequence[str]
+    ) -> dict[str, int]:
         """In how many rows each token occurs; lists that are not in memory are not read."""
-        known = self._known_of(segments, tokens)
-        counts = {token: sum(len(rows) for rows, _ in lists.values()) for token, lists in known.items()}
-        missing = sorted(set(tokens) - known.keys())
+        segments = tuple(lengths)
+        counts = {token: kept.rows for token, kept in self._known_of(segments, tokens).items()}
+        missing = sorted(set(tokens) - counts.keys())
         query = "SELECT token, sum(length(postings)) / 4 FROM posting_lists WHERE segment IN "
         query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)}) GROUP BY token"
         return counts | dict(fetch(connection, query, (_array(segments), *missing)) if missing else ())
@@ -52,22 +67,23 @@ class PostingLists:
             self._known.clear()
             self._bytes = 0
 
-    def _known_of(self, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, Lists]:
-        found: dict[str, Lists] = {}
+    def _known_of(self, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, _Kept]:
+        found: dict[str, _Kept] = {}
         with self._lock:
-            for token in set(tokens):
+            for token in tokens:
                 known = self._known.get(token)
-                if known is not None and known[0] == segments:
+                if known is not None and known.segments == segments:
                     self._known.move_to_end(token)
-                    found[token] = known[1]
+                    found[token] = known
         return found
 
     def _keep(self, token: str, segments: tuple[int, ...], lists: Lists) -> None:
-        size = sum(OVERHEAD_BYTES + rows.nbytes + counts.nbytes for rows, counts in lists.values()) + OVERHEAD_BYTES
-        self._bytes += size - self._known.pop(token, (segments, lists, 0))[2]
-        self._known[token] = segments, lists, size
+        size = sum(OVERHEAD_BYTES + rows.nbytes + codes.nbytes for rows, codes in lists.values()) + OVERHEAD_BYTES
+        known = self._known.pop(token, None)
+        self._bytes += size - (known.size if known else 0)
+        self._known[token] = _Kept(segments, lists, sum(len(rows) for rows, _ in lists.values()), size)
         while self._bytes > MAX_BYTES:
-            self._bytes -= self._known.popitem(last=False)[1][2]
+            self._bytes -= self._known.popitem(last=False)[1].size
 
 
 def _array(segments: tuple[int, ...]) -> "apsw.SQLiteValue":

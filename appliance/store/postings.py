@@ -9,13 +9,14 @@ import apsw
 import numpy as np
 
 from appliance.store import bm25, fulltext, posting_rows
-from appliance.store.bm25 import K1, B, Counted, Weighted
+from appliance.store.bm25 import K1, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.fulltext import Term
-from appliance.store.inverted import NOWHERE, Inverted, Postings
+from appliance.store.inverted import Inverted
+from appliance.store.parts import Coded, Lengths, Lists, Part, Shares, lengths_of, looked_up
 from appliance.store.posting_lists import PostingLists
-from appliance.store.scoring import Asked, Counts, Part, Row, Rows, best, occurrences, rows_of
+from appliance.store.scoring import Asked, Counts, Row, Rows, best, rows_of
 from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
@@ -26,12 +27,15 @@ KEPT_PHRASE_ROWS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is in memory of a collection in one version: 18 bytes a chunk, and the phrases asked for last."""
+    """What is in memory of a collection in one version: 10 bytes a chunk, a table of shares a part, and what was asked
+    for of the fresh chunks' lists, and last of phrases.
+    """
 
     version: int
-    segments: tuple[int, ...]
+    stored: dict[int, Lengths]  # by segment
     parts: tuple[Part, ...]
     fresh: Inverted
+    lists: dict[str, Coded] = field(default_factory=dict)
     phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
 
 
@@ -58,11 +62,11 @@ class PostingSearch:
             return None
         lists = self._lists(connection, state, [term.tokens[0] for term in words])
         weighed = [
-            (_most(collection.chunks, word, _rows(word.tokens[0], state, lists)), word.tokens[0]) for word in words
+            (_most(collection.chunks, word, _rows(state, lists[word.tokens[0]])), word.tokens[0]) for word in words
         ]
-        weights = {token: weight for weight, token in sorted(weighed, reverse=True)}
+        weighted = [(weight, lists[token]) for weight, token in sorted(weighed, reverse=True)]
         phrases = [self._weighed_phrase(connection, collection, state, one.term) for one in asked]
-        return best(state.parts, Asked(weights, lists, phrases, eligible), k)
+        return best(state.parts, Asked(weighted, phrases, eligible), k)
 
     def counts(
         self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]
@@ -73,7 +77,7 @@ class PostingSearch:
         if state is None:
             return None
         lists = self._lists(connection, state, tokens)
-        return {token: _rows(token, state, lists) for token in tokens}
+        return {token: _rows(state, lists[token]) for token in tokens}
 
     def phrase_rows(self, connection: apsw.Connection, collection: Collection, term: Term) -> int | None:
         """How many rows hold a phrase; None where the segments do not hold the collection."""
@@ -112,26 +116,25 @@ class PostingSearch:
         ids = tuple(one.segment for one in held)
         if not held or posting_rows.end(held) != held[-1].last or (known and known.version > collection.version):
             return None
-        if known and (known.version, known.segments) == (collection.version, ids):
+        if known and (known.version, tuple(known.stored)) == (collection.version, ids):
             return known
-        fresh = known.fresh if known and known.segments == ids else Inverted()
+        fresh = known.fresh if known and tuple(known.stored) == ids else Inverted()
         after = fresh.last or held[-1].last
         missing = posting_rows.count(connection, collection.id, after, MAX_ID, MAX_FRESH)
         if missing + len(fresh) >= MAX_FRESH:
             return None
         posting_rows.add(connection, fresh, collection.id, after, MAX_ID, MAX_FRESH)
         parts = _parts(connection, collection.id, ids, fresh, known.parts if known else ())
-        self._states[collection.id] = _State(collection.version, ids, parts, fresh)
+        stored = {part.segment: part.lengths for part in parts if part.segment}
+        self._states[collection.id] = _State(collection.version, stored, parts, fresh)
         return self._states[collection.id]
 
     def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term], total: int) -> list[Weighted]:
         """The terms that occur and weigh most, rarest first; deleted rows are counted with the others."""
         tokens = sorted({token for term in terms for token in term.tokens})
-        if len(tokens) > bm25.MAX_TERMS:
-            counts = self._stored.counts(connection, state.segments, tokens)
-        else:
-            lists = self._stored.of(connection, state.segments, tokens)
-            counts = {token: sum(len(rows) for rows, _ in lists[token].values()) for token in tokens}
+        if len(tokens) <= bm25.MAX_TERMS:
+            self._stored.of(connection, state.stored, tokens)
+        counts = self._stored.counts(connection, state.stored, tokens)
         counts = {token: counts.get(token, 0) + state.fresh.rows_of(token) for token in tokens}
         weighed = [bm25.weighted(term, min(counts[token] for token in term.tokens), total) for term in terms]
         return bm25.weightiest([one for one in weighed if one.rows])
@@ -156,19 +159,21 @@ class PostingSearch:
                 rows -= len(state.phrases.popitem(last=False)[1][0])
         return found
 
-    def _lists(
-        self, connection: apsw.Connection, state: _State, tokens: Sequence[str]
-    ) -> dict[tuple[int, str], Postings]:
-        """(segment, token) -> postings."""
-        stored = self._stored.of(connection, state.segments, tokens)
-        found = {(segment, token): lists[segment] for token, lists in stored.items() for segment in lists}
+    def _lists(self, connection: apsw.Connection, state: _State, tokens: Sequence[str]) -> dict[str, Lists]:
+        """By token and segment."""
+        found = self._stored.of(connection, state.stored, tokens)
+        part = state.parts[-1]
+        if not len(part.ids):
+            return found
         with self._lock:  # others may add to it
-            fresh = {token: state.fresh.postings(token) for token in tokens}
-        size = len(state.parts[-1].ids)
+            fresh = {token: state.fresh.postings(token) for token in tokens if token not in state.lists}
         for token, (held, counts) in fresh.items():
-            until = int(np.searchsorted(held, size))
-            found[0, token] = held[:until], counts[:until]
-        return found
+            until = int(np.searchsorted(held, len(part.ids)))
+            state.lists[token] = part.lengths.coded((held[:until], counts[:until]))
+        return {
+            token: {**lists, 0: state.lists[token]} if len(state.lists[token][0]) else lists
+            for token, lists in found.items()
+        }
 
 
 def _parts(
@@ -185,30 +190,26 @@ def _parts(
         elif segment:
             query = "SELECT chunk_ids, lengths FROM posting_segments WHERE id = ?"
             stored = fetch(connection, query, (segment,))[0]
-            ids, lengths = np.frombuffer(stored[0], dtype="<i8"), np.frombuffer(stored[1], dtype="<u4")
+            ids = np.frombuffer(stored[0], dtype="<i8")
+            lengths = lengths_of(np.frombuffer(stored[1], dtype="<u4"))
         else:
-            ids, lengths = fresh.ids, fresh.lengths
+            ids, lengths = fresh.ids, lengths_of(fresh.lengths)
         live = np.ones(len(ids), dtype=np.bool_)
         live[rows_of(ids, deleted)] = False
-        if lengths.dtype != np.uint16 and lengths.max(initial=0) <= np.iinfo(np.uint16).max:
-            lengths = lengths.astype(np.uint16)
-        norms = lengths * (2 * K1 * B / average)
-        norms += 2 * K1 * (1 - B)
-        parts.append(Part(segment, ids, lengths, norms, None if live.all() else live))
+        parts.append(Part(segment, ids, lengths, Shares(lengths, average), None if live.all() else live))
     return tuple(parts)
 
 
-def _counted(part: Part, terms: Sequence[Term], lists: dict[tuple[int, str], Postings], rows: Rows) -> Counted:
+def _counted(part: Part, terms: Sequence[Term], lists: dict[str, Lists], rows: Rows) -> Counted:
     """Of some rows of a part."""
     table = np.zeros((len(rows), len(terms) + 1))
     if not len(rows):
         return table
-    wanted = rows.astype(np.uint16)
-    held = [(column, lists.get((part.segment, term.tokens[0]), NOWHERE))
-            for column, term in enumerate(terms) if len(term.tokens) == 1]  # fmt: skip
-    found = [(column, postings) for column, postings in held if len(postings[0])]
-    table[:, [column for column, _ in found]] = occurrences([postings for _, postings in found], wanted).T * 0.5
-    table[:, -1] = part.lengths.take(rows)
+    words = [(column, lists[term.tokens[0]]) for column, term in enumerate(terms) if len(term.tokens) == 1]
+    found = [(column, held[part.segment]) for column, held in words if part.segment in held]
+    codes = looked_up([coded for _, coded in found], rows.astype(np.uint16))
+    table[:, [column for column, _ in found]] = part.lengths.counts(codes).T * 0.5
+    table[:, -1] = part.lengths.of(rows)
     return table
 
 
@@ -217,10 +218,11 @@ def _most(chunks: int, term: Term, rows: int) -> float:
     return term.count * bm25.idf(chunks, rows) * (K1 + 1)
 
 
-def _rows(token: str, state: _State, lists: dict[tuple[int, str], Postings]) -> int:
-    """How many rows hold the token; deleted ones are left out."""
+def _rows(state: _State, lists: Lists) -> int:
+    """How many rows are in the lists; deleted ones are left out."""
     rows = 0
     for part in state.parts:
-        held, _ = lists.get((part.segment, token), NOWHERE)
-        rows += len(held) if part.live is None else int(np.count_nonzero(part.live[held]))
+        if part.segment in lists:
+            held, _ = lists[part.segment]
+            rows += len(held) if part.live is None else int(np.count_nonzero(part.live[held]))
     return rows

@@ -8,12 +8,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.store.inverted import NOWHERE, Postings
+from appliance.store.parts import Coded, Floats, Lists, Part, looked_up
 from appliance.types import Ids
 
 LOOK_UP = 8  # a row looked up in a list costs as much as so many of a walk through it
 MANY = 4  # one row in so many
 LONG = 16  # a list with one row in so many is worth a look at whether it must be walked through
+AT_ONCE = 32_768  # postings that are walked through together at most: a processor's cache holds their temporaries
+TABLE = 2048  # rows times lists that are looked up together
 SAMPLE_ROWS, SAMPLES = 4096, 2  # that the k-th best score is guessed from
 LEAST_ROWS = 16  # times the sample: with fewer a guess gains nothing
 DEVIATIONS = 5.0  # of a Poisson count that a guess allows for (documents cluster)
@@ -21,43 +23,24 @@ SPARE = 2  # rows that it allows for beyond them
 ROUNDING = 1e-9
 
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
-Floats: TypeAlias = NDArray[np.floating]
 Counts: TypeAlias = NDArray[np.uint16]  # weighted occurrences in halves
 Rows: TypeAlias = NDArray[np.int64]
-Weighted: TypeAlias = Sequence[tuple[float, Postings]]  # what no row's score from a token can reach, and its rows
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some chunks of a collection: a stored segment, or the fresh ones behind the last (`segment` 0).
-
-    `lengths` are tokens a row, in 16 bits where they fit; `norms` is K1 * (1 - B + B * D / A) of each row, doubled as
-    occurrences are. `live` is None where nothing was deleted.
-    """
-
-    segment: int
-    ids: Ids
-    lengths: NDArray[np.unsignedinteger]
-    norms: Floats
-    live: NDArray[np.bool_] | None
+Weighted: TypeAlias = Sequence[tuple[float, Coded]]  # what no row's score from a token can reach, and its rows
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question: what no row's score from a token can reach, the weightiest first; (segment, token) -> postings; the
-    same of each phrase, and its chunks (ascending) with its occurrences; the chunks that may be found (ascending), None
-    for all.
+    """A question: each token with what no row's score from it can reach and its lists, the weightiest first; the bound
+    of each phrase, its chunks (ascending) and its occurrences; the chunks that may be found (ascending), None for all.
     """
 
-    weights: dict[str, float]
-    lists: dict[tuple[int, str], Postings]
+    words: Sequence[tuple[float, Lists]]
     phrases: Sequence[tuple[float, Ids, Counts]]
     eligible: Ids | None
 
     def weighted(self, segment: int) -> Weighted:
         """The tokens that a segment holds, the weightiest first."""
-        lists = [(weight, self.lists.get((segment, token), NOWHERE)) for token, weight in self.weights.items()]
-        return [(weight, postings) for weight, postings in lists if len(postings[0])]
+        return [(weight, lists[segment]) for weight, lists in self.words if segment in lists]
 
 
 def best(parts: Sequence[Part], asked: Asked, k: int) -> list[Row]:
@@ -94,13 +77,14 @@ def _guess(parts: Sequence[Part], asked: Asked, k: int) -> float:
 def _run(part: Part, weighted: Weighted, rows: slice) -> tuple[Part, Weighted]:
     """Some rows of a part as a part of their own."""
     live = None if part.live is None else part.live[rows]
+    start, bounds = np.uint16(rows.start), np.array([rows.start, rows.stop], dtype=np.uint16)
     cut = []
-    for weight, (held, counts) in weighted:
-        first = held.searchsorted(np.uint16(rows.start))
-        end = held.searchsorted(np.uint16(rows.stop - 1), side="right")
+    for weight, (held, codes) in weighted:
+        first, end = held.searchsorted(bounds)
         if first < end:
-            cut.append((weight, (held[first:end] - np.uint16(rows.start), counts[first:end])))
-    return replace(part, ids=part.ids[rows], lengths=part.lengths[rows], norms=part.norms[rows], live=live), cut
+            cut.append((weight, (held[first:end] - start, codes[first:end])))
+    lengths = replace(part.lengths, places=part.lengths.places[rows])
+    return replace(part, ids=part.ids[rows], lengths=lengths, live=live), cut
 
 
 def _above(parts: Sequence[Part], asked: Asked, k: int, guess: float) -> list[Row]:
@@ -141,18 +125,6 @@ def rows_of(ids: Ids, some: Ids) -> Rows:
     return found
 
 
-def occurrences(lists: Sequence[Postings], rows: NDArray[np.uint16]) -> Floats:
-    """How often each of the rows (ascending) has each token, (lists, rows), weighted by column, in halves. No list is
-    empty.
-    """
-    there, counted = np.empty((2, len(lists), len(rows)), dtype=np.uint16)
-    for place, (held, counts) in enumerate(lists):
-        at = held.searchsorted(rows)
-        held.take(at, mode="clip", out=there[place])
-        counts.take(at, mode="clip", out=counted[place])
-    return np.where(there == rows, counted, 0.0)
-
-
 def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memory: Floats) -> tuple[Rows, Floats]:
     """The rows above the threshold with their scores, from the weightiest term on.
 
@@ -165,11 +137,12 @@ def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memor
     allowed, only = _allowed(part, asked.eligible)
     sizes = [len(rows) for _, (rows, _) in weighted]
     rest, left = sum(weight for weight, _ in weighted), sum(sizes)
-    for begin, end in _groups(sizes, len(part.ids), single=only is not None):
-        if begin or only is not None or end == 1:
-            least = threshold - rest - ROUNDING
-            few = only if only is not None or least <= 0 else _passing(np.flatnonzero(scores >= least), allowed)
-            if few is not None and len(few) * LOOK_UP * (len(weighted) - begin) < left:
+    first = 0 if only is not None else _due(weighted, threshold)
+    for begin, end in _groups(sizes, len(part.ids), first, single=only is not None):
+        if begin >= first:
+            most = left // max(1, LOOK_UP * (len(weighted) - begin))
+            few = only if only is not None else _few(scores, threshold - rest - ROUNDING, allowed, most)
+            if few is not None and len(few) <= most:
                 return _looked_up(part, weighted[begin:], few, scores[few], threshold)
         _walk(scores, part, weighted[begin:end])
         rest -= sum(weight for weight, _ in weighted[begin:end])
@@ -178,23 +151,44 @@ def _score(part: Part, weighted: Weighted, asked: Asked, threshold: float, memor
     return passing, scores[passing]
 
 
+def _due(weighted: Weighted, threshold: float) -> int:
+    """How many terms have to be walked through, as a row could pass the threshold with those behind them alone."""
+    rest = sum(weight for weight, _ in weighted)
+    for number, (weight, _) in enumerate(weighted):
+        if rest + ROUNDING < threshold:
+            return number
+        rest -= weight
+    return len(weighted)
+
+
+def _few(scores: Floats, least: float, allowed: NDArray[np.bool_] | None, most: int) -> Rows | None:
+    """The rows that reach a score, None where they are more than so many: counted in a fifth of the time."""
+    there = scores >= least
+    if allowed is not None:
+        there &= allowed
+    return np.flatnonzero(there) if np.count_nonzero(there) <= most else None
+
+
 def _add_phrases(scores: Floats, part: Part, phrases: Sequence[tuple[float, Ids, Counts]]) -> None:
     for weight, ids, counts in phrases:
         if len(part.ids):
             within = slice(*np.searchsorted(ids, [part.ids[0], part.ids[-1] + 1]).tolist())
             rows = np.searchsorted(part.ids, ids[within])
-            scores[rows] += weight * counts[within] / (counts[within] + part.norms[rows])
+            scores[rows] += weight * part.shares.counted(counts[within], part.lengths.places[rows])
 
 
-def _groups(sizes: Sequence[int], rows: int, *, single: bool) -> Iterator[tuple[int, int]]:
-    """Where terms begin and end that are walked through together: long lists alone, short ones side by side."""
-    begun = 0
+def _groups(sizes: Sequence[int], rows: int, first: int, *, single: bool) -> Iterator[tuple[int, int]]:
+    """Where terms begin and end that are walked through together.
+
+    Before `first` as many as the caches hold; then long lists alone, and short ones side by side.
+    """
+    begun, together = 0, 0
     for number, size in enumerate(sizes):
-        if single or size * LONG > rows:
-            if begun < number:
-                yield begun, number
-            yield number, number + 1
-            begun = number + 1
+        most = AT_ONCE if number < first else rows // LONG
+        if begun < number and (single or number == first or together + size > most):
+            yield begun, number
+            begun, together = number, 0
+        together += size
     if begun < len(sizes):
         yield begun, len(sizes)
 
@@ -202,11 +196,11 @@ def _groups(sizes: Sequence[int], rows: int, *, single: bool) -> Iterator[tuple[
 def _walk(scores: Floats, part: Part, terms: Weighted) -> None:
     """Add to every row what the terms give it."""
     at = np.concatenate([rows for _, (rows, _) in terms], dtype=np.intp)
-    found: Floats = np.concatenate([counts for _, (_, counts) in terms], dtype=np.float64)
-    norms = part.norms.take(at)
-    norms += found
-    found /= norms
-    found *= terms[0][0] if len(terms) == 1 else np.repeat([w for w, _ in terms], [len(rows) for _, (rows, _) in terms])
+    found = part.shares.of(np.concatenate([codes for _, (_, codes) in terms]))
+    begin = 0
+    for weight, (rows, _) in terms:  # np.repeat takes four times as long
+        found[begin : begin + len(rows)] *= weight
+        begin += len(rows)
     np.add.at(scores, at, found)
 
 
@@ -227,14 +221,17 @@ def _passing(rows: Rows, allowed: NDArray[np.bool_] | None) -> Rows:
 
 def _looked_up(part: Part, weighted: Weighted, rows: Rows, scores: Floats, threshold: float) -> tuple[Rows, Floats]:
     """Those of the rows that come above the threshold with what the terms add, and their scores."""
-    norms, wanted = part.norms[rows], rows.astype(np.uint16)
+    wanted, begin = rows.astype(np.uint16), 0
     rest = sum(weight for weight, _ in weighted)
-    for weight, postings in weighted:
-        found = occurrences([postings], wanted)[0]
-        scores = scores + weight * found / (found + norms)
-        rest -= weight
+    while begin < len(weighted) and len(rows):
+        terms = weighted[begin : begin + max(1, TABLE // len(rows))]
+        begin += len(terms)
+        found = part.shares.of(looked_up([coded for _, coded in terms], wanted))
+        for (weight, _), shares in zip(terms, found, strict=True):
+            scores += weight * shares
+            rest -= weight
         hopeful = scores > threshold - rest - ROUNDING
-        if np.count_nonzero(hopeful) * 2 < len(rows):
-            rows, wanted, scores, norms = rows[hopeful], wanted[hopeful], scores[hopeful], norms[hopeful]
+        if np.count_nonzero(hopeful) * 4 < len(rows) * 3:
+            rows, wanted, scores = rows[hopeful], wanted[hopeful], scores[hopeful]
     above = scores > threshold
     return rows[above], scores[above]

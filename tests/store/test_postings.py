@@ -7,7 +7,7 @@ import apsw
 import numpy as np
 import pytest
 
-from appliance.store import Lexical, Store, fulltext, posting_rows, postings, scoring, segments
+from appliance.store import Lexical, Store, fulltext, parts, posting_rows, postings, scoring, segments
 from appliance.types import Ids
 from tests.store.samples import document
 
@@ -85,6 +85,9 @@ def test_rows_and_scores_are_those_of_a_full_scan(
     monkeypatch.setattr(scoring, "LONG", 10**6)
     monkeypatch.setattr(scoring, "SAMPLE_ROWS", sample)
     monkeypatch.setattr(scoring, "LEAST_ROWS", 1)
+    monkeypatch.setattr(scoring, "AT_ONCE", (2, 20, 10**6)[seed % 3])
+    monkeypatch.setattr(scoring, "TABLE", (1, 20, 10**6)[seed % 3])
+    monkeypatch.setattr(parts, "MOST_COUNTED", (64, 3)[seed % 2])
     rng = random.Random(seed)
     ids = write(store, rng, 0, 40)
     level(store)
