@@ -29,15 +29,11 @@ class Lengths:
 
     present: NDArray[np.uint32]  # ascending
     places: NDArray[np.uint16]
-
-    @property
-    def tabled(self) -> int:
-        """Lists with fewer halves of occurrences in each row have codes of 16 bits."""
-        return min(MOST_COUNTED, NARROW // max(1, len(self.present)))
+    tabled: int  # a list with fewer halves of occurrences in each row has codes of 16 bits
 
     def coded(self, postings: Postings) -> Coded:
         rows, counts = postings
-        wide = counts.max(initial=0) >= self.tabled
+        wide = len(counts) and counts[counts.argmax()] >= self.tabled  # max() takes a microsecond more
         codes = counts * (np.uint32 if wide else np.uint16)(len(self.present))
         codes += self.places.take(rows)
         return rows, codes
@@ -52,8 +48,15 @@ class Lengths:
 
 def lengths_of(tokens: NDArray[np.uint32]) -> Lengths:
     """By the tokens of each row."""
-    present, places = np.unique(tokens, return_inverse=True)
-    return Lengths(present, places.astype(np.uint16))  # there are no more rows than that
+    if tokens.max(initial=0) < NARROW:  # a tenth of the time of a sort
+        present = np.flatnonzero(np.bincount(tokens)).astype(np.uint32)
+        numbered = np.empty(NARROW, dtype=np.uint16)
+        numbered[present] = np.arange(len(present), dtype=np.uint16)
+        places = numbered.take(tokens)
+    else:
+        present, inverse = np.unique(tokens, return_inverse=True)
+        places = inverse.astype(np.uint16)  # there are no more rows than that
+    return Lengths(present, places, min(MOST_COUNTED, NARROW // max(1, len(present))))
 
 
 class Shares:

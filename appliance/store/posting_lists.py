@@ -14,6 +14,7 @@ from appliance.store.parts import Lengths, Lists
 
 MAX_BYTES = 160 * 1024**2  # of lists in memory, of all collections together
 OVERHEAD_BYTES = 400  # of a list in memory, about
+MOST_READ = 48  # tokens whose lists are read when they are to be counted
 
 
 class _Kept(NamedTuple):
@@ -54,13 +55,18 @@ class PostingLists:
     def counts(
         self, connection: apsw.Connection, lengths: Mapping[int, Lengths], tokens: Sequence[str]
     ) -> dict[str, int]:
-        """In how many rows each token occurs; lists that are not in memory are not read."""
+        """In how many rows each token occurs. Lists that are not in memory are read where they are those of few tokens,
+        for they are asked for next; else only measured, for which SQLite looks for them just as long.
+        """
         segments = tuple(lengths)
         counts = {token: kept.rows for token, kept in self._known_of(segments, tokens).items()}
         missing = sorted(set(tokens) - counts.keys())
+        if len(missing) <= MOST_READ:
+            read = self.of(connection, lengths, missing) if missing else {}
+            return counts | {token: _rows(lists) for token, lists in read.items()}
         query = "SELECT token, sum(length(postings)) / 4 FROM posting_lists WHERE segment IN "
         query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)}) GROUP BY token"
-        return counts | dict(fetch(connection, query, (_array(segments), *missing)) if missing else ())
+        return counts | dict(fetch(connection, query, (_array(segments), *missing)))
 
     def forget(self) -> None:
         with self._lock:
@@ -81,9 +87,13 @@ class PostingLists:
         size = sum(OVERHEAD_BYTES + rows.nbytes + codes.nbytes for rows, codes in lists.values()) + OVERHEAD_BYTES
         known = self._known.pop(token, None)
         self._bytes += size - (known.size if known else 0)
-        self._known[token] = _Kept(segments, lists, sum(len(rows) for rows, _ in lists.values()), size)
+        self._known[token] = _Kept(segments, lists, _rows(lists), size)
         while self._bytes > MAX_BYTES:
             self._bytes -= self._known.popitem(last=False)[1].size
+
+
+def _rows(lists: Lists) -> int:
+    return sum(len(rows) for rows, _ in lists.values())
 
 
 def _array(segments: tuple[int, ...]) -> "apsw.SQLiteValue":

@@ -132,8 +132,6 @@ class PostingSearch:
     def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term], total: int) -> list[Weighted]:
         """The terms that occur and weigh most, rarest first; deleted rows are counted with the others."""
         tokens = sorted({token for term in terms for token in term.tokens})
-        if len(tokens) <= bm25.MAX_TERMS:
-            self._stored.of(connection, state.stored, tokens)
         counts = self._stored.counts(connection, state.stored, tokens)
         counts = {token: counts.get(token, 0) + state.fresh.rows_of(token) for token in tokens}
         weighed = [bm25.weighted(term, min(counts[token] for token in term.tokens), total) for term in terms]

@@ -6,7 +6,7 @@ import pytest
 from appliance.store import parts
 from appliance.store.bm25 import K1, B
 from appliance.store.inverted import Postings
-from appliance.store.parts import Lengths, Shares, lengths_of, looked_up
+from appliance.store.parts import Shares, lengths_of, looked_up
 
 AVERAGE = 40.0
 
@@ -24,7 +24,7 @@ def made(present: int, most: int, seed: int = 1) -> tuple[np.ndarray, Postings]:
 @pytest.mark.parametrize(
     ("present", "most", "width"),
     [(1, 63, np.uint16), (200, 63, np.uint16), (200, 64, np.uint32), (2000, 20, np.uint16), (2000, 300, np.uint32),
-     (3, 65_535, np.uint32)],
+     (3, 65_535, np.uint32), (20_000, 20, np.uint16)],
 )  # fmt: skip
 def test_a_code_stands_for_occurrences_and_length(present: int, most: int, width: type[np.unsignedinteger]) -> None:
     tokens, (rows, counts) = made(present, most)
@@ -52,7 +52,7 @@ def test_rows_are_looked_up_in_lists_of_either_width() -> None:
 
 
 def test_lengths_that_all_differ_leave_no_room_for_occurrences() -> None:
-    lengths = Lengths(np.arange(parts.NARROW, dtype=np.uint32), np.arange(parts.NARROW, dtype=np.uint16))
+    lengths = lengths_of(np.arange(parts.NARROW, dtype=np.uint32))
     _, codes = lengths.coded((np.array([65_535], dtype=np.uint16), np.array([2], dtype=np.uint16)))
     assert lengths.counts(codes).tolist() == [2]
     assert Shares(lengths, AVERAGE).of(codes) == pytest.approx(2 / (2 + 2 * K1 * (1 - B + B * 65_535 / AVERAGE)))

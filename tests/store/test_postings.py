@@ -1,13 +1,25 @@
 """Posting segments: the same rows and scores as a full scan, whatever is written, deleted or made again meanwhile."""
 
 import random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import apsw
 import numpy as np
 import pytest
 
-from appliance.store import Lexical, Store, fulltext, parts, posting_rows, postings, scoring, segments
+from appliance.store import (
+    Lexical,
+    Store,
+    bm25,
+    fulltext,
+    parts,
+    posting_lists,
+    posting_rows,
+    postings,
+    scoring,
+    segments,
+)
+from appliance.store.database import fetch
 from appliance.types import Ids
 from tests.store.samples import document
 
@@ -130,6 +142,26 @@ def test_weights_of_words_come_from_the_segments(store: Store, monkeypatch: pyte
         with monkeypatch.context() as without:
             without.setattr(fulltext, "vocabulary", lambda _: "nothing")
             assert Lexical(store.database).term_weights("default", WORDS) == walked
+
+
+def test_lists_are_looked_for_once_a_question(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a question with more words than are kept too, where most are in memory."""
+    write(store, random.Random(1), 0, 40)
+    level(store)
+    asked: list[int] = []
+
+    def noted(connection: apsw.Connection, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        asked.append(len(parameters) - 1)
+        return fetch(connection, query, parameters)
+
+    monkeypatch.setattr(posting_lists, "fetch", noted)
+    monkeypatch.setattr(bm25, "MAX_TERMS", 10)
+    monkeypatch.setattr(posting_lists, "MOST_READ", 20)
+    for count, expected in ((40, 2), (20, 1), (20, 0), (40, 1), (40, 0)):
+        asked.clear()
+        result = store.lexical.search("default", " ".join(WORDS[:count]), 10)
+        assert len(asked) == expected
+        assert result.rows
 
 
 def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
