@@ -28,7 +28,7 @@ KEPT_PHRASE_ROWS = 500_000
 @dataclass(frozen=True, slots=True)
 class _State:
     """What is in memory of a collection in one version: 10 bytes a chunk, a table of shares a part, and what was asked
-    for of the fresh chunks' lists, and last of phrases.
+    for of the fresh chunks' lists (by token, as far as they hold it), and last of phrases.
     """
 
     version: int
@@ -163,14 +163,14 @@ class PostingSearch:
         part = state.parts[-1]
         if not len(part.ids):
             return found
+        new = [token for token in tokens if token not in state.lists]
         with self._lock:  # others may add to it
-            fresh = {token: state.fresh.postings(token) for token in tokens if token not in state.lists}
+            fresh = {token: state.fresh.postings(token) for token in new if state.fresh.rows_of(token)}
         for token, (held, counts) in fresh.items():
-            until = int(np.searchsorted(held, len(part.ids)))
-            state.lists[token] = part.lengths.coded((held[:until], counts[:until]))
+            if until := int(np.searchsorted(held, len(part.ids))):
+                state.lists[token] = part.lengths.coded((held[:until], counts[:until]))
         return {
-            token: {**lists, 0: state.lists[token]} if len(state.lists[token][0]) else lists
-            for token, lists in found.items()
+            token: {**lists, 0: state.lists[token]} if token in state.lists else lists for token, lists in found.items()
         }
 
 
