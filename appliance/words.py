@@ -18,6 +18,7 @@ KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing
 KEPT_SENTENCES = 4_096  # whose stems are remembered, half a kilobyte each: a question looks at the same several times
 KEPT_TEXTS = 8_192  # the same for passages
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
+LONGEST_IDENTIFIER = 200  # characters
 
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7ff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:['’][^\W_{_UNSPACED}]+)?")
@@ -123,7 +124,7 @@ def is_spaced(text: str) -> bool:
 
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, stem_line, stemmed, is_identifier):
+    for kept in (stem, stem_line, stemmed, _is_shaped):
         kept.cache_clear()
 
 
@@ -133,12 +134,14 @@ def bare(word: str) -> str:
     return stripped if _ABBREVIATION.fullmatch(stripped) else stripped.rstrip(".")
 
 
-@lru_cache(maxsize=KEPT_WORDS)
 def is_identifier(word: str) -> bool:
     """Whether one bare word names an exact thing: a code, version, path, option, dotted name or constant."""
-    if not 2 <= len(word) <= 200 or _NO_IDENTIFIER.fullmatch(word):
-        return False
-    return any(shape.match(word) for shape in _SHAPES)
+    return 2 <= len(word) <= LONGEST_IDENTIFIER and _is_shaped(word)
+
+
+@lru_cache(maxsize=KEPT_WORDS)
+def _is_shaped(word: str) -> bool:
+    return not _NO_IDENTIFIER.fullmatch(word) and any(shape.match(word) for shape in _SHAPES)
 
 
 def is_distinctive(term: str) -> bool:
