@@ -17,6 +17,7 @@ KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that wer
 KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing: a question is asked that several times
 KEPT_SENTENCES = 4_096  # whose stems are remembered, half a kilobyte each: a question looks at the same several times
 KEPT_TEXTS = 8_192  # the same for passages
+KEPT_QUESTIONS = 64  # whose exact terms are remembered: they are asked for twice on a question's way
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 LONGEST_IDENTIFIER = 200  # characters
 
@@ -124,7 +125,7 @@ def is_spaced(text: str) -> bool:
 
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, stem_line, stemmed, _is_shaped):
+    for kept in (stem, stem_line, stemmed, _is_shaped, exact_terms):
         kept.cache_clear()
 
 
@@ -152,6 +153,7 @@ def is_distinctive(term: str) -> bool:
     return sum(map(str.isdigit, term)) >= 4 or _DISTINCTIVE.search(term) is not None
 
 
+@lru_cache(maxsize=KEPT_QUESTIONS)
 def exact_terms(text: str) -> tuple[str, ...]:
     """What must be found to the letter: phrases of two words or more in double quotes, standards, identifiers.
 

@@ -21,8 +21,9 @@ HALVES = tuple(int(2 * weight) for weight in WEIGHTS)  # occurrences are counted
 MOST_COUNT = 65_535
 MAX_TEXT = 20_000  # characters of a question that are looked at
 MAX_PHRASE_TOKENS = 32
-KEPT_PIECES, LONGEST_KEPT = 16_384, 40  # words whose tokens are remembered, and their characters: a question is
-# tokenised four times on its way
+KEPT_PIECES, LONGEST_KEPT = 16_384, 40  # words whose tokens are remembered, and their characters
+KEPT_QUESTIONS, LONGEST_QUESTION = 256, 2_000  # whose terms are remembered, and their characters: they are asked for
+# several times on a question's way
 # Repeats of a word in a question that count. They tell what a long question is about: nDCG@10 of CISI .304 -> .365, of
 # CACM .410 -> .460.
 MAX_REPEATS = 4
@@ -130,7 +131,7 @@ def occurrences(
     return rows[:, 0], np.minimum(rows[:, 1], MOST_COUNT).astype(np.uint16)
 
 
-def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
+def query_terms(connection: apsw.Connection, text: str) -> tuple[Term, ...]:
     """The distinct terms of a plain question, in its order. No character of it acts as FTS5 syntax.
 
     A word is a term; an identifier (`SKU-A1234`, `stripe.checkout.Session.create()`) is a phrase; a run of an unspaced
@@ -139,7 +140,17 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
     has nDCG@10 .689 on SciFact train (.684 with) and, on every second question, CACM .453 (.435), Cranfield .430
     (.428), CISI .424 (.394); and most rows of a large collection need not be scored.
     """
-    text = text[:MAX_TEXT]
+    known = _questions.get(text)
+    if known is None:
+        known = tuple(_terms(connection, text[:MAX_TEXT]))
+        if len(text) <= LONGEST_QUESTION:
+            if len(_questions) >= KEPT_QUESTIONS:
+                _questions.clear()
+            _questions[text] = known
+    return known
+
+
+def _terms(connection: apsw.Connection, text: str) -> Iterable[Term]:
     groups = list(_word_groups(tokenizer(connection), text))
     found: dict[tuple[str, ...], Term] = {}
     for words in _topical(groups, shouted=text.isupper()) or groups:
@@ -148,17 +159,19 @@ def query_terms(connection: apsw.Connection, text: str) -> list[Term]:
         if tokens in found:
             expression, count = found[tokens].expression, min(found[tokens].count + 1, MAX_REPEATS)
         found[tokens] = Term(expression, tokens, count)
-    return list(found.values())
+    return found.values()
 
 
 Words = list[tuple[str, str]]  # (the word as written, its token)
 
 _pieces: dict[str, tuple[Words, ...]] = {}  # what `_spaced` made of a piece
+_questions: dict[str, tuple[Term, ...]] = {}
 
 
 def forget() -> None:
     """No word stays in memory."""
     _pieces.clear()
+    _questions.clear()
 
 
 def _topical(groups: Sequence[Words], *, shouted: bool) -> list[Words]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import apsw
 import msgspec
@@ -18,7 +19,10 @@ from appliance.store.postings import PostingSearch
 from appliance.store.scan import Scan, any_of
 from appliance.types import Ids
 
-MAX_COUNTS = 50_000  # words whose counts are remembered for a version of a collection
+MAX_COUNTS = 50_000  # words whose counts and weights are remembered for a version of a collection
+LONGEST = 100  # characters of such a word
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Lexical:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[int, tuple[int, dict[str, int]]] = {}  # collection -> (version, token -> rows)
+        self._weights: dict[int, tuple[int, dict[str, float]]] = {}  # collection -> (version, word -> idf)
         self._postings = PostingSearch()
 
     def search(
@@ -65,6 +70,7 @@ class Lexical:
         """Nothing of any chunk stays in memory."""
         self._postings.forget()
         self._counts.clear()
+        self._weights.clear()
         words.forget()
         fulltext.forget()
 
@@ -106,14 +112,22 @@ class Lexical:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)
-            parts = {word: fulltext.query_terms(connection, word) for word in asked}
-            tokens = {token for terms in parts.values() for term in terms for token in term.tokens}
-            counts = self._row_counts(connection, found, tokens) if found else {}
-        total = found.chunks if found else 0
-        return {
-            word: max((bm25.idf(total, _rows_of(term, counts)) for term in terms), default=0.0)
+            if not found:
+                return dict.fromkeys(asked, 0.0)
+            known = self._remembered(self._weights, found)
+            missing = [word for word in asked if word not in known]
+            if not missing:
+                return {word: known[word] for word in asked}
+            parts = {word: fulltext.query_terms(connection, word) for word in missing}
+            counts = self._row_counts(
+                connection, found, {token for terms in parts.values() for term in terms for token in term.tokens}
+            )
+        made = {
+            word: max((bm25.idf(found.chunks, _rows_of(term, counts)) for term in terms), default=0.0)
             for word, terms in parts.items()
         }
+        known.update((word, weight) for word, weight in made.items() if len(word) <= LONGEST)
+        return {word: made[word] if word in made else known[word] for word in asked}
 
     def _weigh(self, connection: apsw.Connection, collection: Collection, text: str) -> list[Weighted]:
         """The known terms of a question that weigh most, rarest first."""
@@ -135,17 +149,26 @@ class Lexical:
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:
         """In how many rows each token occurs: segments know, FTS5 walks through them all; counts are remembered."""
-        version, known = self._counts.get(collection.id, (0, {}))
+        known = self._remembered(self._counts, collection)
+        missing = sorted(token for token in tokens if token not in known)  # a difference would walk through `known`
+        if not missing:
+            return known
+        counted = self._postings.counts(connection, collection, missing)
+        if counted is None:
+            query = f"SELECT term, doc FROM {fulltext.vocabulary(collection.id)} WHERE term IN ({_marks(missing)})"
+            counted = dict(fetch(connection, query, missing))
+        counted = dict.fromkeys(missing, 0) | counted
+        if max(map(len, missing)) > LONGEST:
+            return known | counted
+        known.update(counted)  # in place: copies of so many words cost milliseconds
+        return known
+
+    def _remembered(self, kept: dict[int, tuple[int, dict[str, V]]], collection: Collection) -> dict[str, V]:
+        """What is kept by word for this version of the collection, to be added to."""
+        version, known = kept.get(collection.id, (0, {}))
         if version != collection.version or len(known) > MAX_COUNTS:
             known = {}
-        missing = sorted(token for token in tokens if token not in known)  # a difference would walk through `known`
-        if missing:
-            counted = self._postings.counts(connection, collection, missing)
-            if counted is None:
-                query = f"SELECT term, doc FROM {fulltext.vocabulary(collection.id)} WHERE term IN ({_marks(missing)})"
-                counted = dict(fetch(connection, query, missing))
-            known.update(dict.fromkeys(missing, 0) | counted)  # in place: copies of so many words cost milliseconds
-            self._counts[collection.id] = (collection.version, known)
+            kept[collection.id] = collection.version, known
         return known
 
 

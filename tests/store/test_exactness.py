@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from appliance.store import Store, scan
+from appliance.store import Store, lexical, scan
 from tests.store.samples import document
 from tests.store.test_lexical import LIMITS
 
@@ -106,6 +106,15 @@ def test_counts_are_those_of_the_present_version(store: Store) -> None:
     store.documents.put("default", [document(f"c{n}", ["valve"]) for n in range(5)])
     second = store.lexical.term_weights("default", ["pump", "valve"])
     assert second["pump"] > first["pump"]
+
+
+def test_a_word_too_long_to_be_remembered_counts_as_well(store: Store) -> None:
+    word = "v" * (lexical.LONGEST + 1)
+    store.documents.put("default", [document("a", [f"pump {word}"]), *(document(f"b{n}", ["pump"]) for n in range(5))])
+    first = store.lexical.term_weights("default", ["pump", word])
+    assert first[word] > first["pump"]
+    assert store.lexical.term_weights("default", ["pump", word]) == first
+    assert [len(store.lexical.search("default", word, 5).rows) for _ in range(2)] == [1, 1]
 
 
 @pytest.mark.parametrize("few", [0, 10**9])
