@@ -134,8 +134,9 @@ def _changes(name: str, one: Sequence[Mapping[str, Any]], two: Sequence[Mapping[
 
 
 def _numbers(runs: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
-    found = [run.get(metric) for run in runs]
-    return [float(one) for one in found if isinstance(one, int | float) and not isinstance(one, bool)]
+    """Errors are a share of the requests where a run tells how many there were: runs differ in length."""
+    found = [(run.get(metric), run.get("requests") if metric == "errors" else None) for run in runs]
+    return [one / (of or 1) for one, of in found if isinstance(one, int | float) and not isinstance(one, bool)]
 
 
 def _noise(before: Sequence[float], after: Sequence[float]) -> float | None:

@@ -49,6 +49,12 @@ def test_first_errors_are_a_regression_and_a_tenth_of_a_millisecond_is_not(tmp_p
     }  # fmt: skip
 
 
+def test_errors_of_runs_of_unlike_length_are_compared_by_share(tmp_path: Path) -> None:
+    before = {"name": "a", "requests": 1000, "errors": 100}
+    assert _compared(tmp_path, [before], [{"name": "a", "requests": 4000, "errors": 400}]) == {"errors": "same"}
+    assert _compared(tmp_path, [before], [{"name": "a", "requests": 500, "errors": 100}]) == {"errors": "worse"}
+
+
 def test_runs_that_are_gone_are_told(tmp_path: Path) -> None:
     one = _file(tmp_path / "a.json", [{"name": "a", "p50_ms": 1}, {"name": "b", "p50_ms": 1}])
     assert compare(one, _file(tmp_path / "b.json", [{"name": "a", "p50_ms": 1}]))["gone"] == ["b"]
