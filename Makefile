@@ -8,6 +8,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := build/locks
+KERNELS := $(patsubst %.cpp,%.so,$(wildcard appliance/*/*.cpp))
 PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -49,7 +50,7 @@ format: setup-dev ## Apply lint fixes and the formatter
 reference: setup ## Write the generated tables of the handbook again
 	@$(BIN)/python -m appliance.cli.reference
 
-setup: $(VENV)/.run models/out/.done ## Virtual environment, native builds and models (done once)
+setup: $(VENV)/.run $(KERNELS) models/out/.done ## Virtual environment, native builds and models (done once)
 
 setup-dev: setup $(VENV)/.dev ## The same and the tools for tests and checks
 
@@ -66,6 +67,10 @@ $(VENV)/.llama: $(VENV)/.build build/llama.sh build/native.sh
 	@bash build/llama.sh $(BIN)/pip
 	@touch $@
 
+appliance/%.so: appliance/%.cpp build/kernel.sh build/native.sh | $(VENV)/.build
+	@echo "setup 2/3: $<"
+	@bash build/kernel.sh $(BIN)/python $< $@
+
 $(VENV)/.run: $(VENV)/.llama $(LOCKS)/run.lock
 	@echo "setup 2/3: dependencies"
 	@source build/native.sh && $(PIP_INSTALL) -r $(LOCKS)/run.lock
@@ -76,7 +81,7 @@ $(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.lock
 	@$(PIP_INSTALL) --only-binary :all: -r $(LOCKS)/dev.lock
 	@touch $@
 
-models/out/.done: $(VENV)/.run models/manifest.json $(wildcard models/*.py)
+models/out/.done: $(VENV)/.run models/manifest.json $(wildcard models/*.py) | $(KERNELS)
 	@echo "setup 3/3: models"
 	@$(BIN)/python models/make.py
 	@touch $@
@@ -92,4 +97,4 @@ lock: setup-dev ## Resolve the locks again from pyproject.toml
 	@$(BIN)/python build/lock.py
 
 clean: ## Remove everything that was made, but no data
-	rm -rf $(VENV) models/out build/peers build/work build/dist dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(KERNELS) models/out build/peers build/work build/dist dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -128,7 +128,7 @@ def occurrences(
     name = table(collection_id)
     query = f"SELECT rowid, phrase_halves({name}) FROM {name} WHERE {name} MATCH ? ORDER BY rowid"
     rows = np.array(connection.execute(query, (expression,)).fetchall(), dtype=np.int64).reshape(-1, 2)
-    return rows[:, 0], np.minimum(rows[:, 1], MOST_COUNT).astype(np.uint16)
+    return rows[:, 0].copy(), np.minimum(rows[:, 1], MOST_COUNT).astype(np.uint16)
 
 
 def query_terms(connection: apsw.Connection, text: str) -> tuple[Term, ...]:

@@ -1,6 +1,5 @@
 """Some chunks of a collection as a question needs them: what it adds to a row's score is looked up by one number."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,9 +11,11 @@ from appliance.store.inverted import Postings
 from appliance.types import Ids
 
 NARROW = 65_536  # codes below it take 16 bits
+MANY = 4  # one row in so many
 MOST_COUNTED = 64  # halves of occurrences, from which on a code takes 32 bits in any case: tables stay small
 
-Floats: TypeAlias = NDArray[np.floating]
+Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
+Counts: TypeAlias = NDArray[np.uint16]  # weighted occurrences in halves
 Codes: TypeAlias = NDArray[np.unsignedinteger]  # weighted occurrences in halves with the row's length; 0 for none
 Coded: TypeAlias = tuple[NDArray[np.uint16], Codes]  # rows ascending
 Lists: TypeAlias = dict[int, Coded]  # by segment
@@ -38,10 +39,6 @@ class Lengths:
         codes += self.places.take(rows)
         return rows, codes
 
-    def counts(self, codes: Codes) -> Codes:
-        """The occurrences that codes stand for."""
-        return codes // codes.dtype.type(max(1, len(self.present)))
-
     def of(self, rows: NDArray[np.integer]) -> NDArray[np.uint32]:
         return self.present.take(self.places.take(rows))
 
@@ -59,28 +56,22 @@ def lengths_of(tokens: NDArray[np.uint32]) -> Lengths:
     return Lengths(present, places, min(MOST_COUNTED, NARROW // max(1, len(present))))
 
 
+@dataclass(frozen=True, slots=True)
 class Shares:
     """What share of a term's bound a row gets, f / (f + K1 * (1 - B + B * D / A)), by code (`bm25.py` has the formula).
 
-    Looked up in a table of 64 times the lengths that there are, 512 KiB at most: computed for every row of a list it
-    took half of a walk through that.
+    Looked up in a table of 64 times the lengths that there are, 512 KiB at most: a division for every row of a list is
+    dear. Codes of 32 bits are worked out from the norms.
     """
 
-    def __init__(self, lengths: Lengths, average: float) -> None:
-        self._norms = lengths.present * (2 * K1 * B / average)  # doubled, as occurrences are
-        self._norms += 2 * K1 * (1 - B)
-        counts = np.arange(lengths.tabled, dtype=np.float64)[:, None]
-        self._table = (counts / (counts + self._norms)).ravel()
+    table: NDArray[np.float64]
+    norms: NDArray[np.float64]  # by place: what is added to the occurrences, doubled as they are
 
-    def of(self, codes: Codes) -> Floats:
-        if codes.dtype == np.uint16:
-            return self._table.take(codes)
-        counts, places = np.divmod(codes, np.uint32(len(self._norms)))
-        return self.counted(counts, places)
 
-    def counted(self, counts: NDArray[np.uint16], places: NDArray[np.uint16]) -> Floats:
-        """By occurrences, and places among the lengths."""
-        return counts / (counts + self._norms.take(places))
+def shares_of(lengths: Lengths, average: float) -> Shares:
+    norms = 2 * K1 * (1 - B) + lengths.present.astype(np.float64) * (2 * K1 * B / average)
+    counts = np.arange(lengths.tabled, dtype=np.float64)[:, None]
+    return Shares((counts / (counts + norms)).ravel(), norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +88,16 @@ class Part:
     live: NDArray[np.bool_] | None
 
 
-def looked_up(lists: Sequence[Coded], rows: NDArray[np.uint16]) -> Codes:
-    """The codes of rows (ascending) in each list, (lists, rows), 0 where a row is not there. No list is empty."""
-    wide = any(codes.dtype != np.uint16 for _, codes in lists)
-    there = np.empty((len(lists), len(rows)), dtype=np.uint16)
-    found: Codes = np.empty((len(lists), len(rows)), dtype=np.uint32 if wide else np.uint16)
-    for place, (held, codes) in enumerate(lists):
-        at = held.searchsorted(rows)
-        held.take(at, mode="clip", out=there[place])
-        found[place] = codes.take(at, mode="clip")
-    found *= there == rows
+def rows_of(ids: Ids, some: Ids) -> NDArray[np.int64]:
+    """The places in `ids` of those of `some` that are there; both ascending."""
+    if not len(ids):
+        return np.empty(0, dtype=np.int64)
+    within = some[np.searchsorted(some, ids[0]) : np.searchsorted(some, ids[-1], side="right")]
+    if ids[-1] - ids[0] == len(ids) - 1:  # without gaps
+        offsets: NDArray[np.int64] = within - ids[0]
+        return offsets
+    if len(within) * MANY > len(ids):
+        return np.flatnonzero(np.isin(ids, within, assume_unique=True))
+    places = np.searchsorted(ids, within)
+    found: NDArray[np.int64] = places[ids[places] == within]
     return found

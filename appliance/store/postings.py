@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
-from appliance.store import bm25, fulltext, posting_rows
+from appliance.store import bm25, fulltext, kernel, posting_rows
 from appliance.store.bm25 import K1, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.fulltext import Term
 from appliance.store.inverted import Inverted
-from appliance.store.parts import Coded, Lengths, Lists, Part, Shares, lengths_of, looked_up
+from appliance.store.parts import Coded, Counts, Lengths, Lists, Part, Row, lengths_of, rows_of, shares_of
 from appliance.store.posting_lists import PostingLists
-from appliance.store.scoring import Asked, Counts, Row, Rows, best, rows_of
 from appliance.types import Ids
 
 MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is not answered here
@@ -66,7 +66,7 @@ class PostingSearch:
         ]
         weighted = [(weight, lists[token]) for weight, token in sorted(weighed, reverse=True)]
         phrases = [self._weighed_phrase(connection, collection, state, one.term) for one in asked]
-        return best(state.parts, Asked(weighted, phrases, eligible), k)
+        return kernel.best(state.parts, weighted, phrases, eligible, k)
 
     def counts(
         self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]
@@ -194,19 +194,19 @@ def _parts(
             ids, lengths = fresh.ids, lengths_of(fresh.lengths)
         live = np.ones(len(ids), dtype=np.bool_)
         live[rows_of(ids, deleted)] = False
-        parts.append(Part(segment, ids, lengths, Shares(lengths, average), None if live.all() else live))
+        parts.append(Part(segment, ids, lengths, shares_of(lengths, average), None if live.all() else live))
     return tuple(parts)
 
 
-def _counted(part: Part, terms: Sequence[Term], lists: dict[str, Lists], rows: Rows) -> Counted:
+def _counted(part: Part, terms: Sequence[Term], lists: dict[str, Lists], rows: NDArray[np.int64]) -> Counted:
     """Of some rows of a part."""
     table = np.zeros((len(rows), len(terms) + 1))
     if not len(rows):
         return table
     words = [(column, lists[term.tokens[0]]) for column, term in enumerate(terms) if len(term.tokens) == 1]
     found = [(column, held[part.segment]) for column, held in words if part.segment in held]
-    codes = looked_up([coded for _, coded in found], rows.astype(np.uint16))
-    table[:, [column for column, _ in found]] = part.lengths.counts(codes).T * 0.5
+    counts = kernel.occurrences([coded for _, coded in found], rows.astype(np.uint16), len(part.lengths.present))
+    table[:, [column for column, _ in found]] = counts
     table[:, -1] = part.lengths.of(rows)
     return table
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from appliance.store import parts
+from appliance.store import kernel, parts
 from appliance.store.bm25 import K1, B
 from appliance.store.inverted import Postings
-from appliance.store.parts import Shares, lengths_of, looked_up
+from appliance.store.parts import Part, lengths_of, rows_of, shares_of
+from appliance.types import Ids
 
 AVERAGE = 40.0
 
@@ -29,15 +30,18 @@ def made(present: int, most: int, seed: int = 1) -> tuple[np.ndarray, Postings]:
 def test_a_code_stands_for_occurrences_and_length(present: int, most: int, width: type[np.unsignedinteger]) -> None:
     tokens, (rows, counts) = made(present, most)
     lengths = lengths_of(tokens)
-    held, codes = lengths.coded((rows, counts))
-    assert codes.dtype == width
-    assert held is rows
-    assert np.array_equal(lengths.counts(codes), counts)
+    coded = lengths.coded((rows, counts))
+    assert coded[0] is rows
+    assert coded[1].dtype == width
     assert np.array_equal(lengths.of(rows), tokens[rows])
+    assert np.array_equal(kernel.occurrences([coded], rows, len(lengths.present))[:, 0], counts / 2)
     norms = 2 * K1 * (1 - B + B * tokens[rows] / AVERAGE)  # doubled, as occurrences are
-    shares = Shares(lengths, AVERAGE)
-    assert shares.of(codes) == pytest.approx(counts / (counts + norms), abs=1e-12)
-    assert shares.counted(counts, lengths.places[rows]) == pytest.approx(counts / (counts + norms), abs=1e-12)
+    ids: Ids = np.arange(100, 3100, dtype=np.int64)
+    part = Part(7, ids, lengths, shares_of(lengths, AVERAGE), None)
+    expected = dict(zip((rows + 100).tolist(), (counts / (counts + norms)).tolist(), strict=True))
+    assert dict(kernel.best([part], [(1.0, {7: coded})], [], None, 3000)) == pytest.approx(expected, abs=1e-12)
+    as_phrase = kernel.best([part], [], [(1.0, ids[rows], counts)], None, 3000)
+    assert dict(as_phrase) == pytest.approx(expected, abs=1e-12)
 
 
 def test_rows_are_looked_up_in_lists_of_either_width() -> None:
@@ -45,14 +49,26 @@ def test_rows_are_looked_up_in_lists_of_either_width() -> None:
     lengths = lengths_of(tokens)
     rare = np.array([3, 4, 2999], dtype=np.uint16), np.array([2, 4, 6], dtype=np.uint16)
     wanted = np.array([0, 1, 3, 4, 2998, 2999], dtype=np.uint16)
-    codes = looked_up([lengths.coded(often), lengths.coded(rare)], wanted)
+    found = kernel.occurrences([lengths.coded(often), lengths.coded(rare)], wanted, len(lengths.present))
     counted = dict(zip(*(column.tolist() for column in often), strict=True))
-    assert lengths.counts(codes).tolist() == [[counted.get(row, 0) for row in wanted.tolist()], [0, 0, 2, 4, 0, 6]]
-    assert np.array_equal(Shares(lengths, AVERAGE).of(codes) == 0, codes == 0)
+    expected = [[counted.get(row, 0) for row in wanted.tolist()], [0, 0, 2, 4, 0, 6]]
+    assert (found.T * 2).tolist() == expected
+    assert kernel.occurrences([], wanted, len(lengths.present)).shape == (6, 0)
 
 
 def test_lengths_that_all_differ_leave_no_room_for_occurrences() -> None:
     lengths = lengths_of(np.arange(parts.NARROW, dtype=np.uint32))
-    _, codes = lengths.coded((np.array([65_535], dtype=np.uint16), np.array([2], dtype=np.uint16)))
-    assert lengths.counts(codes).tolist() == [2]
-    assert Shares(lengths, AVERAGE).of(codes) == pytest.approx(2 / (2 + 2 * K1 * (1 - B + B * 65_535 / AVERAGE)))
+    coded = lengths.coded((np.array([65_535], dtype=np.uint16), np.array([2], dtype=np.uint16)))
+    assert kernel.occurrences([coded], np.array([65_535], dtype=np.uint16), parts.NARROW).tolist() == [[1]]
+    part = Part(1, np.arange(parts.NARROW, dtype=np.int64), lengths, shares_of(lengths, AVERAGE), None)
+    expected = 2 / (2 + 2 * K1 * (1 - B + B * 65_535 / AVERAGE))
+    assert dict(kernel.best([part], [(1.0, {1: coded})], [], None, 5)) == {65_535: pytest.approx(expected)}
+
+
+@pytest.mark.parametrize("gap", [1, 3])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.9])
+def test_rows_of_ids(gap: int, share: float) -> None:
+    ids = np.arange(1000, 9000, gap, dtype=np.int64)
+    some = np.flatnonzero(np.random.default_rng(1).random(10_000) < share)
+    assert rows_of(ids, some).tolist() == np.flatnonzero(np.isin(ids, some)).tolist()
+    assert not len(rows_of(ids[:0], some))

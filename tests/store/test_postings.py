@@ -16,10 +16,10 @@ from appliance.store import (
     posting_lists,
     posting_rows,
     postings,
-    scoring,
     segments,
 )
 from appliance.store.database import fetch
+from appliance.store.parts import Counts
 from appliance.types import Ids
 from tests.store.samples import document
 
@@ -88,17 +88,8 @@ def compare(store: Store, rng: random.Random, questions: int = 30) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("look_up", "sample"), [(0, 4096), (4, 4), (10**9, 4096), (0, 2)])
-def test_rows_and_scores_are_those_of_a_full_scan(
-    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, look_up: int, sample: int
-) -> None:
+def test_rows_and_scores_are_those_of_a_full_scan(store: Store, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Through writing, replacing, deleting, with and without segments made in between."""
-    monkeypatch.setattr(scoring, "LOOK_UP", look_up)
-    monkeypatch.setattr(scoring, "LONG", 10**6)
-    monkeypatch.setattr(scoring, "SAMPLE_ROWS", sample)
-    monkeypatch.setattr(scoring, "LEAST_ROWS", 1)
-    monkeypatch.setattr(scoring, "AT_ONCE", (2, 20, 10**6)[seed % 3])
-    monkeypatch.setattr(scoring, "TABLE", (1, 20, 10**6)[seed % 3])
     monkeypatch.setattr(parts, "MOST_COUNTED", (64, 3)[seed % 2])
     rng = random.Random(seed)
     ids = write(store, rng, 0, 40)
@@ -171,7 +162,7 @@ def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest
     asked: list[str] = []
     real = fulltext.occurrences
 
-    def noted(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, scoring.Counts]:
+    def noted(connection: apsw.Connection, collection_id: int, expression: str) -> tuple[Ids, Counts]:
         asked.append(expression)
         return real(connection, collection_id, expression)
 
