@@ -8,7 +8,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := build/locks
-KERNELS := $(patsubst %.cpp,%.so,$(wildcard appliance/*/*.cpp))
+KERNELS := $(patsubst %.cpp,%.so,$(wildcard appliance/*.cpp appliance/*/*.cpp))
 PIP_INSTALL = $(BIN)/pip install -qq --no-deps --require-hashes --no-build-isolation --disable-pip-version-check
 
 .DEFAULT_GOAL := help

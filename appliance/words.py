@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from appliance import stemming
+
 # Words that carry no topic. They tell keywords from sentences, do not count as overlap, and are searched for only where
 # a question has no other.
 _FUNCTION_WORDS = """
@@ -109,6 +111,8 @@ def stems(text: str) -> list[str]:
 @lru_cache(maxsize=KEPT_SENTENCES)
 def stem_line(text: str) -> str:
     """The stems of a text in their order, with a blank around each: `" a b " in stem_line(text)`."""
+    if text.isascii():
+        return stemming.stem_line(text)
     return " ".join(("", *map(stem, words(text)), ""))
 
 

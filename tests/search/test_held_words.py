@@ -1,10 +1,11 @@
 """Words of a question in a text: as if the text had been cut into words."""
 
 import random
+from itertools import compress
 
 import pytest
 
-from appliance.search.held_words import WantedWords
+from appliance.search.held_words import held
 from appliance.words import stem, stemmed
 
 PIECES = (
@@ -43,26 +44,38 @@ PIECES = (
     ],
 )
 def test_words_are_found_by_their_stems(text: str, found: set[str]) -> None:
-    assert WantedWords(["city", "cat"], []).held(text)[0] == found
+    assert looked_for(text, ["city", "cat"], [])[0] == found
 
 
 def test_pairs_stand_side_by_side() -> None:
-    found, together = WantedWords(["run", "cat", "city"], [("run", "cat"), ("cat", "city")]).held(
-        "running cats, and a city"
-    )
+    found, together = looked_for("running cats, and a city", ["run", "cat", "city"], [(0, 1), (1, 2)])
     assert found == {"run", "cat", "city"}
     assert together == {("run", "cat")}
+
+
+def test_texts_are_looked_through_one_by_one() -> None:
+    words, together = held(["a cat", "", "cat city", "city cat"], ["cat", "city"], [(0, 1)])
+    assert words.tolist() == [[True, False], [False, False], [True, True], [True, True]]
+    assert together.tolist() == [[False], [False], [True], [False]]
+    assert [array.shape for array in held([], ["cat"], [])] == [(0, 1), (0, 0)]
+    assert [array.shape for array in held(["猫"], ["cat"], [])] == [(1, 1), (1, 0)]
 
 
 def test_nothing_is_found_that_cutting_would_not_find() -> None:
     chance = random.Random(1)
     for _ in range(5_000):
         text = "".join(chance.choices(PIECES, k=chance.randint(1, 14)))
-        keys = list(
-            {stem(word) for word in chance.choices(("cat", "city", "a", "s", "run", "y", "1", "猫", "a's"), k=4)}
-        )
-        pairs = [(chance.choice(keys), chance.choice(keys)) for _ in range(3)]
+        asked = chance.choices(("cat", "city", "a", "s", "run", "y", "1", "猫", "a's"), k=4)
+        keys = list(dict.fromkeys(stem(word) for word in asked[: chance.randint(1, 4)]))
+        pairs = [(chance.randrange(len(keys)), chance.randrange(len(keys))) for _ in range(3)]
         whole = stemmed(text)
-        found, together = WantedWords(keys, pairs).held(text)
+        found, together = looked_for(text, keys, pairs)
         assert found == {key for key in keys if f" {key} " in whole}, text
-        assert together == {pair for pair in pairs if f" {pair[0]} {pair[1]} " in whole}, text
+        named = [(keys[one], keys[two]) for one, two in pairs]
+        assert together == {pair for pair in named if f" {pair[0]} {pair[1]} " in whole}, text
+
+
+def looked_for(text: str, keys: list[str], pairs: list[tuple[int, int]]) -> tuple[set[str], set[tuple[str, str]]]:
+    words, together = held([text], keys, pairs)
+    named = [(keys[one], keys[two]) for one, two in pairs]
+    return set(compress(keys, words[0])), set(compress(named, together[0]))
