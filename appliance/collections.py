@@ -59,7 +59,7 @@ class Collections:
         self._opening = threading.Lock()
         self._reading = threading.Lock()
         names = lambda: [found.name for found in self.all()]  # noqa: E731
-        self._keywords = KeywordUpkeep(store.segments, names, pulse or Pulse("keywords"))
+        self._keywords = KeywordUpkeep(store, names, pulse or Pulse("keywords"))
 
     def open_all(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Make the default collection if need be, and open the index of each.
@@ -69,6 +69,7 @@ class Collections:
         if self._store.documents.collection(DEFAULT_COLLECTION) is None:
             embedder = self._embedders.named(self._settings.embedder)
             self._store.documents.ensure_collection(DEFAULT_COLLECTION, embedder.fingerprint, embedder.dimensions)
+        self._keywords.start()  # reads ahead while graphs are loaded
         collections = self.all()
         self._remove_strays({str(collection.id) for collection in collections})
         for collection in collections:
@@ -78,7 +79,6 @@ class Collections:
                 self._embedders.of(collection.embedder)
             except ApplianceError as error:
                 log.error("collection_without_model", collection=collection.name, error=str(error), hint=error.hint)
-        self._keywords.start()
 
     def all(self) -> list[Collection]:
         return self._store.documents.collections()

@@ -1,4 +1,7 @@
-"""Keeps the posting segments of every collection in step with its chunks, in one background thread."""
+"""Keeps the posting segments of every collection in step with its chunks, and its commonest lists in memory.
+
+In one background thread.
+"""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -8,9 +11,10 @@ import structlog
 from appliance.errors import ApplianceError
 from appliance.ingest.priority import lower_priority
 from appliance.pulse import Pulse
-from appliance.store.segments import Segments
+from appliance.store import Store
 
 LOOK_S = 60.0  # at the latest; sooner when something was written
+PAUSE_S = 0.005  # between two reads ahead, for questions
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +26,8 @@ class _Stopped(Exception):
 class KeywordUpkeep:
     """Without it, keyword search is answered by FTS5 alone."""
 
-    def __init__(self, segments: Segments, names: Callable[[], Iterable[str]], pulse: Pulse) -> None:
-        self._segments = segments
+    def __init__(self, store: Store, names: Callable[[], Iterable[str]], pulse: Pulse) -> None:
+        self._segments, self._lexical = store.segments, store.lexical
         self._pulse = pulse
         self._names = names
         self._written = threading.Event()
@@ -61,6 +65,7 @@ class KeywordUpkeep:
                         self._segments.remake(name, self._check)
                     while self._segments.make_next(name, self._check):
                         log.info("posting_segment_written", collection=name)
+                    self._lexical.warm_up(name, self._pause)
             except _Stopped:
                 return
             except ApplianceError as error:
@@ -69,6 +74,10 @@ class KeywordUpkeep:
             self._pulse.beat()
             self._written.wait(LOOK_S)
             self._written.clear()
+
+    def _pause(self) -> None:
+        self._check()
+        self._stopping.wait(PAUSE_S)
 
     def _check(self) -> None:
         self._pulse.beat()

@@ -3,24 +3,32 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias
 
 import apsw
 import numpy as np
 
+from appliance.store import fulltext
 from appliance.store.database import fetch
 from appliance.store.inverted import decoded
 from appliance.store.parts import Lengths, Lists
+from appliance.words import FUNCTION_WORDS
 
-MAX_BYTES = 160 * 1024**2  # of lists in memory, of all collections together
+MAX_BYTES = 256 * 1024**2  # of lists in memory, of all collections together
 OVERHEAD_BYTES = 400  # of a list in memory, about
+MOST_COMMON = 4096  # tokens whose lists are worth reading before they are asked for: nine of ten in questions
+COMMON_BYTES = 224  # a chunk that they may fill; and in any case:
+LEAST_BYTES = 4 * 1024**2
 MOST_READ = 48  # tokens whose lists are read when they are to be counted
+
+
+_Key: TypeAlias = tuple[tuple[int, ...], str]  # segments, token
 
 
 class _Kept(NamedTuple):
     """The lists of a token, in how many rows it occurs, and bytes in memory."""
 
-    segments: tuple[int, ...]
     lists: Lists
     rows: int
     size: int
@@ -30,7 +38,7 @@ class PostingLists:
     """Thread-safe. Segments never change, so neither do their lists."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Kept] = OrderedDict()
+        self._known: OrderedDict[_Key, _Kept] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -73,21 +81,34 @@ class PostingLists:
             self._known.clear()
             self._bytes = 0
 
+    def common(self, connection: apsw.Connection, segments: Sequence[int], chunks: int) -> list[str]:
+        """The tokens with the longest lists, longest first, as far as memory is for them; none that questions leave
+        out. Walks through all tokens.
+        """
+        query = "SELECT token, sum(length(postings)), count(*) FROM posting_lists WHERE segment IN "
+        query += "(SELECT value FROM carray(?)) GROUP BY token ORDER BY 2 DESC LIMIT ?"
+        rows = fetch(connection, query, (_array(tuple(segments)), MOST_COMMON)) if segments else []
+        left_out = set(fulltext.document_terms(connection)(" ".join(FUNCTION_WORDS)))
+        asked = [row for row in rows if row[0] not in left_out]
+        sizes = accumulate(length + (number + 1) * OVERHEAD_BYTES for _, length, number in asked)
+        most = min(MAX_BYTES, max(LEAST_BYTES, COMMON_BYTES * chunks))
+        return [row[0] for row, size in zip(asked, sizes, strict=True) if size <= most]
+
     def _known_of(self, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, _Kept]:
         found: dict[str, _Kept] = {}
         with self._lock:
             for token in tokens:
-                known = self._known.get(token)
-                if known is not None and known.segments == segments:
-                    self._known.move_to_end(token)
+                known = self._known.get((segments, token))
+                if known is not None:
+                    self._known.move_to_end((segments, token))
                     found[token] = known
         return found
 
     def _keep(self, token: str, segments: tuple[int, ...], lists: Lists) -> None:
         size = sum(OVERHEAD_BYTES + rows.nbytes + codes.nbytes for rows, codes in lists.values()) + OVERHEAD_BYTES
-        known = self._known.pop(token, None)
+        known = self._known.pop((segments, token), None)
         self._bytes += size - (known.size if known else 0)
-        self._known[token] = _Kept(segments, lists, _rows(lists), size)
+        self._known[segments, token] = _Kept(lists, _rows(lists), size)
         while self._bytes > MAX_BYTES:
             self._bytes -= self._known.popitem(last=False)[1].size
 

@@ -45,6 +45,7 @@ class PostingSearch:
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
         self._stored = PostingLists()
+        self._common_read: dict[int, tuple[int, ...]] = {}  # by collection: segments whose common tokens were asked for
         self._lock = threading.Lock()
 
     def best(
@@ -104,10 +105,26 @@ class PostingSearch:
                 table[there, column] = counts[found] * 0.5
         return table
 
+    def unread(self, connection: apsw.Connection, collection: Collection) -> list[str]:
+        """Tokens to `read` before they are asked for; none where they were named before."""
+        segments = tuple(one.segment for one in posting_rows.ranges(connection, collection.id))
+        if self._common_read.get(collection.id, ()) == segments:
+            return []
+        self._common_read[collection.id] = segments
+        return self._stored.common(connection, segments, collection.chunks)
+
+    def read(self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]) -> None:
+        """Bring the stored lists of tokens into memory."""
+        with self._lock:
+            state = self._state(connection, collection)
+        if state is not None:
+            self._stored.of(connection, state.stored, tokens)
+
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
         with self._lock:
             self._states.clear()
+            self._common_read.clear()
         self._stored.forget()
 
     def _state(self, connection: apsw.Connection, collection: Collection) -> _State | None:
