@@ -19,7 +19,7 @@ from appliance.search.rewrite import Rewording, joined
 from appliance.store import LexicalResult, Store
 from appliance.telemetry.stages import Stages
 from appliance.telemetry.tracing import note
-from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult
+from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult, Vector
 from appliance.vectors import CollectionIndex
 
 NOT_REWORDED = Rewording()
@@ -54,38 +54,21 @@ def search(
     is left out, and `notice` says so. Raises StorageError, and InvalidRequest when reranking is asked for and there is
     no reranker.
     """
-    stages = Stages()
     kind = shape(query.text)
-    plan = plan_for(query, kind, retrieval.defaults, retrieval.reranker)
-    store = retrieval.store
+    asked = _Asked(query, retrieval, plan_for(query, kind, retrieval.defaults, retrieval.reranker), Stages())
+    stages, plan = asked.stages, asked.plan
     with stages.stage("filter"):
-        eligible = _eligible(query, store)
-    words = _words(query, eligible, retrieval)
-    exact = _exact_terms(query, eligible, retrieval) if plan.exact_terms else None
-    with stages.stage("embed"):
-        vector = retrieval.embedder.embed_query(query.text)
-        note(model=retrieval.embedder.name)
-    with store.snapshot():
+        eligible = (
+            None if query.filters is None else retrieval.store.documents.eligible(query.collection, query.filters)
+        )
+    words = asked.words(query, eligible)
+    exact = asked.exact_terms(eligible) if plan.exact_terms else None
+    vector = asked.vector(query.text)
+    with retrieval.store.snapshot():
         meanwhile = exact.hasten if exact else lambda: None
         found = candidates(query, vector, eligible, words, retrieval.index, stages, meanwhile)
-        with stages.stage("fuse"):
-            fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
-            note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))
-        if rewording.texts:
-            fused = joined(fused, _reworded(rewording, query, retrieval, plan, eligible, stages))
-        bonus = exact.result(stages, "fuse") if exact else {}
-        with stages.stage("fetch"):
-            hits = _hits(with_bonus(fused, bonus), bonus, found, _depth(plan, query.k, retrieval.reranker), store)
-        with stages.stage("fuse"):
-            if plan.neighbours and found.lexical and found.dense and not rewording.texts:
-                hits = in_context(hits, query, plan.alpha, store)
-    with stages.stage("rerank"):
-        reranking = Reranking(hits)
-        if plan.rerank and retrieval.reranker is not None:
-            busy = retrieval.busy()
-            index = retrieval.index(query.collection)
-            reranking = rerank(hits, query, vector, retrieval.reranker, store, index, deadline=deadline, busy=busy)
-            note(reranker=retrieval.reranker.name, done=reranking.done)
+        hits = asked.hits(found, exact, asked.reworded(rewording, eligible))
+    reranking = asked.reranked(hits, vector, deadline)
     with stages.stage("select"):
         chosen = _select(reranking.hits, plan, query, retrieval.index)
     notice = " ".join(filter(None, (rewording.notice, reranking.notice)))
@@ -95,29 +78,71 @@ def search(
     )  # fmt: skip
 
 
-def _reworded(
-    rewording: Rewording, query: Query, retrieval: Retrieval, plan: Plan, eligible: Ids | None, stages: Stages
-) -> list[Ranking]:
-    """A ranking for each rewriting of the question; a passage is searched for by its meaning alone."""
-    alpha = 1.0 if rewording.passage else plan.alpha
-    rankings: list[Ranking] = []
-    for text in rewording.texts:
-        reworded = query.but(text=text)
-        words = _words(reworded, eligible, retrieval)
-        with stages.stage("embed"):
-            vector = retrieval.embedder.embed_query(text)
-        found = candidates(reworded, vector, eligible, words, retrieval.index, stages)
-        rankings.append(fuse(found.dense, found.lexical, alpha, plan.fusion, found.known))
-    return rankings
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A search under way, step by step."""
 
+    query: Query
+    retrieval: Retrieval
+    plan: Plan
+    stages: Stages
 
-def _words(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[LexicalResult]:
-    lexical, most = retrieval.store.lexical, wanted(query)
-    return Ahead(lambda: lexical.search(query.collection, query.text, most, eligible, sure=query.k), retrieval.pool)
+    def words(self, query: Query, eligible: Ids | None) -> Ahead[LexicalResult]:
+        """The best by the words of the question, or of another wording of it."""
+        lexical, most = self.retrieval.store.lexical, wanted(query)
+        work = lambda: lexical.search(query.collection, query.text, most, eligible, sure=query.k)  # noqa: E731
+        return Ahead(work, self.retrieval.pool)
 
+    def exact_terms(self, eligible: Ids | None) -> Ahead[dict[int, float]]:
+        query, store = self.query, self.retrieval.store
+        return Ahead(lambda: exact_bonus(store, query.collection, query.text, eligible), self.retrieval.pool)
 
-def _exact_terms(query: Query, eligible: Ids | None, retrieval: Retrieval) -> Ahead[dict[int, float]]:
-    return Ahead(lambda: exact_bonus(retrieval.store, query.collection, query.text, eligible), retrieval.pool)
+    def vector(self, text: str) -> Vector:
+        with self.stages.stage("embed"):
+            note(model=self.retrieval.embedder.name)
+            return self.retrieval.embedder.embed_query(text)
+
+    def reworded(self, rewording: Rewording, eligible: Ids | None) -> list[Ranking]:
+        """A ranking for each rewriting of the question; a passage is searched for by its meaning alone."""
+        alpha = 1.0 if rewording.passage else self.plan.alpha
+        rankings: list[Ranking] = []
+        for text in rewording.texts:
+            query = self.query.but(text=text)
+            words = self.words(query, eligible)
+            found = candidates(query, self.vector(text), eligible, words, self.retrieval.index, self.stages)
+            rankings.append(fuse(found.dense, found.lexical, alpha, self.plan.fusion, found.known))
+        return rankings
+
+    def hits(
+        self, found: Candidates, exact: Ahead[dict[int, float]] | None, reworded: Sequence[Ranking]
+    ) -> Sequence[Hit]:
+        """What the later stages look at, best first: all rankings fused, with the exact terms and the neighbours."""
+        query, plan, store, stages = self.query, self.plan, self.retrieval.store, self.stages
+        with stages.stage("fuse"):
+            fused = fuse(found.dense, found.lexical, plan.alpha, plan.fusion, found.known)
+            note(fusion=plan.fusion.value, alpha=plan.alpha, dense=len(found.dense), lexical=len(found.lexical))
+            if reworded:
+                fused = joined(fused, reworded)
+        bonus = exact.result(stages, "fuse") if exact else {}
+        with stages.stage("fetch"):
+            depth = _depth(plan, query.k, self.retrieval.reranker)
+            hits = _hits(with_bonus(fused, bonus), bonus, found, depth, store)
+        if not plan.neighbours or not found.lexical or not found.dense or reworded:
+            return hits
+        with stages.stage("fuse"):
+            return in_context(hits, query, plan.alpha, store)
+
+    def reranked(self, hits: Sequence[Hit], vector: Vector, deadline: float) -> Reranking:
+        query, retrieval = self.query, self.retrieval
+        with self.stages.stage("rerank"):
+            if not self.plan.rerank or retrieval.reranker is None:
+                return Reranking(hits)
+            busy, index = retrieval.busy(), retrieval.index(query.collection)
+            found = rerank(
+                hits, query, vector, retrieval.reranker, retrieval.store, index, deadline=deadline, busy=busy
+            )
+            note(reranker=retrieval.reranker.name, done=found.done)
+            return found
 
 
 def with_bonus(ranked: Ranking, bonus: dict[int, float]) -> list[tuple[int, float]]:
@@ -128,10 +153,6 @@ def with_bonus(ranked: Ranking, bonus: dict[int, float]) -> list[tuple[int, floa
     for chunk, extra in bonus.items():
         scores[chunk] = scores.get(chunk, 0.0) + extra
     return sorted(scores.items(), key=lambda pair: -pair[1])
-
-
-def _eligible(query: Query, store: Store) -> Ids | None:
-    return None if query.filters is None else store.documents.eligible(query.collection, query.filters)
 
 
 def _depth(plan: Plan, k: int, reranker: Reranker | None) -> int:

@@ -8,6 +8,7 @@ import apsw
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.store import fulltext, posting_rows, spaces
 from appliance.store.database import fetch
+from appliance.store.reader import once
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _COLUMNS = "id, name, version, embedder, dimensions, documents, chunks"
@@ -27,7 +28,8 @@ class Collection:
 
 
 def find(connection: apsw.Connection, name: str) -> Collection | None:
-    rows = fetch(connection, f"SELECT {_COLUMNS} FROM collections WHERE name = ?", (name,))
+    query = f"SELECT {_COLUMNS} FROM collections WHERE name = ?"
+    rows = once(connection, ("collection", name), lambda: fetch(connection, query, (name,)))
     return Collection(*rows[0]) if rows else None
 
 

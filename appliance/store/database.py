@@ -19,6 +19,7 @@ from appliance.errors import DiskFull, StorageError
 from appliance.faults import reached
 from appliance.store import fulltext
 from appliance.store.migrations import migrate
+from appliance.store.reader import Reader
 
 MAX_ID = 2**63 - 1  # SQLite's largest integer
 BUSY_MS = 5_000
@@ -72,18 +73,18 @@ class Database:
                 raise
         return cls(path, writer)
 
-    def reader(self) -> apsw.Connection:
+    def reader(self) -> Reader:
         """This thread's own read-only connection; it is closed when the thread ends or the database closes.
 
         Finish every cursor at once (`fetchall`, `get`): an open one holds back checkpoints.
         """
-        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        connection: Reader | None = getattr(self._local, "connection", None)
         if connection is not None and not self._closed:
             return connection
         with self._readers_lock, translated(self.path):
             if self._closed:
                 raise StorageError("The database is closed.", code="database_closed", hint="Start the appliance again.")
-            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+            connection = Reader(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
             _configure(connection, READER_CACHE_KIB)
             connection.pragma("query_only", True)
             connection.create_scalar_function("casefold", _casefold, 1, deterministic=True)
@@ -104,9 +105,11 @@ class Database:
                 yield connection
                 return
             connection.execute("BEGIN")
+            connection.seen = {}
             try:
                 yield connection
             finally:
+                connection.seen = None
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 

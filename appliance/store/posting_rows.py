@@ -8,6 +8,7 @@ import apsw
 from appliance.store import bm25
 from appliance.store.database import MAX_ID, fetch
 from appliance.store.inverted import Inverted
+from appliance.store.reader import once
 
 _CHUNKS = (
     "SELECT k.id, d.title, d.source, k.section, k.text FROM chunks k INDEXED BY chunks_by_collection "
@@ -34,10 +35,11 @@ def add(connection: apsw.Connection, into: Inverted, collection_id: int, after: 
         into.add(chunk_id, columns(*texts))
 
 
-def ranges(connection: apsw.Connection, collection_id: int) -> list[Range]:
+def ranges(connection: apsw.Connection, collection_id: int) -> Sequence[Range]:
     """Ascending, without overlap; there may be gaps."""
     query = "SELECT id, after, last, length(lengths) / 4 FROM posting_segments WHERE collection_id = ? ORDER BY after"
-    return [Range(*row) for row in fetch(connection, query, (collection_id,))]
+    read = lambda: [Range(*row) for row in fetch(connection, query, (collection_id,))]  # noqa: E731
+    return once(connection, ("ranges", collection_id), read)
 
 
 def end(found: Sequence[Range]) -> int:
