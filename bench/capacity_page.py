@@ -1,7 +1,7 @@
 """The capacity certificate as a page for people and as Markdown: the same sentences, tables and figures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -163,26 +163,6 @@ def _markdown_table(columns: Sequence[str], rows: Rows) -> list[str]:
 
 def html(found: dict[str, Any]) -> str:
     """capacity.html: needs nothing but itself."""
-    by_mode: dict[str, list[dict[str, Any]]] = {}
-    for run in found["runs"]:
-        by_mode.setdefault(run["mode"], []).append(run)
-    within = {one["mode"]: one["slo_p95_s"] for one in found["modes"]}
-    curves = [
-        (
-            mode,
-            plot(
-                [
-                    Line(name, [(run["requests_per_s"], run[f"{name}_ms"]) for run in runs])
-                    for name in ("p50", "p95", "p99")
-                ],
-                x="answers a second",
-                y="milliseconds",
-                logarithmic=True,
-                mark=(1000 * within[mode], "SLO for p95"),
-            ),
-        )
-        for mode, runs in by_mode.items()
-    ]
     by_users = plot(
         [Line("answers a second", [(one["users"], one["requests_per_s"]) for one in found["users"]])],
         x="users at once",
@@ -194,7 +174,7 @@ def html(found: dict[str, Any]) -> str:
         f'<p class="headline">{escape(headline(found))}</p>',
         *(f'<p class="warning">Note: {escape(warning)}.</p>' for warning in found["warnings"]),
         _section(TABLES[0], found),
-        *(f"<h2>Latency by load: {escape(mode)}</h2>{drawn}" for mode, drawn in curves),
+        *(f"<h2>Latency by load: {escape(mode)}</h2>{drawn}" for mode, drawn in _curves(found)),
         f"<h2>Throughput by users, without the cache</h2>{by_users}",
         *(_section(table, found) for table in TABLES[3:]),
         *(_section(table, found) for table in TABLES[1:3]),
@@ -202,6 +182,20 @@ def html(found: dict[str, Any]) -> str:
     ]
     head = f'<meta charset="utf-8"><title>Capacity of this host</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+
+
+def _curves(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each mode with the plot of its latency by load."""
+    by_mode: dict[str, list[dict[str, Any]]] = {}
+    for run in found["runs"]:
+        by_mode.setdefault(run["mode"], []).append(run)
+    within = {one["mode"]: one["slo_p95_s"] for one in found["modes"]}
+    for mode, runs in by_mode.items():
+        lines = [
+            Line(name, [(run["requests_per_s"], run[f"{name}_ms"]) for run in runs]) for name in ("p50", "p95", "p99")
+        ]
+        mark = (1000 * within[mode], "SLO for p95")
+        yield mode, plot(lines, x="answers a second", y="milliseconds", logarithmic=True, mark=mark)
 
 
 def _section(table: Any, found: dict[str, Any]) -> str:

@@ -115,20 +115,27 @@ def answer(
         if draft is not None and draft.claims:
             return _answer(turn, _compared(turn, question, draft.claims, ranked), Mode.GENERATIVE, said, draft.usage)
         usage = draft.usage if draft is not None else usage
-    rankings: Rankings = _by_part(turn, question, sentences) or [ranked]
-    if query.evidence is EvidenceEffort.FULL:
-        with turn.stages.stage("read"):
-            texts = parts(query.text) if len(rankings) > 1 else [query.text]
-            rankings, unread = read(rankings, texts, answering.reader, deadline=deadline, busy=answering.busy())
-        said = _joined(said, unread)
-    with turn.stages.stage("extract"):
-        claims = extract(question, rankings, sentences, turn.citer)
+    claims, unread = _extracted(turn, question, sentences, ranked, deadline)
     if not claims:
         return _abstain(turn, AbstainReason.NO_PASSAGE, "The documents changed while this was answered; ask again.")
     if on_claim is not None:
         for claim in claims:
             on_claim(claim)
-    return _answer(turn, _compared(turn, question, claims, ranked), Mode.EXTRACTIVE, said, usage)
+    return _answer(turn, _compared(turn, question, claims, ranked), Mode.EXTRACTIVE, _joined(said, unread), usage)
+
+
+def _extracted(
+    turn: _Turn, question: Question, sentences: Sequence[Sentence], ranked: Sequence[Scored], deadline: float
+) -> tuple[Sequence[Claim], str]:
+    """Claims in the words of the passages, and why no model read them where one should have."""
+    query, answering, unread = turn.query, turn.answering, ""
+    rankings: Rankings = _by_part(turn, question, sentences) or [ranked]
+    if query.evidence is EvidenceEffort.FULL:
+        with turn.stages.stage("read"):
+            texts = parts(query.text) if len(rankings) > 1 else [query.text]
+            rankings, unread = read(rankings, texts, answering.reader, deadline=deadline, busy=answering.busy())
+    with turn.stages.stage("extract"):
+        return extract(question, rankings, sentences, turn.citer), unread
 
 
 def wants_generation(mode: Mode, generator: Generator | None) -> bool:

@@ -78,12 +78,8 @@ def load(
     """
     if scenarios:
         under = module("under_load")
-        where = under.Source(data=data, **source)
         chosen = under.chosen(scenarios, minutes, repeats, rate)
-        overhead = bool({"all", "overhead"} & set(scenarios))
-        result = under.bench_under_load(settings(invocation), where, chosen, overhead=overhead)
-        _show_load(invocation, result)
-        return int(any(row["mark"] == "short" for row in result["reach"]))
+        return _under_load(invocation, under.Source(data=data, **source), chosen, {"all", "overhead"} & set(scenarios))
     if generate and soak is not None:
         show(invocation, module("soak").bench_soak(settings(invocation), soak))
     elif generate:
@@ -94,6 +90,13 @@ def load(
     else:
         show(invocation, module("load").bench_load(settings(invocation), data, seconds=seconds))
     return 0
+
+
+def _under_load(invocation: Invocation, source: Any, chosen: Any, overhead: set[str]) -> int:
+    """The exit code: 1 where something falls short."""
+    result = module("under_load").bench_under_load(settings(invocation), source, chosen, overhead=bool(overhead))
+    _show_load(invocation, result)
+    return int(any(row["mark"] == "short" for row in result["reach"]))
 
 
 def _show_load(invocation: Invocation, result: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import rich_click as click
@@ -44,58 +45,21 @@ def cli() -> None:
     """
 
 
+_COMMANDS = (
+    *("quickstart", "serve", "ingest", "search", "ask", "documents", "collections", "tasks", "index", "models", "keys"),
+    *("cache", "flags", "canary", "prompts", "calibrate", "backup", "pack", "bench", "doctor", "monitoring", "costs"),
+    *("traces", "config", "trust", "version", "install", "uninstall", "upgrade", "rollback"),
+)
+_MODULES = {"models": "model_changes", "bench": "bench_load"} | dict.fromkeys(
+    ("install", "uninstall", "upgrade", "rollback"), "host"
+)  # of commands that have no module of their name
+
+
 def _register() -> None:
     """Add the commands; their modules import nothing heavy before they run."""
-    from appliance.cli import erasures  # noqa: F401 - adds its commands to `documents`
-    from appliance.cli.ask import ask
-    from appliance.cli.backup import backup
-    from appliance.cli.bench_load import bench
-    from appliance.cli.cache import cache
-    from appliance.cli.calibrate import calibrate
-    from appliance.cli.canary import canary
-    from appliance.cli.collections import collections
-    from appliance.cli.config import config
-    from appliance.cli.costs import costs
-    from appliance.cli.doctor import doctor
-    from appliance.cli.documents import documents
-    from appliance.cli.flags import flags
-    from appliance.cli.host import install, rollback, uninstall, upgrade
-    from appliance.cli.index import index
-    from appliance.cli.ingest import ingest
-    from appliance.cli.keys import keys
-    from appliance.cli.model_changes import models
-    from appliance.cli.monitoring import monitoring
-    from appliance.cli.pack import pack
-    from appliance.cli.prompts import prompts
-    from appliance.cli.quickstart import quickstart
-    from appliance.cli.search import search
-    from appliance.cli.serve import serve
-    from appliance.cli.tasks import tasks
-    from appliance.cli.traces import traces
-    from appliance.cli.trust import trust
-    from appliance.cli.version import version
-
-    for made in (quickstart, serve, ingest, search, ask, documents, collections, tasks, index, models, keys, cache):
-        cli.add_command(made)
-    for made in (
-        flags,
-        canary,
-        prompts,
-        calibrate,
-        backup,
-        pack,
-        bench,
-        doctor,
-        monitoring,
-        costs,
-        traces,
-        config,
-        trust,
-        version,
-    ):
-        cli.add_command(made)
-    for made in (install, uninstall, upgrade, rollback):
-        cli.add_command(made)
+    for name in _COMMANDS:
+        cli.add_command(getattr(import_module(f"appliance.cli.{_MODULES.get(name, name)}"), name))
+    import_module("appliance.cli.erasures")  # adds its own to `documents`
 
 
 _register()

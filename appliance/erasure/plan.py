@@ -87,8 +87,6 @@ class Outcome:
 
 def receipt(row: ErasureRow, plan: Plan, sought: Sought, outcome: Outcome, now: float) -> dict[str, Any]:
     """The receipt as plain values for JSON."""
-    scan = outcome.scan or Scan()
-    left = outcome.left
     looked_for = bool(len(sought.needles))
     return {
         "erasure_id": row.id,
@@ -112,21 +110,26 @@ def receipt(row: ErasureRow, plan: Plan, sought: Sought, outcome: Outcome, now: 
             "log_bytes": outcome.log_bytes,
             "keyword_pages_with_deleted_rows": outcome.marked_pages,
         },
-        "scan": {
-            "files": scan.files,
-            "bytes": scan.bytes,
-            "seconds": scan.seconds,
-            "looked_for": sought.counts(),
-            "too_short_to_look_for": sought.short,
-            "terms_looked_for": len(sought.terms),
-            "found": len(left),
-            "terms_found": outcome.terms_left,
-            "also_in_other_documents": len(outcome.shared),
-            "duplicate": _is_duplicate(sought, outcome),
-            "places": _places(scan, sought, left),
-            "not_read": scan.left_out[:PLACES],
-        },
+        "scan": _scanned(outcome.scan or Scan(), sought, outcome),
         "out_of_scope": list(OUT_OF_SCOPE),
+    }
+
+
+def _scanned(scan: Scan, sought: Sought, outcome: Outcome) -> dict[str, Any]:
+    """What was looked for in the bytes of the data directory, and what was found."""
+    return {
+        "files": scan.files,
+        "bytes": scan.bytes,
+        "seconds": scan.seconds,
+        "looked_for": sought.counts(),
+        "too_short_to_look_for": sought.short,
+        "terms_looked_for": len(sought.terms),
+        "found": len(outcome.left),
+        "terms_found": outcome.terms_left,
+        "also_in_other_documents": len(outcome.shared),
+        "duplicate": _is_duplicate(sought, outcome),
+        "places": _places(scan, sought, outcome.left),
+        "not_read": scan.left_out[:PLACES],
     }
 
 
