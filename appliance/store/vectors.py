@@ -31,8 +31,9 @@ class CollectionVectors:
             if found is None or space is None:
                 return _ids([])
             last = MAX_ID if space.embedder == found.embedder else space.filled
-            query = "SELECT id FROM chunks WHERE collection_id = ? AND id <= ? ORDER BY id"
-            return _ids(fetch(connection, query, (found.id, last)))
+            query = "SELECT group_concat(id, ' ') FROM chunks WHERE collection_id = ? AND id <= ?"
+            text = connection.execute(query, (found.id, last)).get or ""  # rows one by one take four times as long
+        return np.sort(np.fromstring(text, dtype=np.int64, sep=" "))
 
     def vectors(self, after: int, batch: int = BATCH) -> Iterator[tuple[Ids, Matrix]]:
         """Chunk ids above `after` with their vectors, ascending. No read transaction is held between batches."""

@@ -15,6 +15,7 @@ from appliance.vectors.exact import ExactScan
 from appliance.vectors.generation import UnusableGenerationError
 from appliance.vectors.graph import Graph, Origin
 from appliance.vectors.job import Job
+from appliance.vectors.live_ids import LiveIds
 from appliance.vectors.nearest import State
 from appliance.vectors.source import VectorSource
 from appliance.vectors.stored import READ_AT_ONCE, StoredScan
@@ -140,22 +141,22 @@ def compared(graph: Graph, source: VectorSource, ids: Ids) -> Ids:
     Raises UnusableGenerationError when the graph holds other vectors than the database (one restored from a backup
     gives the same ids to other chunks).
     """
-    held = graph.held
-    if len(np.intersect1d(held.ids[~held.live], ids, assume_unique=True)):
+    known, counts = graph.held.known(ids), graph.held.known_live(ids)
+    if not np.array_equal(known, counts):
         raise UnusableGenerationError("foreign")
-    live = np.intersect1d(held.ids[held.live], ids, assume_unique=True)
+    live = ids[counts]
     spread = live[:: max(1, len(live) // SAMPLE)]  # and the newest: they are the likeliest to differ
     some, vectors = source.some(np.union1d(spread, live[-SAMPLE:]))
     if len(some) and float(np.einsum("ij,ij->i", graph.vectors(some), vectors).min()) < LEAST_COSINE:
         raise UnusableGenerationError("foreign")
-    missing: Ids = np.setdiff1d(ids, held.ids, assume_unique=True)
+    missing: Ids = ids[~known]
     return missing
 
 
 def drop_gone(state: State, ids: Ids) -> int:
     """Remove what the database (`ids`) no longer has; returns how many that were."""
-    held = state.held
-    gone = np.setdiff1d(held.ids[held.live], ids, assume_unique=True)
+    held = state.held.ids[state.held.live]
+    gone = held[~LiveIds.of(ids).known(held)]
     state.remove(gone)
     return len(gone)
 
