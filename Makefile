@@ -67,7 +67,7 @@ $(VENV)/.llama: $(VENV)/.build build/llama.sh build/native.sh
 	@bash build/llama.sh $(BIN)/pip
 	@touch $@
 
-appliance/%.so: appliance/%.cpp build/kernel.sh build/native.sh | $(VENV)/.build
+appliance/%.so: appliance/%.cpp $(wildcard appliance/*/*.hpp) build/kernel.sh build/native.sh | $(VENV)/.build
 	@echo "setup 2/3: $<"
 	@bash build/kernel.sh $(BIN)/python $< $@
 

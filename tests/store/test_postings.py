@@ -4,7 +4,6 @@ import random
 from typing import Any, NoReturn
 
 import apsw
-import numpy as np
 import pytest
 
 from appliance.store import (
@@ -21,42 +20,13 @@ from appliance.store import (
 from appliance.store.database import fetch
 from appliance.store.parts import Counts
 from appliance.types import Ids
-from tests.store.samples import DIMENSIONS, EMBEDDER, document
-
-WORDS = [f"w{n}" for n in range(60)]
+from tests.store.samples import document
+from tests.store.segmented import WORDS, ask, compare, level, make_small, write
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of a few rows, in every collection."""
-    monkeypatch.setattr(segments, "LEAST_CHUNKS", 1)
-    monkeypatch.setattr(segments, "FRESH_CHUNKS", 8)
-    monkeypatch.setattr(segments, "MOST_ROWS", 32)
-    monkeypatch.setattr(segments, "READ_ROWS", 5)
-
-
-def words(rng: random.Random, most: int) -> str:
-    return " ".join(WORDS[int(rng.paretovariate(0.5)) % len(WORDS)] for _ in range(rng.randint(1, most)))
-
-
-def write(store: Store, rng: random.Random, first: int, count: int) -> list[int]:
-    made = [
-        document(f"d{n}", [words(rng, rng.choice((3, 12, 60))) for _ in range(rng.randint(1, 6))], title=words(rng, 4),
-                 section=words(rng, 3) if rng.random() < 0.3 else "")
-        for n in range(first, first + count)
-    ]  # fmt: skip
-    return [done.document_id for done in store.documents.put("default", made)]
-
-
-def level(store: Store) -> None:
-    while store.segments.make_next("default"):
-        pass
-
-
-def ask(store: Store, question: str, k: int = 10, eligible: np.ndarray | None = None) -> list[tuple[int, float]]:
-    result = store.lexical.search("default", question, k, eligible)
-    assert result.exact
-    return list(result.rows)
+    make_small(monkeypatch)
 
 
 def served(store: Store) -> bool:
@@ -65,25 +35,6 @@ def served(store: Store) -> bool:
     assert found is not None
     with store.database.read(snapshot=True) as connection:
         return postings.PostingSearch().best(connection, found, [], 1, None) is not None
-
-
-def compare(store: Store, rng: random.Random, questions: int = 30) -> None:
-    ids = store.documents.chunk_ids("default")
-    for _ in range(questions):
-        picked = rng.sample(WORDS, rng.randint(1, 7))
-        phrase = f"w{rng.randrange(3)}-w{rng.randrange(3)}"
-        question = " ".join([*picked, picked[0], *([phrase] if rng.random() < 0.5 else [])])
-        k = rng.choice((1, 3, 10, 500))
-        share = rng.choice((None, 0.02, 0.5))
-        eligible = None
-        if share is not None:
-            eligible = np.sort(rng.sample(ids.tolist(), max(1, int(share * len(ids)))))
-        whole = store.lexical.full_scan("default", question, 10_000).rows
-        expected = [row for row in whole if eligible is None or row[0] in eligible][:k]
-        found = ask(store, question, k, eligible)
-        assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-9)
-        true = dict(whole)
-        assert all(score == pytest.approx(true[chunk], abs=1e-9) for chunk, score in found)
 
 
 @pytest.mark.slow
@@ -153,72 +104,6 @@ def test_lists_are_looked_for_once_a_question(store: Store, monkeypatch: pytest.
         result = store.lexical.search("default", " ".join(WORDS[:count]), 10)
         assert len(asked) == expected
         assert result.rows
-
-
-def test_common_words_are_read_before_they_are_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(store, random.Random(1), 0, 40)
-    store.documents.ensure_collection("other", EMBEDDER, DIMENSIONS)
-    store.documents.put("other", [document("d", [" ".join(WORDS[:30])] * 40)])
-    level(store)
-    while store.segments.make_next("other"):
-        pass
-    asked: list[str] = []
-
-    def noted(connection: apsw.Connection, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        asked.append(query)
-        return fetch(connection, query, parameters)
-
-    monkeypatch.setattr(posting_lists, "fetch", noted)
-    for name in ("default", "other"):
-        store.lexical.warm_up(name)
-    assert len(asked) > 2  # which are common, then their lists
-    asked.clear()
-    for name in ("default", "other"):
-        store.lexical.warm_up(name)
-        assert store.lexical.search(name, " ".join(WORDS[:30]), 10).rows
-    assert not asked
-    write(store, random.Random(2), 40, 40)
-    level(store)
-    store.lexical.warm_up("default")
-    assert asked  # other segments
-    compare(store, random.Random(3), 5)
-    store.lexical.forget()
-    asked.clear()
-    store.lexical.warm_up("default")
-    assert asked
-
-
-def test_of_common_words_as_many_are_read_as_memory_is_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(store, random.Random(1), 0, 40)
-    level(store)
-    with store.database.read() as connection:
-        query = "SELECT token, sum(length(postings)) FROM posting_lists GROUP BY token"
-        lengths = dict(fetch(connection, query))
-        segments = [int(row[0]) for row in fetch(connection, "SELECT id FROM posting_segments")]
-        monkeypatch.setattr(posting_lists, "LEAST_BYTES", 0)
-        kept = posting_lists.PostingLists()
-        some = kept.common(connection, segments, 150)
-        assert 0 < len(some) < len(lengths)
-        assert min(lengths[token] for token in some) >= max(lengths[token] for token in lengths.keys() - set(some))
-        monkeypatch.setattr(posting_lists, "MOST_COMMON", 3)
-        assert kept.common(connection, segments, 10**6) == some[:3]
-        monkeypatch.setattr(posting_lists, "FUNCTION_WORDS", some[:2])
-        assert kept.common(connection, segments, 10**6) == some[2:3]
-        assert kept.common(connection, [], 10**6) == []
-
-
-def test_reading_ahead_can_be_stopped(store: Store) -> None:
-    class Stop(Exception):
-        pass
-
-    def stop() -> None:
-        raise Stop
-
-    write(store, random.Random(1), 0, 40)
-    level(store)
-    with pytest.raises(Stop):
-        store.lexical.warm_up("default", stop)
-    store.lexical.warm_up("nowhere")
 
 
 def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
