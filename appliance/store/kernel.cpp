@@ -93,6 +93,7 @@ py::list best(const py::sequence& parts, const py::sequence& words, const py::se
 
 py::array_t<double> occurrences(const py::sequence& lists, const py::array_t<uint16_t, py::array::c_style>& rows,
                                 uint32_t lengths) {
+  if (!lengths) throw py::value_error("codes are made with one length at least");
   const size_t columns = py::len(lists), count = static_cast<size_t>(rows.size());
   py::array_t<double> table({count, columns});
   double* cell = table.mutable_data();

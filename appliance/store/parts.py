@@ -16,7 +16,7 @@ MOST_COUNTED = 64  # halves of occurrences, from which on a code takes 32 bits i
 
 Row: TypeAlias = tuple[int, float]  # chunk id, BM25: larger is better
 Counts: TypeAlias = NDArray[np.uint16]  # weighted occurrences in halves
-Codes: TypeAlias = NDArray[np.unsignedinteger]  # weighted occurrences in halves with the row's length; 0 for none
+Codes: TypeAlias = NDArray[np.unsignedinteger]  # weighted occurrences in halves with the row's length
 Coded: TypeAlias = tuple[NDArray[np.uint16], Codes]  # rows ascending
 Lists: TypeAlias = dict[int, Coded]  # by segment
 

@@ -23,12 +23,13 @@ LEAST_BYTES = 4 * 1024**2
 MOST_READ = 48  # tokens whose lists are read when they are to be counted
 
 
-_Key: TypeAlias = tuple[tuple[int, ...], str]  # segments, token
+_Key: TypeAlias = tuple[int, str]  # collection, token
 
 
 class _Kept(NamedTuple):
     """The lists of a token, in how many rows it occurs, and bytes in memory."""
 
+    segments: tuple[int, ...]
     lists: Lists
     rows: int
     size: int
@@ -43,11 +44,11 @@ class PostingLists:
         self._lock = threading.Lock()
 
     def of(
-        self, connection: apsw.Connection, lengths: Mapping[int, Lengths], tokens: Iterable[str]
+        self, connection: apsw.Connection, collection: int, lengths: Mapping[int, Lengths], tokens: Iterable[str]
     ) -> dict[str, Lists]:
         """For each token its lists in those of the segments that hold it."""
         segments = tuple(lengths)
-        found = {token: kept.lists for token, kept in self._known_of(segments, tokens).items()}
+        found = {token: kept.lists for token, kept in self._known_of(collection, segments, tokens).items()}
         missing = sorted(set(tokens) - found.keys())
         found |= {token: {} for token in missing}
         query = "SELECT segment, token, postings FROM posting_lists WHERE segment IN "
@@ -57,20 +58,20 @@ class PostingLists:
                 found[token][segment] = lengths[segment].coded(decoded(postings))
         with self._lock:
             for token in missing:
-                self._keep(token, segments, found[token])
+                self._keep((collection, token), segments, found[token])
         return found
 
     def counts(
-        self, connection: apsw.Connection, lengths: Mapping[int, Lengths], tokens: Sequence[str]
+        self, connection: apsw.Connection, collection: int, lengths: Mapping[int, Lengths], tokens: Sequence[str]
     ) -> dict[str, int]:
         """In how many rows each token occurs. Lists that are not in memory are read where they are those of few tokens,
         for they are asked for next; else only measured, for which SQLite looks for them just as long.
         """
         segments = tuple(lengths)
-        counts = {token: kept.rows for token, kept in self._known_of(segments, tokens).items()}
+        counts = {token: kept.rows for token, kept in self._known_of(collection, segments, tokens).items()}
         missing = sorted(set(tokens) - counts.keys())
         if len(missing) <= MOST_READ:
-            read = self.of(connection, lengths, missing) if missing else {}
+            read = self.of(connection, collection, lengths, missing) if missing else {}
             return counts | {token: _rows(lists) for token, lists in read.items()}
         query = "SELECT token, sum(length(postings)) / 4 FROM posting_lists WHERE segment IN "
         query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)}) GROUP BY token"
@@ -94,21 +95,22 @@ class PostingLists:
         most = min(MAX_BYTES, max(LEAST_BYTES, COMMON_BYTES * chunks))
         return [row[0] for row, size in zip(asked, sizes, strict=True) if size <= most]
 
-    def _known_of(self, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, _Kept]:
+    def _known_of(self, collection: int, segments: tuple[int, ...], tokens: Iterable[str]) -> dict[str, _Kept]:
         found: dict[str, _Kept] = {}
         with self._lock:
             for token in tokens:
-                known = self._known.get((segments, token))
-                if known is not None:
-                    self._known.move_to_end((segments, token))
+                known = self._known.get((collection, token))
+                if known is not None and known.segments == segments:
+                    self._known.move_to_end((collection, token))
                     found[token] = known
         return found
 
-    def _keep(self, token: str, segments: tuple[int, ...], lists: Lists) -> None:
+    def _keep(self, key: _Key, segments: tuple[int, ...], lists: Lists) -> None:
+        """In place of those of segments that the collection had before."""
         size = sum(OVERHEAD_BYTES + rows.nbytes + codes.nbytes for rows, codes in lists.values()) + OVERHEAD_BYTES
-        known = self._known.pop((segments, token), None)
+        known = self._known.pop(key, None)
         self._bytes += size - (known.size if known else 0)
-        self._known[segments, token] = _Kept(lists, _rows(lists), size)
+        self._known[key] = _Kept(segments, lists, _rows(lists), size)
         while self._bytes > MAX_BYTES:
             self._bytes -= self._known.popitem(last=False)[1].size
 

@@ -31,6 +31,7 @@ class _State:
     for of the fresh chunks' lists (by token, as far as they hold it), and last of phrases.
     """
 
+    collection: int
     version: int
     stored: dict[int, Lengths]  # by segment
     parts: tuple[Part, ...]
@@ -118,7 +119,7 @@ class PostingSearch:
         with self._lock:
             state = self._state(connection, collection)
         if state is not None:
-            self._stored.of(connection, state.stored, tokens)
+            self._stored.of(connection, state.collection, state.stored, tokens)
 
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""
@@ -143,13 +144,13 @@ class PostingSearch:
         posting_rows.add(connection, fresh, collection.id, after, MAX_ID, MAX_FRESH)
         parts = _parts(connection, collection.id, ids, fresh, known.parts if known else ())
         stored = {part.segment: part.lengths for part in parts if part.segment}
-        self._states[collection.id] = _State(collection.version, stored, parts, fresh)
+        self._states[collection.id] = _State(collection.id, collection.version, stored, parts, fresh)
         return self._states[collection.id]
 
     def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term], total: int) -> list[Weighted]:
         """The terms that occur and weigh most, rarest first; deleted rows are counted with the others."""
         tokens = sorted({token for term in terms for token in term.tokens})
-        counts = self._stored.counts(connection, state.stored, tokens)
+        counts = self._stored.counts(connection, state.collection, state.stored, tokens)
         counts = {token: counts.get(token, 0) + state.fresh.rows_of(token) for token in tokens}
         weighed = [bm25.weighted(term, min(counts[token] for token in term.tokens), total) for term in terms]
         return bm25.weightiest([one for one in weighed if one.rows])
@@ -176,7 +177,7 @@ class PostingSearch:
 
     def _lists(self, connection: apsw.Connection, state: _State, tokens: Sequence[str]) -> dict[str, Lists]:
         """By token and segment."""
-        found = self._stored.of(connection, state.stored, tokens)
+        found = self._stored.of(connection, state.collection, state.stored, tokens)
         part = state.parts[-1]
         if not len(part.ids):
             return found

@@ -43,6 +43,8 @@ def test_common_words_are_read_before_they_are_asked_for(store: Store, monkeypat
     level(store)
     store.lexical.warm_up("default")
     assert asked  # other segments
+    kept = store.lexical._postings._stored._known.items()
+    assert len({one.segments for (collection, _), one in kept if collection == 1}) == 1  # and of the old ones nothing
     compare(store, random.Random(3), 5)
     store.lexical.forget()
     asked.clear()

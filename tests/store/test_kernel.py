@@ -112,3 +112,5 @@ def test_an_array_of_another_type_is_refused() -> None:
         kernel.best(made.parts, [(1.0, {0: (few, few[:3])})], [], None, 10)
     with pytest.raises(ValueError, match="occurrences for each chunk"):
         kernel.best(made.parts, made.words, [(1.0, ids, few)], None, 10)
+    with pytest.raises(ValueError, match="one length at least"):
+        kernel.occurrences([], few, 0)
