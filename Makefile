@@ -67,7 +67,11 @@ $(VENV)/.llama: $(VENV)/.build build/llama.sh build/native.sh
 	@bash build/llama.sh $(BIN)/pip
 	@touch $@
 
-appliance/%.so: appliance/%.cpp $(wildcard appliance/*/*.hpp) build/kernel.sh build/native.sh | $(VENV)/.build
+$(VENV)/include/hnswlib: build/hnswlib.sh | $(VENV)/.build
+	@bash build/hnswlib.sh $(VENV)
+	@touch $@
+
+appliance/%.so: appliance/%.cpp $(wildcard appliance/*/*.hpp) build/kernel.sh build/native.sh | $(VENV)/include/hnswlib
 	@echo "setup 2/3: $<"
 	@bash build/kernel.sh $(BIN)/python $< $@
 

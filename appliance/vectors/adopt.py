@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.types import Ids, Matrix
-from appliance.vectors import build, generation
+from appliance.vectors import generation
 from appliance.vectors.build import Form
 from appliance.vectors.current import disk_error
 from appliance.vectors.graph import Graph, Origin
@@ -26,7 +26,7 @@ def adopt(directory: Path, source: VectorSource, form: Form, links: Links, label
         _, vectors = source.some(some[order])
         placed = np.empty_like(vectors)
         placed[order] = vectors
-        return build.as_stored(placed)
+        return placed
 
     try:
         write_graph(scratch, links, labels, rows, form.dimensions)

@@ -116,7 +116,8 @@ def load(directory: Path, source: VectorSource, form: Form, ids: Ids) -> tuple[i
             missing = compared(graph, source, ids)
             if len(missing) > STALE_SHARE * len(ids):
                 raise UnusableGenerationError("stale")
-            changes = len(missing) + drop_gone(graph, ids) + attempt  # an older one is written again
+            again = attempt or generation.is_old(directory, number)  # one before the newest, or in an older format
+            changes = len(missing) + drop_gone(graph, ids) + int(again)
             if len(missing) > REPLAYED_AT_ONCE:
                 return number, Behind(graph, meanwhile(source, form, missing), source), changes
             graph.add(*source.some(missing))

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from appliance.types import Ids
 from appliance.vectors import graph as graphs
 from appliance.vectors.graph import Graph, Origin, Recall
 
-FORMAT = 3
+FORMAT = 4
+WHOLE_NUMBERS = 3  # the format whose vectors are float32: read, never written
 CURRENT = "CURRENT"
 GRAPH_FILE = "hnsw.bin"
 
@@ -64,7 +66,7 @@ class Manifest:
             if raw["format"] == 1:
                 raw |= {"reason": "unknown", "built_at": 0.0, "created_at": 0.0}
             if raw["format"] in (1, 2):  # not measured, or with questions that were too easy
-                raw |= {"format": FORMAT, "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
+                raw |= {"format": WHOLE_NUMBERS, "ef": graphs.LEAST_EF, "recall": None, "recall_vectors": 0}
             return msgspec.convert(raw, cls)
         except OSError:
             raise UnusableGenerationError("missing") from None
@@ -88,25 +90,22 @@ def load(directory: Path, number: int, *, fingerprint: str, dimensions: int, thr
     """Read a generation. Raises UnusableGenerationError."""
     folder = directory / str(number)
     manifest = Manifest.read(folder)
-    ours = (FORMAT, fingerprint, dimensions, graphs.M, graphs.EF_CONSTRUCTION)
-    stored = (manifest.format, manifest.fingerprint, manifest.dimensions, manifest.m, manifest.ef_construction)
-    if stored != ours:
+    ours = (fingerprint, dimensions, graphs.M, graphs.EF_CONSTRUCTION)
+    stored = (manifest.fingerprint, manifest.dimensions, manifest.m, manifest.ef_construction)
+    if stored != ours or manifest.format not in (FORMAT, WHOLE_NUMBERS):
         raise UnusableGenerationError("foreign")
-    path = folder / GRAPH_FILE
-    try:
-        if path.stat().st_size != manifest.bytes or _sha256(path) != manifest.sha256:
-            raise UnusableGenerationError("torn")
-        graph = Graph.load(path, dimensions, Origin(manifest.built_at, manifest.reason), threads=threads)
-    except OSError:
-        raise UnusableGenerationError("missing") from None
-    except RuntimeError:
-        raise UnusableGenerationError("torn") from None
+    graph = _checked(folder / GRAPH_FILE, manifest, threads)
     graph.restore_dead(np.array(sorted(manifest.removed), dtype=np.int64))
     if (len(graph.held.ids), graph.held.dead) != (manifest.vectors, len(manifest.removed)):
         raise UnusableGenerationError("torn")
     if manifest.recall is not None:
         graph.measured(Recall(manifest.recall, manifest.ef, manifest.recall_vectors))
     return graph
+
+
+def is_old(directory: Path, number: int) -> bool:
+    """Whether it is of a format that is read more slowly than one written now. Raises UnusableGenerationError."""
+    return Manifest.read(directory / str(number)).format != FORMAT
 
 
 def write(directory: Path, graph: Graph, fingerprint: str) -> int:
@@ -126,7 +125,7 @@ def write(directory: Path, graph: Graph, fingerprint: str) -> int:
         expected = graph.save(path)
         reached("generation.graph_written")
         sync_path(path)
-        if path.stat().st_size != expected:  # hnswlib does not look whether its writes succeed
+        if path.stat().st_size != expected:  # saving does not look whether its writes succeed
             raise OSError(28, "the graph file is shorter than it should be; the disk may be full", str(path))
         _write_synced(beside / "manifest.json", json.dumps(asdict(_manifest(graph, fingerprint, path))))
         reached("generation.files_synced")
@@ -230,6 +229,27 @@ def _manifest(graph: Graph, fingerprint: str, path: Path) -> Manifest:
         recall=None if graph.recall is None else graph.recall.value,
         recall_vectors=0 if graph.recall is None else graph.recall.vectors,
     )
+
+
+def _checked(path: Path, manifest: Manifest, threads: int) -> Graph:
+    """The graph of a file that is what its manifest says; its checksum is made while it is read.
+
+    Raises UnusableGenerationError.
+    """
+    origin = Origin(manifest.built_at, manifest.reason)
+    try:
+        if path.stat().st_size != manifest.bytes:
+            raise UnusableGenerationError("torn")
+        with ThreadPoolExecutor(1, "checksum") as beside:
+            checksum = beside.submit(_sha256, path)
+            graph = Graph.load(path, manifest.dimensions, origin, threads=threads)
+            if checksum.result() != manifest.sha256:
+                raise UnusableGenerationError("torn")
+    except OSError:
+        raise UnusableGenerationError("missing") from None
+    except RuntimeError:
+        raise UnusableGenerationError("torn") from None
+    return graph
 
 
 def _sha256(path: Path) -> str:

@@ -1,13 +1,13 @@
-"""Approximate search: one hnswlib graph with the locking that hnswlib lacks."""
+"""Approximate search: one graph of hnswlib's kind (`hnsw.cpp`) with the locking that it lacks."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.types import Ids, Matrix, Vector
+from appliance.vectors.hnsw import Hnsw
 from appliance.vectors.live_ids import LiveIds
 from appliance.vectors.shared_lock import SharedLock
 
@@ -42,20 +42,21 @@ class Graph:
         self.origin = origin
         self.recall: Recall | None = None
         self._threads = threads
-        self._index = hnswlib.Index("ip", dimensions)
-        self._index.init_index(max(capacity, 1024), M=M, ef_construction=EF_CONSTRUCTION)
-        self._index.set_ef(LEAST_EF)
+        self._index = Hnsw(dimensions, max(capacity, 1024), M, EF_CONSTRUCTION)
+        self._index.ef = LEAST_EF
         self._lock = SharedLock()
         self._held = LiveIds.of(np.empty(0, dtype=np.int64))
 
     @classmethod
     def load(cls, path: Path, dimensions: int, origin: Origin, *, threads: int) -> "Graph":
-        """Read a file written by `save`; whether it is whole must be known before (a torn one may end the process)."""
+        """Read a file written by `save`, without the interpreter's lock. One that was changed must not be searched.
+
+        Raises OSError, RuntimeError for one that is torn or has other parameters.
+        """
         graph = cls(dimensions, origin, threads=threads)
-        graph._index = hnswlib.Index("ip", dimensions)
-        graph._index.load_index(str(path))
-        graph._index.set_ef(LEAST_EF)  # loading resets it to 10
-        graph._held = LiveIds.of(np.sort(np.array(graph._index.get_ids_list(), dtype=np.int64)))
+        graph._index = Hnsw.load(str(path), dimensions, M, EF_CONSTRUCTION)
+        graph._index.ef = LEAST_EF
+        graph._held = LiveIds.of(np.sort(graph._index.ids()))
         return graph
 
     @property
@@ -64,13 +65,13 @@ class Graph:
 
     @property
     def ef(self) -> int:
-        """How many candidates a search keeps; hnswlib itself keeps k where k is larger."""
-        return int(self._index.ef)
+        """How many candidates a search keeps; k where k is larger."""
+        return self._index.ef
 
     def measured(self, recall: Recall) -> None:
         """From now on search as wide as this was measured with."""
         with self._lock.exclusive():
-            self._index.set_ef(recall.ef)
+            self._index.ef = recall.ef
             self.recall = recall
 
     def search(self, vector: Vector, k: int) -> tuple[Ids, NDArray[np.float32]]:
@@ -79,11 +80,8 @@ class Graph:
             k = min(k, self._held.count)
             if not k:
                 return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-            try:
-                labels, distances = self._index.knn_query(vector, k=k, num_threads=1)
-            except RuntimeError:  # "Cannot return the results in a contiguous 2D array"
-                return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        return labels[0].astype(np.int64), 1 - distances[0]
+            ids, cosines = self._index.search(vector, k)
+        return (ids, cosines) if len(ids) == k else (ids[:0], cosines[:0])
 
     def add(self, ids: Ids, vectors: Matrix, *, at_once: int = SLICE) -> None:
         """Insert those that are not held yet, `at_once` under one lock."""
@@ -94,33 +92,31 @@ class Graph:
             part = slice(start, start + at_once)
             with self._lock.exclusive():
                 self._make_room(len(ids[part]))
-                self._index.add_items(vectors[part], ids[part], num_threads=self._threads)
+                self._index.add(ids[part], vectors[part], self._threads)
                 self._held = self._held.joined(ids[part])
 
     def remove(self, ids: Ids) -> None:
         """Those ids are no longer found; their vectors stay in the graph until it is built anew."""
         with self._lock.exclusive():
-            for chunk_id in self._held.ids[self._held.positions(ids)].tolist():
-                self._index.mark_deleted(chunk_id)
+            self._index.remove(self._held.ids[self._held.positions(ids)])
             self._held = self._held.without(ids)
 
     def vectors(self, ids: Ids) -> Matrix:
-        """(m, dimensions) of those of the ids that are held and live, ascending. Slow: some 30 us each."""
+        """(m, dimensions) of those of the ids that are held and live, ascending."""
         with self._lock.shared():
             wanted = self._held.ids[self._held.positions(ids)]
-            return np.asarray(self._index.get_items(wanted), dtype=np.float32).reshape(len(wanted), self.dimensions)
+            return self._index.vectors(wanted)
 
     def save(self, path: Path) -> int:
         """Write the graph, without syncing it, and return the bytes it must have. Searches go on meanwhile."""
         with self._lock.shared():
-            self._index.save_index(str(path))
-            return int(self._index.index_file_size())
+            return self._index.save(str(path))
 
     def restore_dead(self, ids: Ids) -> None:
         """After `load`: the file itself knows which vectors were removed; `ids` are those."""
         self._held = self._held.without(ids)
 
     def _make_room(self, count: int) -> None:
-        needed = self._index.get_current_count() + count
-        if needed > self._index.get_max_elements():
-            self._index.resize_index(max(needed, int(self._index.get_max_elements() * GROWTH)))
+        needed = self._index.count + count
+        if needed > self._index.capacity:
+            self._index.resize(max(needed, int(self._index.capacity * GROWTH)))

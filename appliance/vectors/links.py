@@ -1,8 +1,9 @@
-"""A graph without its vectors: who is linked with whom, read out of hnswlib's file and made into one again.
+"""A graph without its vectors: who is linked with whom, read out of a graph's file and made into one again.
 
 The file (hnswlib 0.8.0, hnswalg.h, saveIndex), little-endian: a head of sizes; for each node the links of the lowest
-layer (a word with their number, then 2 M nodes), the vector and the label; then for each node the bytes of its upper
-layers and, for each of these, a word with the number and M nodes. Nodes are called by their place in the file.
+layer (a word with their number, then 2 M nodes), the vector (`half.hpp`: a scale, then float16) and the label; then for
+each node the bytes of its upper layers and, for each of these, a word with the number and M nodes. Nodes are called by
+their place in the file.
 """
 
 import struct
@@ -73,16 +74,17 @@ def read_links(path: Path, dimensions: int) -> tuple[Links, Ids]:
 
 
 def write_graph(path: Path, links: Links, labels: Ids, vectors: Callable[[Ids], Matrix], dimensions: int) -> None:
-    """Make hnswlib's file of checked links. `vectors` gives the rows of some labels in their order. Raises OSError."""
+    """Make a graph's file of checked links. `vectors` gives the rows of some labels in their order. Raises OSError."""
     count, node, ground = len(labels), _node(dimensions), 4 * GROUND_WORDS
     top = int(links.levels.max())
-    sizes = (0, count, count, node.itemsize, ground + 4 * dimensions, ground)
+    sizes = (0, count, count, node.itemsize, node.itemsize - 8, ground)
     with path.open("xb") as file:
         file.write(_HEAD.pack(*sizes, top, links.entry, M, 2 * M, M, _MULT, EF_CONSTRUCTION))
         for start in range(0, count, BATCH):
             some = slice(start, start + BATCH)
             part = np.empty(len(labels[some]), node)
-            part["links"], part["vector"], part["label"] = links.ground[some], vectors(labels[some]), labels[some]
+            part["links"], part["label"] = links.ground[some], labels[some]
+            part["scale"], part["vector"] = _halved(vectors(labels[some]))
             part.tofile(file)
         ends = np.concatenate([[0], np.cumsum(links.levels, dtype=np.int64)]).tolist()
         for first, last in pairwise(ends):
@@ -91,7 +93,17 @@ def write_graph(path: Path, links: Links, labels: Ids, vectors: Callable[[Ids], 
 
 
 def _node(dimensions: int) -> np.dtype[np.void]:
-    return np.dtype([("links", "<u4", (GROUND_WORDS,)), ("vector", "<f4", (dimensions,)), ("label", "<u8")])
+    vector = [("scale", "<f4"), ("vector", "<f2", (dimensions,))]
+    return np.dtype([("links", "<u4", (GROUND_WORDS,)), *vector, ("label", "<u8")])
+
+
+def _halved(vectors: Matrix) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """Scales (n) and numbers (n, dimensions) of unit vectors, as `half.hpp` writes them."""
+    lengths = np.ones(len(vectors), np.float32)
+    for _ in range(2):
+        numbers = (vectors * lengths[:, None]).astype(np.float16)
+        lengths = np.linalg.norm(numbers.astype(np.float64), axis=1).astype(np.float32)
+    return (1 / np.where(lengths > 0, lengths, 1)).astype(np.float32), numbers
 
 
 def _upper_of(rest: bytes, count: int) -> tuple[NDArray[np.uint8], Words]:

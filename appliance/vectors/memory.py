@@ -16,7 +16,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def graph_bytes(vectors: int, dimensions: int) -> int:
     """About what a graph of so many vectors takes in memory, and somewhat more than on disk."""
-    return vectors * (4 * dimensions + BESIDE)
+    return vectors * (2 * dimensions + BESIDE)
 
 
 def require(vectors: int, dimensions: int) -> None:

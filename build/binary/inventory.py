@@ -84,10 +84,7 @@ def parts(inside: Path) -> list[Part]:
     for target, source in sorted(sources.items()):
         for part in _parts_of(target, Path(source).resolve(), owners):
             found.setdefault(f"{part.kind}:{part.name}", part)
-    for name in (
-        "pyinstaller",
-        "pybind11",
-    ):  # its bootloader is what the launcher runs; its headers are in hnswlib and ours
+    for name in ("pyinstaller", "pybind11", "hnswlib"):  # what the launcher runs; headers in what we compile
         found[f"pypi:{name}"] = _distribution(name)
     return sorted(found.values(), key=lambda part: (part.kind, part.name.lower()))
 

@@ -1,18 +1,21 @@
 """Generations on disk: loaded and replayed, damaged, foreign, on a full disk, and builds that fail or are stopped."""
 
+import hashlib
 import json
 import resource
 import signal
 import time
 from pathlib import Path
 
+import hnswlib
 import numpy as np
 import pytest
 
 from appliance.errors import StorageError
-from appliance.vectors import CollectionIndex
+from appliance.vectors import CollectionIndex, generation
 from appliance.vectors.build import as_stored
-from tests.vectors.samples import IDS, VECTORS, MemorySource, Opener, put, recall, wait_for
+from appliance.vectors.graph import EF_CONSTRUCTION, M
+from tests.vectors.samples import DIMENSIONS, IDS, VECTORS, MemorySource, Opener, put, recall, wait_for
 
 
 def damage(path: Path, how: str) -> None:
@@ -82,6 +85,30 @@ def test_the_one_before_serves_where_the_newest_is_torn(
 
 
 @pytest.mark.slow
+def test_a_generation_with_float32_vectors_serves_and_is_written_again(
+    built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
+) -> None:
+    built.close()
+    path, manifest = tmp_path / "index" / "1" / "hnsw.bin", tmp_path / "index" / "1" / "manifest.json"
+    graph = hnswlib.Index("ip", DIMENSIONS)
+    graph.init_index(3_000, M=M, ef_construction=EF_CONSTRUCTION)
+    graph.add_items(as_stored(VECTORS[:3_000]), IDS[:3_000])
+    graph.save_index(str(path))
+    data = path.read_bytes()
+    told = json.loads(manifest.read_text()) | {"format": 3, "bytes": len(data)}
+    manifest.write_text(json.dumps(told | {"sha256": hashlib.sha256(data).hexdigest()}))
+    index = opened()
+    assert (index.status().kind, index.status().building) == ("hnsw", False)
+    assert recall(index, source) >= 0.99
+    assert index.verify() == []
+    index.close()
+    assert opened().status().generation == 2
+    assert not generation.is_old(tmp_path / "index", 2)
+    opened().close()  # and not written again
+    assert generation.numbers(tmp_path / "index")[0] == 2
+
+
+@pytest.mark.slow
 def test_another_model_or_another_database_means_a_new_graph(
     built: CollectionIndex, opened: Opener, source: MemorySource
 ) -> None:
@@ -99,7 +126,7 @@ def test_another_model_or_another_database_means_a_new_graph(
 @pytest.mark.slow
 def test_what_is_purged_is_in_no_file(built: CollectionIndex, source: MemorySource, tmp_path: Path) -> None:
     needle = VECTORS[41] / np.linalg.norm(VECTORS[41])
-    wanted = as_stored(needle[None])[0].tobytes()
+    wanted = needle.astype(np.float16).tobytes()
     files = tmp_path / "index"
     assert any(wanted in path.read_bytes() for path in files.rglob("hnsw.bin"))
     source.commit(IDS[3_000:3_001], VECTORS[3_000:3_001])
