@@ -52,7 +52,7 @@ def test_a_vector_is_kept_in_the_very_bytes_that_the_database_has(dimensions: in
     unit = (rows / np.maximum(np.linalg.norm(rows, axis=1), 1e-9)[:, None]).astype(np.float32)
     halves = unit.astype(np.float16)
     graph = built(as_stored(unit))
-    assert np.abs(graph.vectors(ids_of(rows)) - as_stored(halves.astype(np.float32))).max() < 1e-6
+    assert np.abs(graph.vectors(ids_of(unit)) - as_stored(halves.astype(np.float32))).max() < 1e-6
     graph.save(str(tmp_path / "hnsw.bin"))
     data = (tmp_path / "hnsw.bin").read_bytes()
     assert all(row.tobytes() in data for row in halves)
