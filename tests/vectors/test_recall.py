@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import StorageError
 from appliance.telemetry import metrics
-from appliance.vectors import CollectionIndex, graph, recall
+from appliance.vectors import CollectionIndex, generation, graph, recall
 from appliance.vectors.graph import Graph, Origin
 from appliance.vectors.job import Job
 from tests.vectors.samples import DIMENSIONS, IDS, VECTORS, MemorySource, Opener, put, wait_for
@@ -118,7 +118,7 @@ def test_a_generation_of_an_older_format_is_read_and_then_measured(
     assert last.name == "measure"
     assert index.status().generation == 1
     index.close()
-    assert manifest(tmp_path / "index", 2)["format"] == 3
+    assert manifest(tmp_path / "index", 2)["format"] == generation.FORMAT
 
 
 def test_of_many_equal_vectors_any_will_do() -> None:
