@@ -83,6 +83,12 @@ class Graph:
             ids, cosines = self._index.search(vector, k)
         return (ids, cosines) if len(ids) == k else (ids[:0], cosines[:0])
 
+    def compare(self, vector: Vector, ids: Ids) -> tuple[Ids, NDArray[np.float32]]:
+        """(ids, cosines) of those of the ids, ascending, that are held and live: each is compared."""
+        with self._lock.shared():
+            wanted = self._held.ids[self._held.positions(ids)]
+            return wanted, self._index.cosines(vector, wanted)
+
     def add(self, ids: Ids, vectors: Matrix, *, at_once: int = SLICE) -> None:
         """Insert those that are not held yet, `at_once` under one lock."""
         fresh = ~self._held.known(ids)
@@ -101,11 +107,15 @@ class Graph:
             self._index.remove(self._held.ids[self._held.positions(ids)])
             self._held = self._held.without(ids)
 
+    def some(self, ids: Ids) -> tuple[Ids, Matrix]:
+        """Those of the ids that are held and live, ascending, with their vectors (m, dimensions)."""
+        with self._lock.shared():
+            wanted = self._held.ids[self._held.positions(np.sort(ids))]
+            return wanted, self._index.vectors(wanted)
+
     def vectors(self, ids: Ids) -> Matrix:
         """(m, dimensions) of those of the ids that are held and live, ascending."""
-        with self._lock.shared():
-            wanted = self._held.ids[self._held.positions(ids)]
-            return self._index.vectors(wanted)
+        return self.some(ids)[1]
 
     def save(self, path: Path) -> int:
         """Write the graph, without syncing it, and return the bytes it must have. Searches go on meanwhile."""

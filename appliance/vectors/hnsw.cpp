@@ -78,8 +78,7 @@ class Hnsw {
   }
 
   py::tuple search(const Numbers& vector, size_t k) const {
-    if (static_cast<size_t>(vector.size()) != dimensions_) throw py::value_error("a question has other dimensions");
-    const std::vector<char> question = space_.question(vector.data());
+    const std::vector<char> question = as_question(vector);
     beam::Found found;
     {
       py::gil_scoped_release release;
@@ -94,6 +93,22 @@ class Hnsw {
     return py::make_tuple(ids, cosines);
   }
 
+  Numbers cosines(const Numbers& vector, const Ids& ids) const {
+    const std::vector<char> question = as_question(vector);
+    const size_t count = ids.size();
+    const int64_t* labels = ids.data();
+    Numbers found(count);
+    float* into = found.mutable_data();
+    py::gil_scoped_release release;
+    std::vector<hnswlib::tableint> nodes(count);
+    for (size_t i = 0; i < count; ++i) nodes[i] = node_of(labels[i]);
+    for (size_t i = 0; i < count; ++i) {
+      if (i + beam::kAhead < count) beam::ask_for(graph_.getDataByInternalId(nodes[i + beam::kAhead]), graph_.data_size_);
+      into[i] = 1 - beam::distance(graph_, question.data(), nodes[i]);
+    }
+    return found;
+  }
+
   void remove(const Ids& ids) {
     for (py::ssize_t i = 0; i < ids.size(); ++i) graph_.markDelete(ids.data()[i]);
   }
@@ -101,9 +116,7 @@ class Hnsw {
   Numbers vectors(const Ids& ids) const {
     Numbers found({static_cast<size_t>(ids.size()), dimensions_});
     for (py::ssize_t i = 0; i < ids.size(); ++i) {
-      const auto node = graph_.label_lookup_.find(ids.data()[i]);
-      if (node == graph_.label_lookup_.end()) throw py::key_error("the graph does not hold this id");
-      space_.read(graph_.getDataByInternalId(node->second), found.mutable_data(i));
+      space_.read(graph_.getDataByInternalId(node_of(ids.data()[i])), found.mutable_data(i));
     }
     return found;
   }
@@ -121,6 +134,17 @@ class Hnsw {
   size_t capacity() const { return graph_.max_elements_; }
 
  private:
+  std::vector<char> as_question(const Numbers& vector) const {
+    if (static_cast<size_t>(vector.size()) != dimensions_) throw py::value_error("a question has other dimensions");
+    return space_.question(vector.data());
+  }
+
+  hnswlib::tableint node_of(int64_t label) const {
+    const auto node = graph_.label_lookup_.find(label);
+    if (node == graph_.label_lookup_.end()) throw py::key_error("the graph does not hold this id");
+    return node->second;
+  }
+
   void insert(int64_t label, const float* numbers) {
     std::vector<char> vector(space_.get_data_size());
     space_.write(numbers, vector.data());
@@ -153,6 +177,7 @@ PYBIND11_MODULE(hnsw, module) {
       .def("save", &Hnsw::save, "path"_a, release())
       .def("add", &Hnsw::add, "ids"_a, "vectors"_a, "threads"_a)
       .def("search", &Hnsw::search, "vector"_a, "k"_a)
+      .def("cosines", &Hnsw::cosines, "vector"_a, "ids"_a)
       .def("remove", &Hnsw::remove, "ids"_a)
       .def("vectors", &Hnsw::vectors, "ids"_a)
       .def("ids", &Hnsw::ids)

@@ -31,6 +31,9 @@ class Hnsw:
     def search(self, vector: Vector, k: int) -> tuple[Ids, NDArray[np.float32]]:
         """(ids, cosines) of the k nearest that are not removed, best first; fewer where no more can be reached."""
 
+    def cosines(self, vector: Vector, ids: Ids) -> NDArray[np.float32]:
+        """(n,) of each with the vector, removed or not. Raises KeyError for one that is not held."""
+
     def remove(self, ids: Ids) -> None:
         """They are no longer found. Raises RuntimeError for one that is not held or was removed."""
 

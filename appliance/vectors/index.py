@@ -85,12 +85,12 @@ class CollectionIndex:
         dimensions = self._current.form.dimensions
         if vector.shape != (dimensions,) or not np.isfinite(vector).all():
             raise ValueError(f"a question's vector must be {dimensions} finite numbers")
-        return nearest.search(self._current.state, self._current.source, vector, k, eligible) if k > 0 else []
+        return nearest.search(self._current.state, vector, k, eligible) if k > 0 else []
 
     def some(self, ids: Ids) -> tuple[Ids, Matrix]:
         """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions). Raises StorageError."""
         state = self._current.state
-        if isinstance(state, ExactScan):
+        if isinstance(state, ExactScan | Graph):
             held, vectors = state.some(ids)
             if len(held) == len(ids):  # what was committed a moment ago may not be held yet
                 return held, vectors

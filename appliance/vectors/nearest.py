@@ -6,33 +6,30 @@ from appliance.types import Ids, Vector
 from appliance.vectors.behind import Behind
 from appliance.vectors.exact import ExactScan, Hits, best
 from appliance.vectors.graph import Graph
-from appliance.vectors.source import VectorSource
-from appliance.vectors.stored import StoredScan, compared, nearer
+from appliance.vectors.stored import StoredScan, nearer
 
-# So few eligible vectors are read from the database and compared one by one, which loses none: 6 us each where they
-# follow each other, as those of a document do, 18 us where each stands alone.
-EXACT_ELIGIBLE = 4_000
+EXACT_ELIGIBLE = 20_000  # so few are compared one by one, which loses none: half a microsecond each
 WIDEST = 10_000  # most neighbours a filtered search asks the graph for; no more than it would compare otherwise
 
 State = ExactScan | StoredScan | Graph | Behind  # what an index can be made of
 
 
-def search(state: State, source: VectorSource, vector: Vector, k: int, eligible: Ids | None) -> Hits:
+def search(state: State, vector: Vector, k: int, eligible: Ids | None) -> Hits:
     """(chunk id, cosine) of the `k` nearest, best first; `eligible` (ascending ids) restricts them, losing none."""
     if isinstance(state, Behind):
         tail = state.tail.search(vector, k, eligible)  # first: what leaves it meanwhile is in the graph
-        return nearer(search(state.graph, source, vector, k, eligible), tail, k)
+        return nearer(search(state.graph, vector, k, eligible), tail, k)
     if not isinstance(state, Graph):
         return state.search(vector, k, eligible)
     if eligible is not None:
-        return _eligible(state, source, vector, k, eligible)
+        return _eligible(state, vector, k, eligible)
     ids, scores = state.search(vector, k)
     if len(ids) < min(k, state.held.count):
-        return compared(source, vector, k, state.held.ids[state.held.live])
+        ids, scores = state.compare(vector, state.held.ids)
     return best(ids, scores, k)
 
 
-def _eligible(graph: Graph, source: VectorSource, vector: Vector, k: int, eligible: Ids) -> Hits:
+def _eligible(graph: Graph, vector: Vector, k: int, eligible: Ids) -> Hits:
     """The graph is asked for more neighbours the fewer are eligible; where that is not enough, each is compared."""
     held = graph.held
     width = k + int(1.5 * k * held.count / max(1, len(eligible)))
@@ -42,4 +39,4 @@ def _eligible(graph: Graph, source: VectorSource, vector: Vector, k: int, eligib
         passing = eligible[places] == ids
         if np.count_nonzero(passing) >= k:
             return best(ids[passing], scores[passing], k)
-    return compared(source, vector, k, held.ids[held.positions(eligible)])
+    return best(*graph.compare(vector, eligible), k)

@@ -67,6 +67,7 @@ def test_the_nearest_are_found_with_their_cosines(dimensions: int, threads: int)
         ids, cosines = graph.search(question, 10)
         truth = stored @ question
         assert np.abs(cosines - truth[ids - 1]).max() < 1e-6
+        assert np.abs(graph.cosines(question, ids_of(stored)) - truth).max() < 1e-6
         assert (np.diff(cosines) <= 0).all()
         found += len(set(ids.tolist()) & set((np.argsort(-truth)[:10] + 1).tolist()))
     assert found >= 0.98 * 500
@@ -182,6 +183,8 @@ def test_what_does_not_fit_is_an_error_that_changes_nothing(vectors: Matrix) -> 
         graph.add(ids_of(vectors) + COUNT, vectors, 2)
     with pytest.raises(RuntimeError, match="not found"):
         graph.remove(np.array([99_999], dtype=np.int64))
+    with pytest.raises(KeyError, match="does not hold"):
+        graph.cosines(vectors[0], np.array([1, 99_999], dtype=np.int64))
     with pytest.raises(KeyError, match="does not hold"):
         graph.vectors(np.array([99_999], dtype=np.int64))
     assert graph.count == COUNT
