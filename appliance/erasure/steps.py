@@ -132,6 +132,7 @@ class Run:
         with contextlib.suppress(NotFound):  # the collection was dropped since
             self._collections.index(name).purge(ids)
             self._store.segments.drop_deleted(name)
+            self._store.documents.forget()
             self._store.lexical.forget()
             evidence.forget()
             kept = self._store.shadow.find(name)

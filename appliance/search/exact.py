@@ -26,7 +26,7 @@ def exact_bonus(store: Store, collection: str, text: str, eligible: Ids | None) 
     for term in terms:
         each = (1.0 if is_distinctive(term) else ordinary) / len(terms)
         rows = store.lexical.search(collection, term, MATCHES, eligible).rows
-        holders = holding(term, list(store.documents.chunks([chunk for chunk, _ in rows]).values()))
+        holders = holding(term, list(store.documents.chunks_of(collection, [chunk for chunk, _ in rows]).values()))
         for chunk in holders:
             bonus[chunk] = bonus.get(chunk, 0.0) + min(1.0, RARE / len(holders)) * each
     return bonus

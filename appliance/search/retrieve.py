@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from appliance.search.ahead import Ahead
 from appliance.search.analyse import shape
@@ -19,8 +20,10 @@ from appliance.search.rewrite import Rewording, joined
 from appliance.store import LexicalResult, Store
 from appliance.telemetry.stages import Stages
 from appliance.telemetry.tracing import note
-from appliance.types import Embedder, Hit, Ids, Query, Reranker, SearchResult, Vector
+from appliance.types import Chunk, Embedder, Hit, Ids, Query, Reranker, SearchResult, Vector
 from appliance.vectors import CollectionIndex
+
+ReadChunks = Callable[[Sequence[int]], dict[int, Chunk]]
 
 NOT_REWORDED = Rewording()
 POOL = 50  # hits that collapsing and diversifying choose from, or twice k where that is more
@@ -126,7 +129,8 @@ class _Asked:
         bonus = exact.result(stages, "fuse") if exact else {}
         with stages.stage("fetch"):
             depth = _depth(plan, query.k, self.retrieval.reranker)
-            hits = _hits(with_bonus(fused, bonus), bonus, found, depth, store)
+            read = partial(store.documents.chunks_of, query.collection)
+            hits = _hits(with_bonus(fused, bonus), bonus, found, depth, read)
         if not plan.neighbours or not found.lexical or not found.dense or reworded:
             return hits
         with stages.stage("fuse"):
@@ -174,13 +178,13 @@ def _select(hits: Sequence[Hit], plan: Plan, query: Query, index: Callable[[str]
     return collapsed(hits, query.k) if plan.collapse else hits[: query.k]
 
 
-def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int, store: Store) -> list[Hit]:
+def _hits(ranked: Ranking, bonus: dict[int, float], found: Candidates, most: int, read: ReadChunks) -> list[Hit]:
     """The first `most` that are still stored: a document may have been deleted since its vector was found."""
     dense, lexical, cosines = _ranks(found.dense), _ranks(found.lexical), found.known.cosines
     hits: list[Hit] = []
     for start in range(0, len(ranked), most):
         part = ranked[start : start + most]
-        chunks = store.documents.chunks([item for item, _ in part])
+        chunks = read([item for item, _ in part])
         for item, score in part:
             if item in chunks and len(hits) < most:
                 dense_rank, cosine = dense.get(item, (None, cosines.get(item)))

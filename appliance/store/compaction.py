@@ -11,8 +11,9 @@ import apsw
 
 from appliance.errors import DiskFull, StorageError
 from appliance.faults import reached
-from appliance.store.database import BUSY_MS, Database, fetch, translated
+from appliance.store.database import BUSY_MS, Database, fetch
 from appliance.store.keyword_pages import tombstones
+from appliance.store.sqlite_errors import translated
 
 MERGE_PAGES = 2_000  # of a keyword index written in one transaction: some 8 MB, so that others wait no longer
 MERGE_ROUNDS = 4

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import apsw
 import numpy as np
 
 from appliance.errors import InvalidRequest, NotFound
@@ -13,6 +14,7 @@ from appliance.store import collections, consistency, rows, vectors
 from appliance.store.collections import Collection
 from appliance.store.database import MAX_ID, Database, carray, fetch, is_id
 from appliance.store.eligible import Eligible
+from appliance.store.recent import Recent
 from appliance.store.vectors import CollectionVectors
 from appliance.types import (
     Chunk,
@@ -26,6 +28,7 @@ from appliance.types import (
 )
 
 MAX_LISTED = 1_000
+KEPT_CHUNKS = 8_192  # read last, 2 KB each
 
 _INFO = (
     "SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.characters, d.chunks, "
@@ -53,6 +56,7 @@ class Documents:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._eligible = Eligible()
+        self._recent: Recent[Chunk] = Recent(KEPT_CHUNKS)
 
     # --- collections
 
@@ -184,10 +188,22 @@ class Documents:
     # --- reading chunks
 
     def chunks(self, ids: Sequence[int]) -> dict[int, Chunk]:
-        """Those of the chunks that exist."""
+        """Those of the chunks that exist, by ascending id."""
         with self._database.read() as connection:
-            found = fetch(connection, f"{_CHUNK} WHERE k.id IN (SELECT value FROM carray(?))", (carray(ids),))
-        return {row[0]: Chunk(*row) for row in found}
+            return _chunks(connection, ids)
+
+    def chunks_of(self, collection: str, ids: Sequence[int]) -> dict[int, Chunk]:
+        """Those of the chunks that the collection has, by ascending id; the ones read last come from memory."""
+        with self._database.read(snapshot=True) as connection:
+            found = collections.find(connection, collection)
+            if found is None:
+                return {}
+            read = lambda missing: _chunks(connection, missing, found.id)  # noqa: E731
+            return self._recent.of(found.version, ids, read)
+
+    def forget(self) -> None:
+        """No chunk stays in memory."""
+        self._recent.forget()
 
     def document_chunks(self, document_id: int) -> list[Chunk]:
         """The chunks of a document in its order; none for an unknown document."""
@@ -232,6 +248,12 @@ class Documents:
                 query = f"{_INFO} WHERE d.id > ? AND c.name = ? ORDER BY d.id LIMIT ?"
                 found = fetch(connection, query, (after, collection, limit))
             return [_info(row) for row in found]
+
+
+def _chunks(connection: apsw.Connection, ids: Sequence[int], collection_id: int | None = None) -> dict[int, Chunk]:
+    """Those that exist, of one collection or of all."""
+    query = f"{_CHUNK} WHERE k.id IN (SELECT value FROM carray(?1)) AND (?2 IS NULL OR k.collection_id = ?2)"
+    return {row[0]: Chunk(*row) for row in fetch(connection, query, (carray(ids), collection_id))}
 
 
 def _ids(ids: Iterable[int]) -> Ids:

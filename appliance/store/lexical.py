@@ -42,6 +42,7 @@ class Lexical:
         self._counts: dict[int, tuple[int, dict[str, int]]] = {}  # collection -> (version, token -> rows)
         self._weights: dict[int, tuple[int, dict[str, float]]] = {}  # collection -> (version, word -> idf)
         self._postings = PostingSearch()
+        self._places = neighbours.Places()
 
     def search(
         self, collection: str, text: str, k: int, eligible: Ids | None = None, *, sure: int | None = None
@@ -111,7 +112,8 @@ class Lexical:
             if not found or not terms:
                 return {}
             exact = [self._with_rows(connection, found, term) for term in terms]
-            return neighbours.scores(connection, found, ids, exact, self._counting(connection, found, exact))
+            count = self._counting(connection, found, exact)
+            return neighbours.scores(connection, found, ids, exact, count, self._places)
 
     def _counting(self, connection: apsw.Connection, collection: Collection, terms: Sequence[Weighted]) -> Count:
         """Looked up where there are segments, which is ten times as fast as reading the texts."""

@@ -1,6 +1,7 @@
 """BM25 of single chunks that counts the words of the chunks beside them, too, where their document is short."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import apsw
 import numpy as np
@@ -9,6 +10,7 @@ from appliance.store import bm25
 from appliance.store.bm25 import K1, B, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import carray, fetch
+from appliance.store.recent import Recent
 from appliance.types import Ids
 
 # A short document speaks of one thing, so a word beside a chunk counts 1 / (the chunks of its document); in documents
@@ -20,13 +22,42 @@ SHORT = 8
 
 _PLACES = (  # the chunks of a document follow each other, so the first and their number tell which there are
     "SELECT d.id, d.chunks, (SELECT min(id) FROM chunks WHERE document_id = d.id) "
-    "FROM documents d WHERE d.id IN (SELECT value FROM carray(?))"
+    "FROM documents d WHERE d.id IN (SELECT value FROM carray(?)) AND +d.collection_id = ?"
 )
+KEPT_DOCUMENTS, KEPT_AVERAGES = 16_384, 64  # asked for last
 Count = Callable[[Ids], Counted]  # of ascending ids, all of which exist
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where chunks stand, as far as it was asked for: documents as (the first chunk, their number), and the average
+    length of a row of a collection in tokens.
+    """
+
+    documents: Recent[range] = field(default_factory=lambda: Recent(KEPT_DOCUMENTS))
+    averages: Recent[float] = field(default_factory=lambda: Recent(KEPT_AVERAGES))
+
+    def chunks(self, connection: apsw.Connection, collection: Collection, documents: Iterable[int]) -> dict[int, range]:
+        """Document -> its chunks, which follow each other; those that have any."""
+
+        def read(missing: list[int]) -> dict[int, range]:
+            found = fetch(connection, _PLACES, (carray(missing), collection.id))
+            return {document: range(first, first + number) for document, number, first in found if number}
+
+        return self.documents.of(collection.version, sorted(set(documents)), read)
+
+    def average(self, connection: apsw.Connection, collection: Collection) -> float:
+        read = lambda _: {collection.id: bm25.average_length(connection, collection.id)}  # noqa: E731
+        return self.averages.of(collection.version, [collection.id], read)[collection.id]
+
+
 def scores(
-    connection: apsw.Connection, collection: Collection, ids: Mapping[int, int], terms: Sequence[Weighted], count: Count
+    connection: apsw.Connection,
+    collection: Collection,
+    ids: Mapping[int, int],
+    terms: Sequence[Weighted],
+    count: Count,
+    places: Places,
 ) -> dict[int, float]:
     """Those of the chunks (`ids`: chunk -> document) that exist, each scored as if its neighbours in a short document
     belonged to it in part.
@@ -34,8 +65,7 @@ def scores(
     BM25F with the neighbours as a field of their own weight (Robertson, Zaragoza, Taylor 2004, "Simple BM25 Extension
     to Multiple Weighted Fields"): their weighted occurrences and tokens are added before the score saturates.
     """
-    found = fetch(connection, _PLACES, (carray(sorted(set(ids.values()))),))
-    chunks = {document: range(first, first + number) for document, number, first in found if number}
+    chunks = places.chunks(connection, collection, ids.values())
     wanted = sorted(chunk for chunk, document in ids.items() if chunk in chunks.get(document, ()))
     if not wanted:
         return {}
@@ -53,14 +83,15 @@ def scores(
         rows, others, sizes = np.array(beside, dtype=np.int64).T
         np.add.at(table, rows, counted[read.searchsorted(others)] / sizes[:, None])
     occurrences, lengths = table[:, :-1], table[:, -1:]
-    norms = K1 * (1 - B + B * lengths / _average(connection, collection))
+    average = places.average(connection, collection) * _grown(collection)
+    norms = K1 * (1 - B + B * lengths / average)
     weights = np.array([term.term.count * term.idf * (K1 + 1) for term in terms])
     return dict(zip(wanted, (occurrences / (occurrences + norms) @ weights).tolist(), strict=True))
 
 
-def _average(connection: apsw.Connection, collection: Collection) -> float:
-    """Tokens of a row with its neighbours, as if all documents had the same number m of chunks: each has 2 (m - 1)
-    neighbours, which count 1 / m.
+def _grown(collection: Collection) -> float:
+    """By how much a row grows with its neighbours, as if all documents had the same number m of chunks: each has
+    2 (m - 1) neighbours, which count 1 / m.
     """
     size = max(1.0, collection.chunks / max(1, collection.documents))
-    return bm25.average_length(connection, collection.id) * (1 + 2 * (size - 1) / size**2)
+    return 1 + 2 * (size - 1) / size**2

@@ -10,7 +10,8 @@ import apsw
 from appliance.errors import StorageError
 from appliance.store.collections import Collection, find_all
 from appliance.store.compaction import LOG_WAIT_S, log_bytes
-from appliance.store.database import Database, carray, fetch, translated
+from appliance.store.database import Database, carray, fetch
+from appliance.store.sqlite_errors import translated
 
 LOG_LIMIT = 1 << 30  # bytes of log that others may write beside a snapshot; beyond it they wait until it is read
 
