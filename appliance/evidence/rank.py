@@ -1,13 +1,13 @@
 """Scores every sentence of the best passages as an answer to the question, from what was stored at ingestion."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from appliance.evidence import matching
 from appliance.evidence.passages import ReadPassage, read_passage
 from appliance.evidence.question import Question, Wanted, offers
 from appliance.store import Store
@@ -36,7 +36,7 @@ WEIGHTS = {
 }
 FEATURES = tuple(WEIGHTS)
 _VALUES = np.array(list(WEIGHTS.values()))
-_WANTED = tuple(wanted for wanted in Wanted if wanted in WEIGHTS)
+_WANTED = frozenset(wanted for wanted in Wanted if wanted in WEIGHTS)
 
 
 class Sentence(NamedTuple):
@@ -115,75 +115,24 @@ def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]
     """Every sentence scored, best first; headings behind all others."""
     if not found:
         return []
-    rows = np.array(_features(question, vector, found))
-    scores = rows @ _VALUES
-    scored = [Scored(item, row, float(score)) for item, row, score in zip(found, rows, scores, strict=True)]
+    rows = _features(question, vector, found)
+    scores = (rows @ _VALUES).tolist()
+    scored = [Scored(*one) for one in zip(found, rows, scores, strict=True)]
     return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
 
 
-def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> list[list[float]]:
-    cosines = (np.stack([item.vector for item in found]) @ vector).tolist()
-    words, pairs = _Words(question), [f" {one} {other} " for one, other in question.pairs]
-    lines = [item.line for item in found]
-    sets = [words.held(line) for line in lines]
-    around, headings = _around(found, sets, words), _headings(found, sets, words)
-    asked = [float(question.wanted is wanted) for wanted in _WANTED]
-    unasked, most_pairs = [0.0] * len(_WANTED), max(1, len(pairs))
-    rows = []
-    for index, item in enumerate(found):
-        here = sets[index]
-        with_before = here | headings[index] | (sets[index - 1] if item.position and index else 0)
-        own, more = words.covered(here), words.covered(with_before)
-        rows.append(
-            [
-                cosines[index],
-                own,
-                more - own,
-                words.covered(with_before | around[item.hit.chunk.id]) - more,
-                sum([pair in lines[index] for pair in pairs]) / most_pairs,
-                min(1.0, item.hit.score),
-                *(asked if offers(item.text, question) else unasked),
-            ]
-        )
+def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> NDArray[np.float64]:
+    """(n, features) in the order of FEATURES."""
+    numbers: dict[int, int] = {}  # chunk -> the number of the passage
+    lines = [
+        (item.line, numbers.setdefault(item.hit.chunk.id, len(numbers)), item.position, item.heading) for item in found
+    ]
+    passages = list({item.hit.chunk.id: item.passage for item in found}.values())
+    above, about = [passage.above for passage in passages], [passage.about for passage in passages]
+    rows = np.zeros((len(found), len(FEATURES)))
+    rows[:, 0] = np.concatenate([item.vector for item in found]).reshape(len(found), -1) @ vector
+    rows[:, 1:5] = matching.coverage(dict(question.weights), question.pairs, lines, above, about)
+    rows[:, 5] = [min(1.0, item.hit.score) for item in found]
+    if question.wanted in _WANTED:
+        rows[:, FEATURES.index(question.wanted)] = [offers(item.text, question) for item in found]
     return rows
-
-
-class _Words:
-    """The weighted words of a question; a set of them is a number, a bit for each."""
-
-    def __init__(self, question: Question) -> None:
-        self._looked_for = [(1 << place, f" {word} ") for place, word in enumerate(question.weights)]
-        self._weights = [(1 << place, weight) for place, weight in enumerate(question.weights.values())]
-        self.covered = cache(self._covered)  # few sets differ
-
-    def held(self, line: str) -> int:
-        """Those that a line of stems (`stem_line`) has."""
-        return sum([bit for bit, word in self._looked_for if word in line])
-
-    def _covered(self, some: int) -> float:
-        """Their share of the question's weight, as `Question.covered`."""
-        return sum([weight for bit, weight in self._weights if bit & some])
-
-
-def _headings(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> list[int]:
-    """The words in the nearest heading above each sentence in its chunk, else in that of the chunk's section."""
-    rows: list[int] = []
-    chunk = above = 0
-    for item, here in zip(found, sets, strict=True):
-        if item.hit.chunk.id != chunk:
-            chunk, above = item.hit.chunk.id, words.held(item.passage.above)
-        rows.append(0 if item.heading else above)
-        if item.heading:
-            above = here
-    return rows
-
-
-def _around(found: Sequence[Sentence], sets: Sequence[int], words: _Words) -> dict[int, int]:
-    """Chunk id -> the words in the chunk, its section, its title and its place."""
-    gathered: dict[int, int] = {}
-    for item, here in zip(found, sets, strict=True):
-        chunk = item.hit.chunk.id
-        if chunk not in gathered:
-            gathered[chunk] = words.held(item.passage.about)
-        gathered[chunk] |= here
-    return gathered

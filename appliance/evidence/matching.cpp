@@ -1,0 +1,138 @@
+// How much of a question each sentence says, by the stems of both. rank.py has the weights that this is for.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace py = pybind11;
+
+namespace {
+
+using Set = std::vector<bool>;  // of the question's words, by their place
+
+std::string_view view(py::handle text) {
+  if (!PyUnicode_Check(text.ptr())) throw py::type_error("a stem or a line is a str");
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+  if (!data) throw py::error_already_set();
+  return {data, static_cast<size_t>(size)};
+}
+
+void join(Set& into, const Set& other) {
+  for (size_t place = 0; place < into.size(); ++place) {
+    if (other[place]) into[place] = true;
+  }
+}
+
+// The stems that count: words with their weights first, then those that only pairs have.
+class Question {
+ public:
+  Question(const py::dict& weights, const py::iterable& pairs) {
+    for (const auto& [word, weight] : weights) {
+      place(view(word));
+      weights_.push_back(py::cast<double>(weight));
+    }
+    for (py::handle item : pairs) {
+      const auto pair = py::cast<py::tuple>(item);
+      if (pair.size() != 2) throw py::value_error("a pair is two stems");
+      const size_t one = place(view(pair[0]));
+      pairs_.emplace_back(one, place(view(pair[1])));
+    }
+  }
+
+  Set none() const { return Set(weights_.size()); }
+
+  double covered(const Set& some) const {
+    double sum = 0;
+    for (size_t place = 0; place < weights_.size(); ++place) {
+      if (some[place]) sum += weights_[place];
+    }
+    return sum;
+  }
+
+  // Adds the words that a line of stems with blanks between has to `into`; gives the share of the pairs that it has.
+  double read(std::string_view line, Set& into) const {
+    std::vector<bool> paired(pairs_.size());
+    size_t before = kUnknown;
+    for (size_t at = 0; at < line.size();) {
+      const size_t end = std::min(line.find(' ', at), line.size());
+      if (end > at) {
+        const auto known = places_.find(line.substr(at, end - at));
+        const size_t here = known == places_.end() ? kUnknown : known->second;
+        if (here < weights_.size()) into[here] = true;
+        for (size_t pair = 0; here != kUnknown && before != kUnknown && pair < pairs_.size(); ++pair) {
+          if (pairs_[pair] == std::pair(before, here)) paired[pair] = true;
+        }
+        before = here;
+      }
+      at = end + 1;
+    }
+    const auto found = std::count(paired.begin(), paired.end(), true);
+    return static_cast<double>(found) / static_cast<double>(std::max<size_t>(1, pairs_.size()));
+  }
+
+ private:
+  static constexpr size_t kUnknown = SIZE_MAX;
+
+  size_t place(std::string_view stem) { return places_.emplace(stem, places_.size()).first->second; }
+
+  std::unordered_map<std::string_view, size_t> places_;
+  std::vector<double> weights_;
+  std::vector<std::pair<size_t, size_t>> pairs_;
+};
+
+struct Sentence {
+  Set words;
+  double pairs;
+  size_t passage;
+  bool follows, heading;  // follows: it is not the first of its passage
+};
+
+std::vector<Sentence> read_sentences(const Question& question, const py::sequence& sentences, size_t passages) {
+  std::vector<Sentence> read;
+  for (py::handle item : sentences) {
+    const auto row = py::cast<py::tuple>(item);
+    if (row.size() != 4) throw py::value_error("a sentence is its line, its passage, its position, whether a heading");
+    Sentence one{question.none(), 0, py::cast<size_t>(row[1]), py::cast<size_t>(row[2]) > 0, py::cast<bool>(row[3])};
+    if (one.passage >= passages) throw py::value_error("a sentence is in one of the passages");
+    one.pairs = question.read(view(row[0]), one.words);
+    read.push_back(std::move(one));
+  }
+  return read;
+}
+
+py::array_t<double> coverage(const py::dict& weights, const py::iterable& pairs, const py::sequence& sentences,
+                             const py::sequence& above, const py::sequence& about) {
+  if (py::len(above) != py::len(about)) throw py::value_error("a passage has a line above and one about it");
+  const Question question(weights, pairs);
+  std::vector<Set> headings, around;
+  for (py::handle line : above) question.read(view(line), headings.emplace_back(question.none()));
+  for (py::handle line : about) question.read(view(line), around.emplace_back(question.none()));
+  const auto read = read_sentences(question, sentences, around.size());
+  for (const Sentence& one : read) join(around[one.passage], one.words);
+  py::array_t<double> table({read.size(), size_t{4}});
+  double* row = table.mutable_data();
+  Set heading = question.none();
+  for (size_t index = 0; index < read.size(); ++index, row += 4) {
+    const Sentence& one = read[index];
+    if (!index || read[index - 1].passage != one.passage) heading = headings[one.passage];
+    Set words = one.words;
+    const double own = question.covered(words);
+    if (!one.heading) join(words, heading);
+    if (one.follows && index) join(words, read[index - 1].words);
+    const double more = question.covered(words);
+    join(words, around[one.passage]);
+    row[0] = own, row[1] = more - own, row[2] = question.covered(words) - more, row[3] = one.pairs;
+    if (one.heading) heading = one.words;
+  }
+  return table;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(matching, module) { module.def("coverage", &coverage); }
