@@ -14,5 +14,5 @@ def held(
     """Which of the stems words of each text have, (texts, keys), and which pairs of keys, named by their places, two
     neighbouring words have, (texts, pairs).
 
-    The keys are ASCII, the texts in small letters and of a script with spaces between words.
+    The keys are ASCII, the texts of a script with spaces between words, their letters beyond ASCII in small.
     """

@@ -175,8 +175,8 @@ def _topical(question: Question, text: str) -> frozenset[str]:
 
 def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> tuple[Sentence, ...]:
     """The sentences of two documents with different values in the likest places; a claim's document has one of them."""
-    given = [] if _YES_OR_NO.match(question.text) else _given(question, ranked)
     asked, stated = asked_of(question), cache(lambda document: _stated(document, ranked))
+    given = [] if _YES_OR_NO.match(question.text) else _given(question, ranked, asked)
     documents: dict[int, list[Given]] = {}
     for item in given:
         if item.plain or item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
@@ -231,7 +231,7 @@ def _place(sentence: Sentence) -> int:
     return sentence.hit.chunk.document_id
 
 
-def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
+def _given(question: Question, ranked: Sequence[Scored], asked: frozenset[str]) -> list[Given]:
     """The values of the sentences that speak to the question, at least nearly as much as the best of them."""
     shapes = shapes_of(question)
     near = [item for item in ranked if not item.sentence.heading and item.features[_COSINE] >= LEAST_MEANT]
@@ -240,7 +240,7 @@ def _given(question: Question, ranked: Sequence[Scored]) -> list[Given]:
     at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
     chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
     short = {number: abbreviated(question, chunk.text) for number, chunk in chunks.items()}
-    covered, asked = [], asked_of(question)
+    covered = []
     for item in near:
         chunk, position = item.sentence.hit.chunk.id, item.sentence.position
         covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))

@@ -142,8 +142,12 @@ def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[V
     tokens = _TOKEN.findall(text)
     keys = [stem(token) for token in tokens]
     kinds = [_kind(token, key, question) for token, key in zip(tokens, keys, strict=True)]
+    left_out = {None, Shape.NAME, Shape.WORD} - shapes  # runs of these hold nothing else
     found, at = [], 0
     while at < len(tokens):
+        if kinds[at] in left_out:
+            at += 1
+            continue
         end, shape = _run(tokens, kinds, at)
         if shape in shapes and _stands(tokens, keys, at, end, shape, question):
             own = frozenset(_number(token) for token in tokens[at:end] if token != ",")

@@ -57,10 +57,10 @@ def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHIN
     if alpha <= 0 or not dense:
         return _over_best(lexical)
     full = full_bm25([score for _, score in lexical])
-    meaning = {**known.cosines, **dict(dense)}
-    words = dict(lexical)
-    items = list(dict.fromkeys([item for ranking in (dense, lexical) for item, _ in ranking]))
-    cosines = np.array([meaning.get(item, dense[-1][1]) for item in items])
+    near, words, lowest = dict(dense), dict(lexical), dense[-1][1]
+    others = [item for item in words if item not in near]
+    items = [*near, *others]
+    cosines = np.array([*near.values(), *[known.cosines.get(item, lowest) for item in others]])
     shares = np.array([words.get(item, known.floor) for item in items]) / full
     scores = weighed(alpha, cosines, shares)
     order = np.argsort(-scores, kind="stable")
@@ -74,7 +74,8 @@ def full_bm25(best: Sequence[float]) -> float:
 
 def weighed(alpha: float, cosines: Scores, shares: Scores) -> Scores:
     """(n,) 0..1 from cosines and shares of the full BM25."""
-    return alpha * np.clip(cosines, 0.0, 1.0) + (1 - alpha) * np.minimum(1.0, shares)
+    bounded = np.minimum(1.0, np.maximum(0.0, cosines))  # np.clip takes three times as long
+    return alpha * bounded + (1 - alpha) * np.minimum(1.0, shares)
 
 
 def reciprocal_rank(dense: Ranking, lexical: Ranking, alpha: float = 0.5, *, k: int = RRF_K) -> list[tuple[int, float]]:

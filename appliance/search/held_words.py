@@ -17,13 +17,14 @@ def held(texts: Sequence[str], keys: Sequence[str], pairs: Sequence[Pair]) -> He
     """The stems (see `words.stem`) that words of each text have, (texts, keys), and the pairs of stems that two
     neighbouring words have, (texts, pairs).
     """
-    spaced = np.array([is_spaced(text) for text in texts], dtype=np.bool_) & all(map(str.isascii, keys))
-    words, together = stemming.held([text.lower() for text in compress(texts, spaced)], keys, pairs)
-    if spaced.all():
+    spaced = list(map(is_spaced, texts)) if all(map(str.isascii, keys)) else [False] * len(texts)
+    small = [text if text.isascii() else text.lower() for text in compress(texts, spaced)]  # ASCII is folded there
+    words, together = stemming.held(small, keys, pairs)
+    if all(spaced):
         return words, together
     found = np.empty((len(texts), len(keys)), dtype=np.bool_), np.empty((len(texts), len(pairs)), dtype=np.bool_)
     found[0][spaced], found[1][spaced] = words, together
-    for row in np.flatnonzero(~spaced).tolist():
+    for row in (number for number, one in enumerate(spaced) if not one):
         cut = stemmed(texts[row])
         found[0][row] = [f" {key} " in cut for key in keys]
         found[1][row] = [f" {keys[one]} {keys[two]} " in cut for one, two in pairs]

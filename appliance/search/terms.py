@@ -80,6 +80,7 @@ def _share(held: NDArray[np.bool_], weights: Sequence[float]) -> NDArray[np.floa
 
 def feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
     """Cosines (n,) with the mean vector of the first FEEDBACK candidates, over the largest."""
-    vectors = np.stack([candidate.vector for candidate in candidates]).astype(np.float64)
+    rows = np.concatenate([candidate.vector for candidate in candidates]).reshape(len(candidates), -1)
+    vectors = rows.astype(np.float64)
     cosines = vectors @ vectors[:FEEDBACK].mean(axis=0)
     return np.asarray(np.maximum(cosines, 0.0) / max(float(cosines.max()), 1e-9))

@@ -29,8 +29,8 @@ class Collection:
 
 def find(connection: apsw.Connection, name: str) -> Collection | None:
     query = f"SELECT {_COLUMNS} FROM collections WHERE name = ?"
-    rows = once(connection, ("collection", name), lambda: fetch(connection, query, (name,)))
-    return Collection(*rows[0]) if rows else None
+    read = lambda: [Collection(*row) for row in fetch(connection, query, (name,))]  # noqa: E731
+    return next(iter(once(connection, ("collection", name), read)), None)
 
 
 def find_all(connection: apsw.Connection) -> list[Collection]:
