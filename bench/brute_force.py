@@ -34,7 +34,7 @@ class BruteForce:
         self._sources = {i: chunk.source for i, chunk in documents.chunks(self._ids.tolist()).items()}
         store: Any = SimpleNamespace(
             snapshot=corpus.store.snapshot,
-            documents=SimpleNamespace(eligible=self.eligible, chunks=documents.chunks),
+            documents=SimpleNamespace(eligible=self.eligible, chunks=documents.chunks, chunks_of=documents.chunks_of),
             lexical=SimpleNamespace(
                 search=self.by_words,
                 in_context=corpus.store.lexical.in_context,
