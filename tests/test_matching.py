@@ -78,8 +78,8 @@ def test_rows_of_a_passage_may_be_cut_off_and_parted() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="one of the passages"):
-        matching.coverage({}, [], [(" a ", 1, 0, False)], [" "], [" "])
+        matching.coverage({}, frozenset(), [(" a ", 1, 0, False)], [" "], [" "])
     with pytest.raises(ValueError, match="above"):
-        matching.coverage({}, [], [], [" "], [])
+        matching.coverage({}, frozenset(), [], [" "], [])
     with pytest.raises(TypeError):
-        matching.coverage({}, [], [(b"a", 0, 0, False)], [" "], [" "])  # type: ignore[list-item]
+        matching.coverage({}, frozenset(), [(b"a", 0, 0, False)], [" "], [" "])  # type: ignore[list-item]

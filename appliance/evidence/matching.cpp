@@ -29,10 +29,11 @@ void join(Set& into, const Set& other) {
   }
 }
 
-// The stems that count: words with their weights first, then those that only pairs have.
+// The stems that count: words with their weights first, then those that only pairs have. It points into the strings of
+// both, which hold them meanwhile.
 class Question {
  public:
-  Question(const py::dict& weights, const py::iterable& pairs) {
+  Question(const py::dict& weights, const py::frozenset& pairs) {
     for (const auto& [word, weight] : weights) {
       place(view(word));
       weights_.push_back(py::cast<double>(weight));
@@ -106,7 +107,7 @@ std::vector<Sentence> read_sentences(const Question& question, const py::sequenc
   return read;
 }
 
-py::array_t<double> coverage(const py::dict& weights, const py::iterable& pairs, const py::sequence& sentences,
+py::array_t<double> coverage(const py::dict& weights, const py::frozenset& pairs, const py::sequence& sentences,
                              const py::sequence& above, const py::sequence& about) {
   if (py::len(above) != py::len(about)) throw py::value_error("a passage has a line above and one about it");
   const Question question(weights, pairs);

@@ -1,13 +1,13 @@
 """`matching.cpp`: how much of a question each sentence says, by the stems of both, compiled."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 def coverage(
     weights: dict[str, float],
-    pairs: Iterable[tuple[str, str]],
+    pairs: frozenset[tuple[str, str]],
     sentences: Sequence[tuple[str, int, int, bool]],
     above: Sequence[str],
     about: Sequence[str],

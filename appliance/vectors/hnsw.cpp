@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -40,7 +41,10 @@ void each(size_t first, size_t last, size_t threads, Work work) {
     }
   };
   std::vector<std::thread> others;
-  for (size_t i = 1; i < threads; ++i) others.emplace_back(run);
+  try {
+    for (size_t i = 1; i < threads; ++i) others.emplace_back(run);
+  } catch (const std::system_error&) {  // no more threads are to be had: those that there are do it
+  }
   run();
   for (std::thread& other : others) other.join();
   if (error) std::rethrow_exception(error);
