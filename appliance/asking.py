@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -38,6 +39,7 @@ from appliance.types import (
     SearchResult,
     TokenSink,
     Usage,
+    Vector,
     Waiting,
 )
 
@@ -89,6 +91,10 @@ class Asking:
         """A question that was expected does not come."""
         self._cache.embeddings.expected.discard(query.collection, query.text)
 
+    def scans(self, collection: str) -> bool:
+        """Whether every vector of the collection is compared with a question, in place of a walk through a graph."""
+        return (index := self._collections.opened().get(collection)) is None or not index.is_graph
+
     def busy(self) -> bool:
         """Whether a question is being worked on: work in the background gives way."""
         return self.asked > 0
@@ -127,10 +133,8 @@ class Asking:
         with self._watching(query) as watch, asking as spending, self._serving(query) as serving:
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
-            settled = query
-            found = self._found(
-                query, PASSAGES, lambda: self._find(settled, serving, deadline, cancel, spending, PASSAGES)
-            )
+            search = partial(self._find, query, serving, deadline, cancel, spending, PASSAGES)
+            found = self._found(query, PASSAGES, search)
             if found.condensed_question:
                 query = query.but(text=found.condensed_question)
             answering = self._answering(serving, query, spending)
@@ -138,7 +142,7 @@ class Asking:
                 query = query.but(text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             watch.declined = made.abstained
-            spared = found.context.dropped if found.context is not None and made.usage.prompt_tokens else 0
+            spared = found.context.dropped if found.context and made.usage.prompt_tokens else 0
             spending.counts.update(questions=1, compression_saved_tokens=spared)
             if query.prompt:
                 PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
@@ -155,21 +159,21 @@ class Asking:
         if not flags_of(self._settling.chosen(query)).semantic_cache or query.history:
             return None
         query = self._settling.to_answer(query)
-        with self._serving(query) as serving:
-            vector = serving.embedder.embed_query(query.text)
         least = flags_of(query).semantic_similarity
-        return self._cache.similar(self._settling.scope_key(query), query.text, vector, least)
+        return self._cache.similar(self._settling.scope_key(query), query.text, self._vector(query), least)
 
     def remember(self, query: Query, key: str) -> None:
         """The answer of this question was kept under `key`: those that ask the same may get it."""
         if not flags_of(self._settling.chosen(query)).semantic_cache or query.history:
             return
         query = self._settling.to_answer(query)
-        with self._serving(query) as serving:
-            vector = serving.embedder.embed_query(query.text)
-        scope = self._settling.scope_key(query)
+        scope, vector = self._settling.scope_key(query), self._vector(query)
         if self._settling.answer_key(query) == key:  # else the collection has changed, perhaps before `scope`
             self._cache.semantic.add(scope, query.collection, query.text, vector, key)
+
+    def _vector(self, query: Query) -> Vector:
+        with self._serving(query) as serving:
+            return serving.embedder.embed_query(query.text)
 
     def complete(
         self, request: GenerationRequest, principal: str, cancel: CancelToken, on_text: TokenSink | None = None
@@ -241,7 +245,7 @@ class Asking:
         retrieval = Retrieval(
             *(self._store, serving.embedder, lambda _: serving.index, self._reranker, Defaults.of(flags)),
             busy=self._crowded,
-            pool=self._pool if self.asked == 1 else None,
+            pool=self._pool if self.asked + self.held_back == 1 else None,
         )
         writer = Writer(spending.generator, deadline, cancel, self._settling.condenses(flags))
         return find(query, retrieval, writer, self._lexicons, most=most)
@@ -275,8 +279,7 @@ class Asking:
         if generates or self._settling.rewords(query):
             yield
             return
-        index = self._collections.opened().get(query.collection)
-        places = 1 if index is not None and index.is_graph else SCANNING
+        places = SCANNING if self.scans(query.collection) else 1
         with stage("wait"):
             taken = self._turns.take(deadline - time.monotonic(), places)
         if not taken:

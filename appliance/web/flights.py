@@ -63,3 +63,7 @@ class Lane:
     @property
     def active(self) -> int:
         return min(self.working, self.threads)
+
+    @property
+    def held_back(self) -> int:
+        return self.working - self.active

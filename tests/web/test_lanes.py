@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from appliance.cache.expected import AT_ONCE
 from appliance.inference import HashEmbedder
+from appliance.turns import SCANNING
 from appliance.types import Matrix, Query, Rewrite
 from appliance.web.flights import Flight
 from appliance.web.questions import WRITING
@@ -16,9 +18,14 @@ from tests.web.conftest import Gate, Service, until
 MANY = 12
 
 
+def scanning(service: Service) -> int:
+    """The threads of a collection so small that every vector is compared."""
+    return max(1, service.appliance.settings.threads // SCANNING)
+
+
 @pytest.mark.slow
 def test_questions_that_compute_have_few_threads(corpus: Service) -> None:
-    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    gate, places = Gate(corpus.appliance), scanning(corpus)
     with ThreadPoolExecutor(MANY) as pool, corpus.client("reader") as client:
         asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number}"}) for number in range(MANY)]
         assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
@@ -29,14 +36,29 @@ def test_questions_that_compute_have_few_threads(corpus: Service) -> None:
         gate.open()
         assert {one.result().status_code for one in asked} == {200}
         assert gate.begun == MANY
-        names = {thread.name for thread in threading.enumerate() if thread.name.startswith("question")}
+        names = {thread.name for thread in threading.enumerate() if thread.name.startswith("scanning")}
     assert len(names) <= places
     assert until(lambda: corpus.appliance.asking.held_back == 0)
 
 
 @pytest.mark.slow
+def test_questions_that_walk_through_a_graph_have_turns_beside_each_other(open_service: Callable[..., Service]) -> None:
+    service = open_service(exact_scan_below=1, threads=2)
+    for number in range(3):
+        service.add(f"note-{number}", f"The boiler of house {number} is serviced in May.")
+    assert not service.appliance.asking.scans("default")
+    gate, places = Gate(service.appliance), 2 + WRITING
+    with ThreadPoolExecutor(MANY) as pool, service.client("reader") as client:
+        asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number}"}) for number in range(MANY)]
+        assert until(lambda: service.appliance.asking.held_back == MANY - places)
+        assert until(lambda: gate.begun == places)
+        gate.open()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+@pytest.mark.slow
 def test_who_may_wait_for_the_generator_takes_none_of_their_places(corpus: Service) -> None:
-    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    gate, places = Gate(corpus.appliance), scanning(corpus)
     with ThreadPoolExecutor(MANY + 1) as pool, corpus.client("reader") as client:
         asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number}"}) for number in range(MANY)]
         assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
@@ -70,11 +92,11 @@ def test_questions_are_encoded_while_they_wait(corpus: Service, monkeypatch: pyt
         return plain(model, texts)
 
     monkeypatch.setattr(HashEmbedder, "embed_queries", counted)
-    gate, places = Gate(corpus.appliance), corpus.appliance.settings.threads + WRITING
+    gate, places = Gate(corpus.appliance), scanning(corpus)
     with ThreadPoolExecutor(MANY) as pool, corpus.client("reader") as client:
         asked = [pool.submit(client.post, "/query", json={"question": f"boiler {number:02}"}) for number in range(MANY)]
         assert until(lambda: corpus.appliance.asking.held_back == MANY - places)
-        assert until(lambda: sum(runs) >= MANY - places - 1)  # nobody's turn has come yet
+        assert until(lambda: sum(runs) >= AT_ONCE)  # nobody's turn has come yet
         gate.open()
         assert {one.result().status_code for one in asked} == {200}
     assert not corpus.appliance.cache.embeddings.expected._begun
