@@ -160,7 +160,7 @@ def test_too_many_questions_are_refused_at_once(open_service: Callable[..., Serv
     gate = Gate(service.appliance)
     with ThreadPoolExecutor(2) as pool, service.client("reader") as client:
         held = [pool.submit(ask, client, f"question {number}") for number in range(2)]
-        assert until(lambda: gate.begun == 2)
+        assert until(lambda: (gate.begun, service.appliance.asking.held_back) == (1, 1))
         started = time.monotonic()
         refused = client.post("/query", json={"question": "one more"})
         assert time.monotonic() - started < 0.5
