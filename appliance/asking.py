@@ -220,14 +220,10 @@ class Asking:
         flags = flags_of(query)
         if not flags.retrieval_cache:
             return search()
-        key = self._settling.search_key(query, most)
-        return self._cache.retrieval.through(
-            key,
-            search,
-            collection=query.collection,
-            ttl_s=flags.cache_ttl_search_s,
-            still=lambda: self._settling.search_key(query, most) == key,
-        )
+        key, collection = self._settling.search_key(query, most), query.collection
+        still = partial(self._settling.is_current, collection, key)
+        ttl_s = flags.cache_ttl_search_s
+        return self._cache.retrieval.through(key, search, collection=collection, ttl_s=ttl_s, still=still)
 
     def _find(
         self,

@@ -120,8 +120,12 @@ class Settling:
             return None
         return query.but(**settled, text=" ".join(query.text.split()), principal="", role=None)
 
+    def is_current(self, collection: str, key: str) -> bool:
+        """Whether the collection is still at the version that a key of it was made for."""
+        return key.endswith(_of(self._collections.published(collection)))
+
     def _key(self, asked: Query, version: Version) -> str:
-        return _hashed(asked, version, self._rules)
+        return _hashed(asked, version, self._rules) + _of(version)
 
     def search_key(self, query: Query, most: int | None) -> str:
         """Everything that what a settled question finds depends on, hashed: less than its answer does."""
@@ -129,7 +133,8 @@ class Settling:
             principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
             checking=Checking.STRICT, answer_tokens=None, sampling=GREEDY,
         )  # fmt: skip
-        return _hashed(asked, most, self._collections.published(query.collection), self._rules)
+        version = self._collections.published(query.collection)
+        return _hashed(asked, most, version, self._rules) + _of(version)
 
     def lifetime(self, query: Query, made: Answer) -> float:
         """How long an answer of this class is kept, in seconds."""
@@ -154,6 +159,11 @@ class Settling:
             if route.takes(looks, words, query.collection, query.role):
                 return query.but(mode=route.mode, route=route.name)
         return query
+
+
+def _of(version: Version) -> str:
+    """The end of keys of a version, which never comes back."""
+    return f".{version[0]}"
 
 
 def flags_of(query: Query) -> Flags:

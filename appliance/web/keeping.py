@@ -17,7 +17,7 @@ def keep(appliance: Appliance, query: Query, key: str, answer: Answer, core: byt
             models=[appliance.generator.name] if answer.prompt_id and appliance.generator else [],
             prompt=answer.prompt_id,
         ),
-        still=lambda: appliance.cache_key(query) == key,
+        still=lambda: appliance.settling.is_current(query.collection, key),
     )
 
 
