@@ -1,4 +1,4 @@
-"""Whole answers: a layer in memory above the one on disk. A hit costs microseconds, a restart keeps them all."""
+"""Whole answers: a layer in memory above the one on disk. A hit costs microseconds, and an orderly stop keeps all."""
 
 import threading
 import time
@@ -88,6 +88,10 @@ class AnswerCache:
         self._memory.put(key, value, size=len(value), until=time.time() + ttl_s, tags=tags, still=still)
         self._disk.put(key, value, ttl_s=ttl_s, tags=tags, still=still)
 
+    def flush(self) -> None:
+        """Write to disk now what waits for it."""
+        self._disk.flush()
+
     def clear(self, tag: str | None = None) -> int:
         """Remove the answers that carry `tag`, or all; returns how many went."""
         in_memory = self._memory.clear(tag)
@@ -99,10 +103,10 @@ class AnswerCache:
         Raises StorageError when that cannot be done; then the entries may still be there.
         """
         (tag,) = tags_of(collection)
-        self._memory.clear(tag)
-        removed = self._disk.erase(tag)
+        in_memory = self._memory.clear(tag)
+        on_disk = self._disk.erase(tag)
         self._memory.clear(tag)  # what was read from disk in between
-        return removed
+        return max(in_memory, on_disk)  # one that was on its way to the disk may not have been written any more
 
     def stats(self) -> tuple[LayerStats, LayerStats, LayerStats]:
         """Of both layers together, of memory, and of the disk."""
@@ -112,7 +116,7 @@ class AnswerCache:
         return LayerStats("answers", counts.hits, counts.misses, evicted, *held), memory, disk
 
     def close(self) -> None:
-        """Later calls are misses."""
+        """Write what waits for the disk. Later calls are misses."""
         self._on = False
         self._memory.clear()
         self._disk.close()

@@ -1,4 +1,4 @@
-"""The layer on disk: diskcache without pickle, private to this user, and never a reason to fail a question."""
+"""The layer on disk: diskcache without pickle, private to this user, no reason to fail a question or to wait."""
 
 import os
 import sqlite3
@@ -12,7 +12,8 @@ from typing import NamedTuple
 import structlog
 from diskcache import Cache, Timeout
 
-from appliance.cache.rows import BytesDisk, ForeignEntry, opened, sealed
+from appliance.cache.behind import Waiting, WriteBehind
+from appliance.cache.rows import BytesDisk, ForeignEntry, joined, opened, sealed, split
 from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS
@@ -20,7 +21,6 @@ from appliance.telemetry.metrics import CACHE_ERRORS
 log = structlog.get_logger(__name__)
 
 LAYER = "disk"
-_BETWEEN = "\n"  # tags in the one column that diskcache has for them
 FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
 LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
 LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
@@ -52,7 +52,8 @@ class Found(NamedTuple):
 class DiskLayer:
     """Values by key. A missing, torn or unwritable directory means misses and a fresh start, never an exception.
 
-    `size_bytes` bounds the database file (least recently stored entries go first; 0 turns the layer off).
+    `size_bytes` bounds the database file (least recently stored entries go first; 0 turns the layer off). Values are
+    written by a thread of its own some tenths of a second later, and found meanwhile; a killed process loses those.
     """
 
     def __init__(self, directory: Path, *, size_bytes: int) -> None:
@@ -66,51 +67,73 @@ class DiskLayer:
         self._closed = False
         self._errors = 0
         self._counts = Counts(LAYER)
+        self._behind = WriteBehind(self._write, self._lock)
         CACHE_ERRORS.labels(LAYER)  # there from the start: a first failure is an increase
         self._open()
 
     def get(self, key: str) -> Found | None:
-        """What is stored under `key`, or None. Safe from many threads."""
-        cache = self._usable()
-        found: Found | None = None
-        if cache is not None:
-            try:
-                value, until, tag = cache.get(key, expire_time=True, tag=True)
-                if value is not None:
-                    found = Found(opened(key, value), float(until), _split(tag))
-            except ForeignEntry as error:
-                self._drop(cache, key, error)
-            except FAILURES as error:
-                self._failed(cache, "get", error)
+        """What is stored under `key` or waits to be, or None. Safe from many threads."""
+        waiting = self._behind.get(key)
+        found = self._stored(key) if waiting is None else Found(waiting.value, waiting.until, waiting.tags)
         self._counts.asked(found is not None)
         return found
+
+    def _stored(self, key: str) -> Found | None:
+        cache = self._usable()
+        if cache is None:
+            return None
+        try:
+            value, until, tag = cache.get(key, expire_time=True, tag=True)
+            return None if value is None else Found(opened(key, value), float(until), split(tag))
+        except ForeignEntry as error:
+            self._drop(cache, key, error)
+        except FAILURES as error:
+            self._failed(cache, "get", error)
+        return None
 
     def put(
         self, key: str, value: bytes, *, ttl_s: float, tags: frozenset[str], still: Callable[[], bool] = lambda: True
     ) -> None:
-        """Store `value` under `key` for `ttl_s` seconds; `tags` are what `clear` takes. Values over 4 MiB are left out.
+        """Keep `value` under `key` for `ttl_s` seconds; `tags` are what `clear` takes. Values over 4 MiB are left out.
 
-        `still` says, under the lock that `erase` takes as well, whether the value may be kept.
+        It is written later. `still` says, then and under the lock that `erase` takes as well, whether it may be kept.
         """
-        cache = self._usable()
-        if cache is None or len(value) > LARGEST_VALUE:
-            return
-        with self._lock:
+        resting = self._cache is None and time.monotonic() < self._not_before
+        if self._size_bytes > 0 and len(value) <= LARGEST_VALUE and not resting:
+            self._behind.add(Waiting(key, value, time.time() + ttl_s, tags, still))
+
+    def flush(self) -> None:
+        """Write now what waits to be written."""
+        self._behind.flush()
+
+    def _write(self, batch: list[Waiting]) -> None:
+        """What may still be kept of it, in one transaction; called under the lock."""
+        self._counts.evicted(self._behind.dropped())
+        rows = [
+            (entry.key, sealed(entry.key, entry.value), entry.until, joined(entry.tags))
+            for entry in batch
+            if entry.lives()
+        ]
+        for _ in range(2):  # once more where the file was torn: into the new one
+            cache = self._usable()
+            if cache is None:
+                return
             try:
-                if not still():
-                    return
-                before = len(cache)
-                cache.set(key, sealed(key, value), expire=ttl_s, tag=_joined(tags))
-                self._counts.evicted(before - len(cache))
+                self._counts.evicted(_store(cache, rows))
+                return
             except FAILURES as error:
                 self._failed(cache, "put", error)
+                if self._cache is cache:
+                    _close(cache)  # a commit that met a lock leaves its transaction open
+                    return
 
     def stats(self) -> LayerStats:
+        """Its entries are those on disk and those that wait; its bytes are the file's."""
         cache = self._usable()
-        entries = size = 0
+        entries, size = len(self._behind), 0
         if cache is not None:
             try:
-                entries, size = len(cache), cache.volume()
+                entries, size = entries + len(cache), cache.volume()
             except FAILURES as error:
                 self._failed(cache, "stats", error)
         counts = (self._counts.hits, self._counts.misses, self._counts.evictions)
@@ -118,30 +141,30 @@ class DiskLayer:
 
     def clear(self, tag: str | None = None) -> int:
         """Remove the entries that carry `tag`, or all; returns how many went."""
-        cache = self._usable()
-        if cache is None:
-            return 0
         with self._lock:
+            removed = self._behind.remove(tag)
+            cache = self._usable()
+            if cache is None:
+                return removed
             try:
-                return int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S)
+                return removed + (int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S))
             except FAILURES as error:
                 self._failed(cache, "clear", error)
-                return 0
+                return removed
 
     def erase(self, tag: str) -> int:
         """Remove the entries of one tag so that no byte of them stays in the files; returns how many went.
 
         Raises StorageError when that cannot be done; then the entries may still be there.
         """
-        cache = self._usable()
-        if cache is None and not Path(self._database).exists():
-            return 0
         with self._lock:
+            removed = self._behind.remove(tag)
+            if self._usable() is None and not Path(self._database).exists():
+                return removed
             try:
-                removed = self._delete(tag, ERASE_WAIT_S, for_good=True)
+                return removed + self._delete(tag, ERASE_WAIT_S, for_good=True)
             except sqlite3.Error as error:
                 raise _not_erased(str(error)) from error
-        return removed
 
     def _delete(self, tag: str, wait_s: float, *, for_good: bool = False) -> int:
         """The entries that carry `tag`, found in the index of tags alone."""
@@ -149,7 +172,7 @@ class DiskLayer:
             connection.execute("PRAGMA secure_delete = ON")
             removed = connection.execute(
                 "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE instr(tag, ?))",
-                (f"{_BETWEEN}{tag}{_BETWEEN}",),
+                (joined(frozenset({tag})),),
             ).rowcount
             if for_good:
                 connection.execute("VACUUM")
@@ -159,7 +182,11 @@ class DiskLayer:
         return int(removed)
 
     def close(self) -> None:
-        """Close this thread's connection; the others go with their threads. Later calls are misses."""
+        """Write what waits, for some seconds at most, and close. Later calls are misses.
+
+        Connections of other threads go with their threads.
+        """
+        self._behind.close()
         with self._lock:
             self._closed = True
             if self._cache is not None:
@@ -209,6 +236,7 @@ class DiskLayer:
             disk=BytesDisk,
             size_limit=self._size_bytes,
             eviction_policy="least-recently-stored",
+            cull_limit=0,  # `_store` makes room: within a transaction the file does not get smaller
             statistics=0,
             tag_index=1,
             # Nothing is mapped into memory, so that a truncated file is an error and not a SIGBUS; WAL always maps its
@@ -247,12 +275,13 @@ class DiskLayer:
         log.warning("cache_error", operation=operation, error=type(error).__name__, detail=str(error)[:200])
 
 
-def _joined(tags: frozenset[str]) -> str:
-    return _BETWEEN + _BETWEEN.join(sorted(tags)) + _BETWEEN
-
-
-def _split(tag: object) -> frozenset[str]:
-    return frozenset(filter(None, tag.split(_BETWEEN))) if isinstance(tag, str) else frozenset()
+def _store(cache: Cache, rows: list[tuple[str, bytes, float, str]]) -> int:
+    """Write keys, values, ends of life and tags together; returns how many others went to make room."""
+    with cache.transact():
+        for key, value, until, tag in rows:
+            cache.set(key, value, expire=until - time.time(), tag=tag)
+    cache.expire()
+    return int(cache.cull())
 
 
 def _not_erased(reason: str) -> StorageError:

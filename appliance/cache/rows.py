@@ -8,6 +8,7 @@ from diskcache import Disk
 from diskcache.core import MODE_RAW, UNKNOWN
 
 SEAL_BYTES = 16
+_BETWEEN = "\n"  # tags in the one column that diskcache has for them
 
 
 class ForeignEntry(ValueError):
@@ -52,3 +53,13 @@ def opened(key: str, stored: bytes) -> bytes:
     if sealed(key, value) != stored:
         raise ForeignEntry("a cache row is damaged")
     return value
+
+
+def joined(tags: frozenset[str]) -> str:
+    """The tags as they stand in their column."""
+    return _BETWEEN + _BETWEEN.join(sorted(tags)) + _BETWEEN
+
+
+def split(tag: object) -> frozenset[str]:
+    """The tags of a column."""
+    return frozenset(filter(None, tag.split(_BETWEEN))) if isinstance(tag, str) else frozenset()

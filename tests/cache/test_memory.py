@@ -94,6 +94,7 @@ def test_a_restart_keeps_what_is_on_disk_and_takes_it_up_into_memory(answers: An
 def test_an_erasure_leaves_nothing_in_either_layer(answers: AnswerCache, tmp_path: Path) -> None:
     answers.put("k", b"the secret sentence", ttl_s=60, tags=T)
     answers.put("other", b"stays", ttl_s=60, tags=tags_of("u"))
+    answers.flush()
     assert answers.erase("t") == 1
     assert answers.get("k") is None
     assert answers.get("other") is not None
@@ -102,9 +103,21 @@ def test_an_erasure_leaves_nothing_in_either_layer(answers: AnswerCache, tmp_pat
     assert memory.entries == disk.entries == 1
 
 
+def test_an_erasure_counts_what_was_not_written_any_more(answers: AnswerCache) -> None:
+    """Its document goes before its answers are erased, and what waits for the disk is then left out."""
+    current = [True]
+    answers.put("k", b"v", ttl_s=60, tags=T, still=lambda: bool(current))
+    with answers._disk._lock:
+        current.clear()
+        answers.flush()
+        assert answers.stats()[2].entries == 0
+        assert answers.erase("t") == 1
+
+
 def test_what_is_purged_while_it_is_read_from_disk_is_not_taken_up(answers: AnswerCache) -> None:
     """A reader that is late by one purge would bring an erased answer back into memory."""
     answers.put("k", b"v", ttl_s=60, tags=T)
+    answers.flush()
     answers._memory.clear()
     get = answers._disk.get
 
@@ -140,6 +153,7 @@ def test_many_threads_keep_the_bytes_right() -> None:
 
 def test_a_hit_in_memory_is_faster_than_one_on_disk(answers: AnswerCache) -> None:
     answers.put("k", b"v" * 4000, ttl_s=60, tags=T)
+    answers.flush()
     layers = {"memory": answers.get, "disk": answers._disk.get}
     took = {}
     for name, get in layers.items():

@@ -154,6 +154,7 @@ def test_answers_that_quote_it(office: Office) -> None:
     assert key is not None
     kept = office.appliance.cache.answers
     kept.put(key, core, ttl_s=60, tags=tags_of("default"))
+    kept.flush()
     assert office.appliance.cache.retrieval.stats().entries == 1
     assert "cache" in {Path(name).parts[0] for name in raw_hits(office.data, *pieces(SECRET))}
     receipt = office.erase(office.id_of("secret.txt"))
@@ -163,6 +164,7 @@ def test_answers_that_quote_it(office: Office) -> None:
     assert not any(layer.entries for layer in office.appliance.cache.stats() if layer.layer != "embedding")
     still = lambda: office.appliance.cache_key(query) == key  # noqa: E731
     kept.put(key, core, ttl_s=60, tags=tags_of("default"), still=still)
+    kept.flush()
     assert kept.get(key) is None, "an answer found before the erasure is not kept after it"
 
 

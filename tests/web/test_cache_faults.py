@@ -85,6 +85,7 @@ def test_the_service_goes_on(corpus: Service, damage: Callable[[Path], None]) ->
         before = client.post("/query", json={"question": QUESTION}).json()
         for number in range(5):
             client.post("/query", json={"question": f"What about the roses, number {number}?"})
+        corpus.appliance.cache.answers.flush()
         damage(folder)
         again = client.post("/query", json={"question": QUESTION}).json()
         assert (again["answer"], again["cache"]) == (before["answer"], "memory")
@@ -124,6 +125,7 @@ def test_a_full_disk_under_the_cache(corpus: Service) -> None:
         try:
             for number in range(30):
                 layer.put(str(number), bytes(50_000), ttl_s=60, tags=frozenset({"collection:default"}))
+            layer.flush()
             asked = {"question": QUESTION}
             assert [client.post("/query", json=asked).json()["cache_hit"] for _ in range(2)] == [False, True]
         finally:
