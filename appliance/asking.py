@@ -63,14 +63,13 @@ class Asking:
         self._settings, self._store, self._collections = settings, store, collections
         self._generator, self._reranker, self._reader = models.generator, models.reranker, models.reader
         self._accounts, self._cache, self._settling = accounts, cache, settling
-        self._watching = settling.canary.watching
-        self._lexicons = Lexicons(store)
+        self._watching, self._lexicons = settling.canary.watching, Lexicons(store)
         self.asked = 0  # questions being worked on
         self.held_back = 0  # questions that wait before they come here, as who holds them says
         self._asked_lock = threading.Lock()
-        self._turns = Turns(settings.threads)
+        self._turns, self._pool = Turns(settings.threads), beside(settings.threads)
         self._ahead = EncodingAhead(cache.embeddings, collections.serving, pulse)
-        self._pool = beside(settings.threads)
+        collections.give_way_to(self.busy)
 
     def start(self) -> None:
         """From now on, questions that wait are encoded while others are worked on."""

@@ -61,6 +61,10 @@ class Collections:
         names = lambda: [found.name for found in self.all()]  # noqa: E731
         self._keywords = KeywordUpkeep(store, names, pulse or Pulse("keywords"))
 
+    def give_way_to(self, busy: Callable[[], bool]) -> None:
+        """What is read ahead waits while questions are worked on, for a bounded time."""
+        self._keywords.busy = busy
+
     def open_all(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Make the default collection if need be, and open the index of each.
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from appliance.errors import ApplianceError
-from appliance.ingest.priority import lower_priority
+from appliance.ingest.priority import give_way, lower_priority
 from appliance.pulse import Pulse
 from appliance.store import Store
 
 LOOK_S = 60.0  # at the latest; sooner when something was written
-PAUSE_S = 0.005  # between two reads ahead, for questions
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +23,7 @@ class _Stopped(Exception):
 
 
 class KeywordUpkeep:
-    """Without it, keyword search is answered by FTS5 alone."""
+    """Without it, keyword search is answered by FTS5 alone. Lists are read ahead while questions are not `busy`."""
 
     def __init__(self, store: Store, names: Callable[[], Iterable[str]], pulse: Pulse) -> None:
         self._segments, self._lexical = store.segments, store.lexical
@@ -33,6 +32,7 @@ class KeywordUpkeep:
         self._written = threading.Event()
         self._stopping = threading.Event()
         self._asked: set[str] = set()
+        self.busy: Callable[[], bool] = lambda: False
         self._thread = threading.Thread(target=self._run, name="keywords", daemon=True)
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class KeywordUpkeep:
 
     def _pause(self) -> None:
         self._check()
-        self._stopping.wait(PAUSE_S)
+        give_way(self.busy, self._stopping)
 
     def _check(self) -> None:
         self._pulse.beat()

@@ -82,6 +82,7 @@ def test_posting_segments_are_made_in_the_background(tmp_path: Path, monkeypatch
             time.sleep(0.02)
         assert "boiler" in listed(appliance)
         assert appliance.search(Query("boiler", alpha=0)).lexical_exact
+        assert appliance.collections._keywords.busy == appliance.asking.busy
         assert appliance.store.documents.check() == []
 
 

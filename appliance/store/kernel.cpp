@@ -1,9 +1,11 @@
-// The inner loops over posting lists: the best rows of a question by BM25 (maxscore.hpp), how often rows hold words.
+// The inner loops over posting lists: the best rows of a question by BM25 (maxscore.hpp), how often rows hold words,
+// and a list's codes.
 #include "maxscore.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <string>
 
 namespace py = pybind11;
@@ -115,9 +117,31 @@ py::array_t<double> occurrences(const py::sequence& lists, const py::array_t<uin
   return table;
 }
 
+// The codes of a list (parts.py, Lengths), of 16 bits where all occurrences are below `tabled`.
+template <class Code>
+py::array_t<Code> codes_of(View<uint16_t> rows, View<uint16_t> counts, View<uint16_t> places, uint32_t lengths) {
+  py::array_t<Code> codes(rows.size);
+  Code* code = codes.mutable_data();
+  for (size_t at = 0; at < rows.size; ++at) code[at] = counts.data[at] * lengths + places.data[rows.data[at]];
+  return codes;
+}
+
+py::array codes(const py::object& listed, const py::object& counted, const py::object& placed, uint32_t lengths,
+                uint32_t tabled) {
+  const auto rows = view<uint16_t>(listed), counts = view<uint16_t>(counted), places = view<uint16_t>(placed);
+  if (rows.size != counts.size) throw py::value_error("a list has occurrences for each row");
+  uint16_t last = 0, most = 0;
+  for (size_t at = 0; at < rows.size; ++at) last = std::max(last, rows.data[at]);
+  for (size_t at = 0; at < rows.size; ++at) most = std::max(most, counts.data[at]);
+  if (rows.size && last >= places.size) throw py::index_error("a list has rows that are not there");
+  if (rows.size && most >= tabled) return codes_of<uint32_t>(rows, counts, places, lengths);
+  return codes_of<uint16_t>(rows, counts, places, lengths);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(kernel, module) {
   module.def("best", &best);
   module.def("occurrences", &occurrences);
+  module.def("codes", &codes);
 }

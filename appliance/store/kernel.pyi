@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.store.parts import Coded, Counts, Lists, Part, Row
+from appliance.store.parts import Coded, Codes, Counts, Lists, Part, Row
 from appliance.types import Ids
 
 def best(
@@ -27,4 +27,11 @@ def occurrences(lists: Sequence[Coded], rows: NDArray[np.uint16], lengths: int) 
     """How often rows (ascending) hold the token of each list, weighted by column: (rows, lists).
 
     `lengths` is the number of different lengths that the codes are made with.
+    """
+
+def codes(rows: NDArray[np.uint16], counts: Counts, places: NDArray[np.uint16], lengths: int, tabled: int) -> Codes:
+    """A list's occurrences times `lengths`, plus the place of each row: in 16 bits where all counts are below `tabled`,
+    else in 32.
+
+    Raises IndexError for a row without place, TypeError and ValueError as `best`.
     """

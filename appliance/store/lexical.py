@@ -21,7 +21,7 @@ from appliance.types import Ids
 
 MAX_COUNTS = 50_000  # words whose counts and weights are remembered for a version of a collection
 LONGEST = 100  # characters of such a word
-READ_AT_ONCE = 16  # tokens; of a million passages some milliseconds
+READ_AT_ONCE = 32  # tokens; of a million passages ten milliseconds
 
 V = TypeVar("V")
 
@@ -75,13 +75,15 @@ class Lexical:
         """
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)
-            tokens = self._postings.unread(connection, found) if found else []
+            tokens = sorted(self._postings.unread(connection, found)) if found else []  # as they are stored
         for start in range(0, len(tokens), READ_AT_ONCE):
             check()
             with self._database.read(snapshot=True) as connection:
                 found = collections.find(connection, collection)
                 if found:
                     self._postings.read(connection, found, tokens[start : start + READ_AT_ONCE])
+        if found:
+            self._postings.all_read(found)
 
     def forget(self) -> None:
         """Nothing of any chunk stays in memory."""

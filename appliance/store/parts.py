@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.store import kernel
 from appliance.store.bm25 import K1, B
 from appliance.store.inverted import Postings
 from appliance.types import Ids
@@ -34,10 +35,8 @@ class Lengths:
 
     def coded(self, postings: Postings) -> Coded:
         rows, counts = postings
-        wide = len(counts) and counts[counts.argmax()] >= self.tabled  # max() takes a microsecond more
-        codes = counts * (np.uint32 if wide else np.uint16)(len(self.present))
-        codes += self.places.take(rows)
-        return rows, codes
+        codes = kernel.codes(rows, counts, self.places, len(self.present), self.tabled)
+        return rows.copy(), codes  # a part of what was read would keep all of it in memory
 
     def of(self, rows: NDArray[np.integer]) -> NDArray[np.uint32]:
         return self.present.take(self.places.take(rows))

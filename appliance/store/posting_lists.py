@@ -13,6 +13,7 @@ from appliance.store import fulltext
 from appliance.store.database import fetch
 from appliance.store.inverted import decoded
 from appliance.store.parts import Lengths, Lists
+from appliance.store.posting_rows import Range
 from appliance.words import FUNCTION_WORDS
 
 MAX_BYTES = 256 * 1024**2  # of lists in memory, of all collections together
@@ -20,6 +21,7 @@ OVERHEAD_BYTES = 400  # of a list in memory, about
 MOST_COMMON = 4096  # tokens whose lists are worth reading before they are asked for: nine of ten in questions
 COMMON_BYTES = 224  # a chunk that they may fill; and in any case:
 LEAST_BYTES = 4 * 1024**2
+SAMPLED = 3  # segments that tell which tokens are common
 MOST_READ = 48  # tokens whose lists are read when they are to be counted
 
 
@@ -27,7 +29,7 @@ _Key: TypeAlias = tuple[int, str]  # collection, token
 
 
 class _Kept(NamedTuple):
-    """The lists of a token, in how many rows it occurs, and bytes in memory."""
+    """The lists of a token in the segments it was looked for in, in how many rows it occurs, and bytes in memory."""
 
     segments: tuple[int, ...]
     lists: Lists
@@ -50,11 +52,15 @@ class PostingLists:
         segments = tuple(lengths)
         found = {token: kept.lists for token, kept in self._known_of(collection, segments, tokens).items()}
         missing = sorted(set(tokens) - found.keys())
-        found |= {token: {} for token in missing}
-        query = "SELECT segment, token, postings FROM posting_lists WHERE segment IN "
-        query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(missing)})"
-        for segment, token, postings in fetch(connection, query, (_array(segments), *missing)) if missing else ():
-            if postings:
+        lacking: dict[tuple[int, ...], list[str]] = {}  # segments to look in -> tokens
+        with self._lock:
+            for token in missing:
+                known = self._known.get((collection, token), _NOTHING)
+                found[token] = {segment: coded for segment, coded in known.lists.items() if segment in lengths}
+                unread = tuple(segment for segment in segments if segment not in known.segments)
+                lacking.setdefault(unread, []).append(token)
+        for unread, some in lacking.items():
+            for segment, token, postings in _stored(connection, unread, some):
                 found[token][segment] = lengths[segment].coded(decoded(postings))
         with self._lock:
             for token in missing:
@@ -82,16 +88,23 @@ class PostingLists:
             self._known.clear()
             self._bytes = 0
 
-    def common(self, connection: apsw.Connection, segments: Sequence[int], chunks: int) -> list[str]:
+    def common(self, connection: apsw.Connection, ranges: Sequence[Range]) -> list[str]:
         """The tokens with the longest lists, longest first, as far as memory is for them; none that questions leave
-        out. Walks through all tokens.
+        out.
+
+        Walks through the tokens of few segments: what is common in a collection is common in each large one.
         """
-        query = "SELECT token, sum(length(postings)), count(*) FROM posting_lists WHERE segment IN "
-        query += "(SELECT value FROM carray(?)) GROUP BY token ORDER BY 2 DESC LIMIT ?"
-        rows = fetch(connection, query, (_array(tuple(segments)), MOST_COMMON)) if segments else []
+        if not ranges:
+            return []
+        chunks, sample = sum(held.rows for held in ranges), _sample(ranges)
+        longest = "SELECT * FROM (SELECT token, length(postings) AS bytes FROM posting_lists WHERE segment = ? "
+        each = " UNION ALL ".join([longest + "ORDER BY bytes DESC LIMIT ?)"] * len(sample))
+        query = f"SELECT token, sum(bytes) FROM ({each}) GROUP BY token ORDER BY 2 DESC LIMIT ?"
+        limits = [value for held in sample for value in (held.segment, MOST_COMMON)]
         left_out = set(fulltext.document_terms(connection)(" ".join(FUNCTION_WORDS)))
-        asked = [row for row in rows if row[0] not in left_out]
-        sizes = accumulate(length + (number + 1) * OVERHEAD_BYTES for _, length, number in asked)
+        asked = [row for row in fetch(connection, query, (*limits, MOST_COMMON)) if row[0] not in left_out]
+        times = chunks / max(1, sum(held.rows for held in sample))
+        sizes = accumulate(length * times + (len(ranges) + 1) * OVERHEAD_BYTES for _, length in asked)
         most = min(MAX_BYTES, max(LEAST_BYTES, COMMON_BYTES * chunks))
         return [row[0] for row, size in zip(asked, sizes, strict=True) if size <= most]
 
@@ -113,6 +126,28 @@ class PostingLists:
         self._known[key] = _Kept(segments, lists, _rows(lists), size)
         while self._bytes > MAX_BYTES:
             self._bytes -= self._known.popitem(last=False)[1].size
+
+
+_NOTHING = _Kept((), {}, 0, 0)
+
+
+def _stored(
+    connection: apsw.Connection, segments: tuple[int, ...], tokens: Sequence[str]
+) -> list[tuple[int, str, bytes]]:
+    """Segment, token and postings as stored."""
+    if not segments:
+        return []
+    query = "SELECT segment, token, postings FROM posting_lists WHERE segment IN "
+    query += f"(SELECT value FROM carray(?)) AND token IN ({_marks(tokens)})"
+    return [row for row in fetch(connection, query, (_array(segments), *tokens)) if row[2]]
+
+
+def _sample(ranges: Sequence[Range]) -> list[Range]:
+    """Of the largest segments some from all over the collection, which may tell of other things where it is younger."""
+    most = max(held.rows for held in ranges)
+    large = [held for held in ranges if 2 * held.rows > most]
+    last = len(large) - 1
+    return [large[place] for place in sorted({round(last * step / (SAMPLED - 1)) for step in range(SAMPLED)})]
 
 
 def _rows(lists: Lists) -> int:

@@ -46,7 +46,8 @@ class PostingSearch:
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
         self._stored = PostingLists()
-        self._common_read: dict[int, tuple[int, ...]] = {}  # by collection: segments whose common tokens were asked for
+        self._common_read: dict[int, tuple[int, ...]] = {}  # by collection: segments whose common lists were read
+        self._common_named: dict[int, tuple[int, ...]] = {}  # of those that are being read
         self._lock = threading.Lock()
 
     def best(
@@ -107,18 +108,27 @@ class PostingSearch:
         return table
 
     def unread(self, connection: apsw.Connection, collection: Collection) -> list[str]:
-        """Tokens to `read` before they are asked for; none where they were named before."""
-        segments = tuple(one.segment for one in posting_rows.ranges(connection, collection.id))
+        """Tokens to `read` before they are asked for; none where all were read before (`all_read`)."""
+        ranges = posting_rows.ranges(connection, collection.id)
+        segments = tuple(one.segment for one in ranges)
         if self._common_read.get(collection.id, ()) == segments:
             return []
-        self._common_read[collection.id] = segments
-        return self._stored.common(connection, segments, collection.chunks)
+        self._common_named[collection.id] = segments
+        return self._stored.common(connection, ranges)
+
+    def all_read(self, collection: Collection) -> None:
+        """What `unread` named last was read; nothing was forgotten meanwhile, or it is named again."""
+        with self._lock:
+            if named := self._common_named.pop(collection.id, None):
+                self._common_read[collection.id] = named
 
     def read(self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]) -> None:
         """Bring the stored lists of tokens into memory."""
         with self._lock:
             state = self._state(connection, collection)
-        if state is not None:
+        if state is None:
+            self._common_named.pop(collection.id, None)
+        else:
             self._stored.of(connection, state.collection, state.stored, tokens)
 
     def forget(self) -> None:
@@ -126,6 +136,7 @@ class PostingSearch:
         with self._lock:
             self._states.clear()
             self._common_read.clear()
+            self._common_named.clear()
         self._stored.forget()
 
     def _state(self, connection: apsw.Connection, collection: Collection) -> _State | None:

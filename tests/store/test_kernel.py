@@ -114,3 +114,17 @@ def test_an_array_of_another_type_is_refused() -> None:
         kernel.best(made.parts, made.words, [(1.0, ids, few)], None, 10)
     with pytest.raises(ValueError, match="one length at least"):
         kernel.occurrences([], few, 0)
+
+
+def test_codes_are_not_made_of_what_does_not_fit_together() -> None:
+    rows, places = np.array([0, 3], dtype=np.uint16), np.zeros(4, dtype=np.uint16)
+    none = rows[:0]
+    assert kernel.codes(rows, rows, places, 5, 4).tolist() == [0, 15]
+    assert kernel.codes(none, none, none, 0, 0).dtype == np.uint16
+    with pytest.raises(IndexError):
+        kernel.codes(rows, rows, places[:3], 5, 4)
+    with pytest.raises(ValueError, match="each row"):
+        kernel.codes(rows, rows[:1], places, 5, 4)
+    for wrong in (rows.astype(np.int64), places[::2], None):
+        with pytest.raises(TypeError):
+            kernel.codes(wrong, rows, places, 5, 4)  # type: ignore[arg-type]
