@@ -31,6 +31,7 @@ from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.otlp import exported
 from appliance.web.application import create_app
 from appliance.web.rooms import Rooms
+from appliance.web.writes import Protocol
 
 log = telemetry_log.get(__name__)
 
@@ -158,7 +159,7 @@ def config(appliance: Appliance, rooms: Rooms | None = None) -> uvicorn.Config:
     """How uvicorn runs the application."""
     return uvicorn.Config(
         create_app(appliance, rooms),
-        http="httptools",
+        http=Protocol,
         loop="none",
         ws="none",
         lifespan="on",
