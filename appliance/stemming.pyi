@@ -8,11 +8,18 @@ from numpy.typing import NDArray
 def stem_line(text: str) -> str:
     """The stems of a text in ASCII in their order, with a blank around each. Raises ValueError for another text."""
 
-def held(
-    texts: Sequence[str], keys: Sequence[str], pairs: Sequence[tuple[int, int]]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which of the stems words of each text have, (texts, keys), and which pairs of keys, named by their places, two
-    neighbouring words have, (texts, pairs).
+class Passages:
+    """The words of the passages read last, `most` of them, as hashes of their stems: not the texts. Thread-safe."""
 
-    The keys are ASCII, the texts of a script with spaces between words, their letters beyond ASCII in small.
-    """
+    def __init__(self, most: int) -> None: ...
+    def held(
+        self, contexts: Sequence[str], texts: Sequence[str], keys: Sequence[str], pairs: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which of the stems words of each passage have, (texts, keys), and which pairs of keys, named by their places,
+        two neighbouring words have, (texts, pairs). A passage is a context and, on a line of its own, a text.
+        """
+
+    def forget(self) -> None:
+        """No passage stays in memory."""
+
+    def __len__(self) -> int: ...

@@ -18,7 +18,6 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
 KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing: a question is asked that several times
 KEPT_SENTENCES = 4_096  # whose stems are remembered, half a kilobyte each: a question looks at the same several times
-KEPT_TEXTS = 8_192  # the same for passages
 KEPT_QUESTIONS = 64  # whose exact terms are remembered: they are asked for twice on a question's way
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
 LONGEST_IDENTIFIER = 200  # characters
@@ -116,20 +115,9 @@ def stem_line(text: str) -> str:
     return " ".join(("", *map(stem, words(text)), ""))
 
 
-@lru_cache(maxsize=KEPT_TEXTS)
-def stemmed(text: str) -> str:
-    """As `stem_line`, of the text in small letters."""
-    return " ".join(("", *map(stem, words(text.lower())), ""))
-
-
-def is_spaced(text: str) -> bool:
-    """Whether words end at blanks and marks alone: it has nothing of a script without spaces."""
-    return text.isascii() or _UNSPACED_RUN.search(text) is None
-
-
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, stem_line, stemmed, _is_shaped, exact_terms):
+    for kept in (stem, stem_line, _is_shaped, exact_terms):
         kept.cache_clear()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from appliance import evidence
+from appliance import evidence, search
 from appliance.cache import Caches
 from appliance.collections import Collections
 from appliance.erasure.needles import Sought, metadata_values
@@ -135,6 +135,7 @@ class Run:
             self._store.documents.forget()
             self._store.lexical.forget()
             evidence.forget()
+            search.forget()
             kept = self._store.shadow.find(name)
             if kept is not None:
                 self._collections.remove_index(kept)

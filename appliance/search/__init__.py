@@ -6,6 +6,7 @@ from appliance.search.context import with_context
 from appliance.search.filters import filter_text, parse_filter
 from appliance.search.filters_json import filter_from_json
 from appliance.search.find import find
+from appliance.search.held_words import forget
 from appliance.search.late import LateInteraction
 from appliance.search.plan import Defaults
 from appliance.search.retrieve import Retrieval, search
@@ -23,6 +24,7 @@ __all__ = [
     "filter_from_json",
     "filter_text",
     "find",
+    "forget",
     "parse_filter",
     "search",
     "stand_alone",

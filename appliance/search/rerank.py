@@ -75,6 +75,8 @@ def with_vectors(hits: Sequence[Hit], index: CollectionIndex) -> tuple[list[Hit]
     """The hits whose vectors are still stored, and these (n, dimensions), in their order. Raises StorageError."""
     wanted = np.array([hit.chunk.id for hit in hits], dtype=np.int64)
     ids, vectors = index.some(wanted)
+    if len(ids) == len(hits):  # most often
+        return list(hits), vectors[np.searchsorted(ids, wanted)]
     rows = {chunk: row for row, chunk in enumerate(ids.tolist())}
     kept = [hit for hit in hits if hit.chunk.id in rows]
     return kept, vectors[[rows[hit.chunk.id] for hit in kept]]
@@ -85,12 +87,15 @@ def _request(
 ) -> RerankRequest:
     candidates = [
         Candidate(
-            context="\n".join(part for part in (hit.chunk.title, hit.chunk.section) if part),
-            text=hit.chunk.text,
+            context=f"{chunk.title}\n{chunk.section}"
+            if chunk.title and chunk.section
+            else chunk.title or chunk.section,
+            text=chunk.text,
             vector=own,
             score=hit.fused_score - hit.exact_score,
         )
         for hit, own in zip(hits, vectors, strict=True)
+        for chunk in (hit.chunk,)
     ]
     topical = (word for word in words(query.text) if word.lower() not in FUNCTION_WORDS)  # the lists of others are long
     asked = list(dict.fromkeys(topical))[:MOST_WORDS]

@@ -39,7 +39,7 @@ class TermReranker:
         if not request.candidates:
             return []
         covered, paired = _coverage(request.question, request.idf, request.candidates)
-        features = np.stack([covered, paired, feedback(request.candidates)])
+        features = np.array([covered, paired, feedback(request.candidates)])
         weights = np.array(list(WEIGHTS.values()))
         fused = np.array([candidate.score for candidate in request.candidates])
         scores: list[float] = ((fused + weights @ features) / (1 + weights.sum())).tolist()
@@ -63,8 +63,8 @@ def _coverage(
     place = {key: number for number, key in enumerate(topical)}
     sequence = [stem(word) for word in asked]
     pairs = list(dict.fromkeys((one, two) for one, two in pairwise(sequence) if one in topical and two in topical))
-    texts = [candidate.whole for candidate in candidates]
-    found, together = held(texts, list(topical), [(place[one], place[two]) for one, two in pairs])
+    contexts, texts = [candidate.context for candidate in candidates], [candidate.text for candidate in candidates]
+    found, together = held(contexts, texts, list(topical), [(place[one], place[two]) for one, two in pairs])
     return _share(found, list(topical.values())), _share(
         together, [min(topical[one], topical[two]) for one, two in pairs]
     )
@@ -80,7 +80,7 @@ def _share(held: NDArray[np.bool_], weights: Sequence[float]) -> NDArray[np.floa
 
 def feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
     """Cosines (n,) with the mean vector of the first FEEDBACK candidates, over the largest."""
-    rows = np.concatenate([candidate.vector for candidate in candidates]).reshape(len(candidates), -1)
-    vectors = rows.astype(np.float64)
+    rows = np.concatenate([candidate.vector for candidate in candidates], dtype=np.float64)
+    vectors = rows.reshape(len(candidates), -1)
     cosines = vectors @ vectors[:FEEDBACK].mean(axis=0)
     return np.asarray(np.maximum(cosines, 0.0) / max(float(cosines.max()), 1e-9))

@@ -15,6 +15,7 @@ import pytest
 from appliance.cache import tags_of
 from appliance.errors import Conflict
 from appliance.evidence.passages import remembered
+from appliance.search import held_words
 from appliance.store import segments
 from appliance.store.database import fetch
 from appliance.store.keyword_pages import terms, tombstones
@@ -301,7 +302,9 @@ def test_no_passage_stays_in_memory(office: Office) -> None:
     office.ingest(office.documents, label="files")
     office.appliance.answer(Query(SECRET[:60]), cancel=threading.Event())
     assert remembered()
+    assert held_words.remembered()
     assert stem_line.cache_info().currsize
     office.erase(source="files/secret.txt")
     assert not remembered()
+    assert not held_words.remembered()
     assert not stem_line.cache_info().currsize

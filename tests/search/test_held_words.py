@@ -5,8 +5,8 @@ from itertools import compress
 
 import pytest
 
-from appliance.search.held_words import held
-from appliance.words import stem, stemmed
+from appliance.search.held_words import forget, held, remembered
+from appliance.words import stem, words
 
 PIECES = (
     "cat",
@@ -54,11 +54,29 @@ def test_pairs_stand_side_by_side() -> None:
 
 
 def test_texts_are_looked_through_one_by_one() -> None:
-    words, together = held(["a cat", "", "cat city", "city cat"], ["cat", "city"], [(0, 1)])
-    assert words.tolist() == [[True, False], [False, False], [True, True], [True, True]]
+    found, together = held([""] * 4, ["a cat", "", "cat city", "city cat"], ["cat", "city"], [(0, 1)])
+    assert found.tolist() == [[True, False], [False, False], [True, True], [True, True]]
     assert together.tolist() == [[False], [False], [True], [False]]
-    assert [array.shape for array in held([], ["cat"], [])] == [(0, 1), (0, 0)]
-    assert [array.shape for array in held(["猫"], ["cat"], [])] == [(1, 1), (1, 0)]
+    assert [array.shape for array in held([], [], ["cat"], [])] == [(0, 1), (0, 0)]
+    assert [array.shape for array in held([""], ["猫"], ["cat"], [])] == [(1, 1), (1, 0)]
+
+
+def test_a_context_stands_before_its_text() -> None:
+    found, together = held(["Cats", ""], ["City", "City"], ["cat", "city"], [(0, 1), (1, 0)])
+    assert found.tolist() == [[True, True], [False, True]]
+    assert together.tolist() == [[True, False], [False, False]]
+
+
+def test_passages_are_read_once_until_they_are_forgotten() -> None:
+    forget()
+    texts = ["a cat", "café au lait", "猫の街", "a cat"]
+    once = [held([""] * 4, texts, ["cat", "café", "の街"], [(0, 1)])[0].tolist() for _ in range(2)]
+    assert (
+        once[0] == once[1] == [[True, False, False], [False, True, False], [False, False, True], [True, False, False]]
+    )
+    assert remembered() == 3
+    forget()
+    assert not remembered()
 
 
 def test_nothing_is_found_that_cutting_would_not_find() -> None:
@@ -68,7 +86,7 @@ def test_nothing_is_found_that_cutting_would_not_find() -> None:
         asked = chance.choices(("cat", "city", "a", "s", "run", "y", "1", "猫", "a's"), k=4)
         keys = list(dict.fromkeys(stem(word) for word in asked[: chance.randint(1, 4)]))
         pairs = [(chance.randrange(len(keys)), chance.randrange(len(keys))) for _ in range(3)]
-        whole = stemmed(text)
+        whole = " ".join(("", *map(stem, words(text.lower())), ""))
         found, together = looked_for(text, keys, pairs)
         assert found == {key for key in keys if f" {key} " in whole}, text
         named = [(keys[one], keys[two]) for one, two in pairs]
@@ -76,6 +94,6 @@ def test_nothing_is_found_that_cutting_would_not_find() -> None:
 
 
 def looked_for(text: str, keys: list[str], pairs: list[tuple[int, int]]) -> tuple[set[str], set[tuple[str, str]]]:
-    words, together = held([text], keys, pairs)
+    found, together = held([""], [text], keys, pairs)
     named = [(keys[one], keys[two]) for one, two in pairs]
-    return set(compress(keys, words[0])), set(compress(named, together[0]))
+    return set(compress(keys, found[0])), set(compress(named, together[0]))
