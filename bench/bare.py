@@ -16,10 +16,18 @@ from appliance.web.envelope import Envelope
 
 
 class _NoTrace:
-    """What a request without a trace has in its place."""
+    """What a request or a task without a trace has in its place."""
 
     root = None
     query_id = ""
+    status = 0
+    complete = None
+
+    def end(self, *_: object) -> None:
+        """Nobody will see it."""
+
+    def let_go(self) -> None:
+        """It was not held."""
 
 
 def strip() -> None:

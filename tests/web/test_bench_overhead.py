@@ -1,6 +1,8 @@
 """`bench overhead`: the interval, and a run against two real servers."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,17 @@ def test_of_twenty_questions_seventeen_were_asked_before() -> None:
     asked = _mixed([f"old {number}" for number in range(20)], fresh, 0.1)
     new = [question for question in asked if question.startswith("new")]
     assert len(new) == len(set(new)) == len(asked) * 3 // 20
+
+
+def test_a_server_without_traces_ingests() -> None:
+    """In a process of its own: what is taken out stays out."""
+    program = (
+        "from types import SimpleNamespace; from bench.bare import strip; strip()\n"
+        "from appliance.ingest.tracing import traced_task; from appliance.telemetry.traces import Traces\n"
+        "with traced_task(Traces(), SimpleNamespace(id='1', collection='default')): print('done')"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (told.stdout, told.returncode) == ("done\n", 0), told.stderr
 
 
 @pytest.mark.slow
