@@ -65,6 +65,10 @@ class Collections:
         """What is read ahead waits while questions are worked on, for a bounded time."""
         self._keywords.busy = busy
 
+    def read_ahead(self, seconds: float) -> bool:
+        """Whether what the first questions need of keywords is in memory, after so many seconds at most."""
+        return self._keywords.wait(seconds)
+
     def open_all(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Make the default collection if need be, and open the index of each.
 

@@ -31,12 +31,17 @@ class KeywordUpkeep:
         self._names = names
         self._written = threading.Event()
         self._stopping = threading.Event()
+        self._read_once = threading.Event()
         self._asked: set[str] = set()
         self.busy: Callable[[], bool] = lambda: False
         self._thread = threading.Thread(target=self._run, name="keywords", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the commonest lists of every collection were read since the start, after so many seconds at most."""
+        return self._read_once.wait(seconds)
 
     def wake(self) -> None:
         """Something was written."""
@@ -57,23 +62,39 @@ class KeywordUpkeep:
 
     def _run(self) -> None:
         lower_priority()
+        self._done(self._read_ahead)
+        self._read_once.set()
         while not self._stopping.is_set():
-            try:
-                for name in self._names():
-                    if name in self._asked:
-                        self._asked.discard(name)
-                        self._segments.remake(name, self._check)
-                    while self._segments.make_next(name, self._check):
-                        log.info("posting_segment_written", collection=name)
-                    self._lexical.warm_up(name, self._pause)
-            except _Stopped:
-                return
-            except ApplianceError as error:
-                log.warning("posting_segments_delayed", error=str(error), hint=error.hint)
+            if not self._done(self._keep_up):
                 self._stopping.wait(LOOK_S)
             self._pulse.beat()
             self._written.wait(LOOK_S)
             self._written.clear()
+
+    def _done(self, work: Callable[[], None]) -> bool:
+        """Whether it succeeded; that it did not is told."""
+        try:
+            work()
+        except _Stopped:
+            return False
+        except ApplianceError as error:
+            log.warning("posting_segments_delayed", error=str(error), hint=error.hint)
+            return False
+        return True
+
+    def _read_ahead(self) -> None:
+        """Of the segments that there are."""
+        for name in self._names():
+            self._lexical.warm_up(name, self._pause)
+
+    def _keep_up(self) -> None:
+        for name in self._names():
+            if name in self._asked:
+                self._asked.discard(name)
+                self._segments.remake(name, self._check)
+            while self._segments.make_next(name, self._check):
+                log.info("posting_segment_written", collection=name)
+            self._lexical.warm_up(name, self._pause)
 
     def _pause(self) -> None:
         self._check()

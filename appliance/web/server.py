@@ -40,6 +40,7 @@ CUT_S = 7.0  # of these, until questions in work are cut off, so that their stre
 DRAIN_S = 1.0  # for callers that hold a connection open to come once more and be sent away
 EVENT_LOOP_S = 15.0  # the event loop has a turn every 0.1 s; without one for so long it is stuck
 READY_EVERY_S = 0.2
+READ_AHEAD_S = 3.0  # at most, for what the first questions need; a million passages take one
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 # A thread that computes keeps the interpreter for so long while others want it: the event loop wants it several times a
@@ -138,6 +139,7 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
     gc.freeze()  # models and modules live as long as the process: collections need not walk them
     if notifier.heard:
         await _until_ready(appliance, notifier)
+    await asyncio.to_thread(appliance.collections.read_ahead, READ_AHEAD_S)
     try:
         await server.serve(sockets=sockets)
     finally:

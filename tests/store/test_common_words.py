@@ -1,7 +1,6 @@
 """The lists of common words are in memory before they are asked for."""
 
 import random
-import time
 from typing import Any
 
 import apsw
@@ -178,10 +177,10 @@ def test_reading_ahead_gives_way_to_questions(store: Store) -> None:
 
     upkeep = KeywordUpkeep(store, lambda: ["default"], Pulse("keywords"))
     upkeep.busy = busy
+    assert not upkeep.wait(0)
     upkeep.start()
-    until = time.monotonic() + 60
-    while not postings._common_read and time.monotonic() < until:
-        time.sleep(0.01)
+    assert upkeep.wait(60), "who starts a server waits for it"
+    assert postings._common_read
     upkeep.close()
     assert known[:3] == [0, 0, 0]  # nothing is read meanwhile
     assert len(postings._stored._known) > 30
