@@ -124,8 +124,8 @@ class Settling:
         """Whether the collection is still at the version that a key of it was made for."""
         return key.endswith(_of(self._collections.published(collection)))
 
-    def _key(self, asked: Query, version: Version) -> str:
-        return _hashed(asked, version, self._rules) + _of(version)
+    def _key(self, asked: Query, version: Version, *more: object) -> str:
+        return _hashed(asked, *more, version, self._rules) + _of(version)
 
     def search_key(self, query: Query, most: int | None) -> str:
         """Everything that what a settled question finds depends on, hashed: less than its answer does."""
@@ -133,8 +133,7 @@ class Settling:
             principal="", role=None, mode=Mode.AUTO, route="", prompt="", evidence=None,
             checking=Checking.STRICT, answer_tokens=None, sampling=GREEDY,
         )  # fmt: skip
-        version = self._collections.published(query.collection)
-        return _hashed(asked, most, version, self._rules) + _of(version)
+        return self._key(asked, self._collections.published(query.collection), most)
 
     def lifetime(self, query: Query, made: Answer) -> float:
         """How long an answer of this class is kept, in seconds."""
