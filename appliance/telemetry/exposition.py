@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
+
+from appliance.telemetry.histogram import Histogram
 
 Labels = tuple[str, ...]
 Kind = Literal["gauge", "counter"]
@@ -63,6 +65,7 @@ class Page:
             heads = self._heads.get((name, values))
             if heads is None:
                 heads = self._heads[(name, values)] = _heads(name, histogram._labelnames, values, child._upper_bounds)
+            child.count()
             total = 0.0
             for head, bucket in zip(heads, child._buckets, strict=False):
                 total += bucket.get()

@@ -81,7 +81,9 @@ class _Timed(stage):
 
 
 class Stages:
-    """Times of one question. Not shared between threads. `ms` are milliseconds by stage, in the order they ran."""
+    """Times of one question. Not shared between threads. `ms` are milliseconds by stage, in the order they ran; they
+    are rounded where they are shown.
+    """
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
@@ -98,4 +100,4 @@ class Stages:
 
 
 def _add(ms: dict[str, float], name: str, seconds: float) -> None:
-    ms[name] = ms.get(name, 0.0) + round(seconds * 1000, 3)
+    ms[name] = ms.get(name, 0.0) + seconds * 1000
