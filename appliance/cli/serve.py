@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
+from appliance.cli.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.config import Supervisor
@@ -27,7 +28,10 @@ def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
     above = supervisor()
     notifier = Notifier(above.notify_socket)
     try:
-        return _serve(invocation, above, notifier, host, port)
+        with ended_in_order():
+            return _serve(invocation, above, notifier, host, port)
+    except KeyboardInterrupt:  # before it took questions: from then on the server itself looks after signals
+        return 0
     except ApplianceError as error:
         notifier.tell(f"STATUS=Failed: {error}")
         raise

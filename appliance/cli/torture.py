@@ -1,6 +1,5 @@
 """`doctor --torture`: how a torture run is shown while it goes, and what it has found."""
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import rich_click as click
 
 from appliance.cli.output import duration, print_json, print_pairs
 from appliance.cli.problem import DONE, FAILED, PARTLY
+from appliance.cli.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.torture import Options, Report
@@ -31,7 +31,7 @@ def torture(directory: Path, options: "Options", *, as_json: bool) -> int:
     from appliance.torture import torture as run
 
     root = claim(directory)
-    with _ended_in_order(), _display(options, quiet=as_json) as show:
+    with ended_in_order(), _display(options, quiet=as_json) as show:
         report = run(root, options, show)
     found = report.as_json()
     if as_json:
@@ -39,20 +39,6 @@ def torture(directory: Path, options: "Options", *, as_json: bool) -> int:
     else:
         _print(found, root)
     return FAILED if report.problems else PARTLY if found["unreached"] or found["notes"] else DONE
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: the server that is being tortured goes too."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -95,6 +95,18 @@ def test_start_and_stop(start: Callable[..., Process], number: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_it_takes_questions_is_in_order_too(start: Callable[..., Process], number: int) -> None:
+    server = start()
+    assert server.process.stdout is not None
+    assert "listens on" in server.process.stdout.readline()  # the event loop comes after this line
+    code, _, err = server.end(number)
+    assert code == 0, err
+    assert not server.address.exists()
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
 def test_an_idle_connection_does_not_hold_the_stop_up(start: Callable[..., Process]) -> None:
     server = start()
     found = server.wait_until_up()
