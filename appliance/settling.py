@@ -99,11 +99,10 @@ class Settling:
         """The keys that the answer had in versions which the collection left a moment ago, as far as a flag allows to
         give it. Nothing has been taken away from the collection since.
         """
-        asked = self._kept_as(query)
-        within_s = 0.0 if asked is None else flags_of(asked).stale_while_revalidate_s
-        if asked is None or not within_s:
-            return []
-        return [self._key(asked, version) for version in self._collections.versions.left(query.collection, within_s)]
+        within_s = flags_of(self.chosen(query)).stale_while_revalidate_s
+        left = self._collections.versions.left(query.collection, within_s) if within_s else ()
+        asked = self._kept_as(query) if left else None
+        return [] if asked is None else [self._key(asked, version) for version in left]
 
     def scope_key(self, query: Query) -> str:
         """Everything that the answer of a settled question depends on but its words."""
