@@ -63,8 +63,10 @@ class ExpectedQuestions:
 
     def discard(self, collection: str, text: str) -> None:
         """It is expected no more."""
-        with self._changed:
-            self._take(collection, text)
+        asked = (collection, text)
+        if asked in self._waiting or asked in self._begun:  # mostly its turn has come, and `vector` has taken it
+            with self._changed:
+                self._take(collection, text)
 
     def batch(self, within_s: float) -> Batch | None:
         """The next to encode together: those that came first, of like length. None when that long there were none.
