@@ -78,9 +78,12 @@ class Shape(Enum):
     NAME = auto()
     WORD = auto()
 
+    __hash__ = object.__hash__  # in C, unlike Enum's own: shapes are looked up in sets for every word
 
-PROPER = frozenset((Shape.DATE, Shape.NUMBER, Shape.NAME))
-_COUNTED = frozenset((Shape.DATE, Shape.NUMBER))
+
+_DATE, _NUMBER, _NAME, _WORD = Shape  # for the same reason: `Shape.DATE` is a call
+PROPER = frozenset((_DATE, _NUMBER, _NAME))
+_COUNTED = frozenset((_DATE, _NUMBER))
 _COUNT = re.compile(rf"\d|\b(?:{'|'.join((*_COUNTS, *_MONTHS))})\b", re.IGNORECASE)
 
 
@@ -103,17 +106,17 @@ def shapes_of(question: Question) -> frozenset[Shape]:
     """The shapes that an answer may have; none where a question may rightly have several answers."""
     match question.wanted:
         case Wanted.WHEN:
-            return frozenset((Shape.DATE, Shape.NUMBER))
+            return frozenset((_DATE, _NUMBER))
         case Wanted.AMOUNT:
-            return frozenset((Shape.NUMBER,))
+            return frozenset((_NUMBER,))
         case Wanted.VERSION:
             return PROPER
         case Wanted.WHO:
-            return frozenset((Shape.NAME,))
+            return frozenset((_NAME,))
         case Wanted.WHERE:
-            return frozenset((Shape.NAME, Shape.WORD))
+            return frozenset((_NAME, _WORD))
         case Wanted.OTHER if _MEASURE.search(question.text):
-            return frozenset((Shape.NUMBER,))
+            return frozenset((_NUMBER,))
         case Wanted.OTHER | Wanted.CODE if any(
             asks.search(question.text) for asks in (ONE_THING, _VALUE_OF, _KEYWORDS)
         ):
@@ -140,9 +143,9 @@ def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[V
     if shapes <= _COUNTED and not _COUNT.search(text):
         return []
     tokens = _TOKEN.findall(text)
-    keys = [stem(token) for token in tokens]
-    kinds = [_kind(token, key, question) for token, key in zip(tokens, keys, strict=True)]
-    left_out = {None, Shape.NAME, Shape.WORD} - shapes  # runs of these hold nothing else
+    keys = list(map(stem, tokens))
+    kinds = [_kind(token, key, question.weights) for token, key in zip(tokens, keys, strict=True)]
+    left_out = {None, _NAME, _WORD} - shapes  # runs of these hold nothing else
     found, at = [], 0
     while at < len(tokens):
         if kinds[at] in left_out:
@@ -150,13 +153,11 @@ def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[V
             continue
         end, shape = _run(tokens, kinds, at)
         if shape in shapes and _stands(tokens, keys, at, end, shape, question):
-            own = frozenset(_number(token) for token in tokens[at:end] if token != ",")
-            if shape in (Shape.NAME, Shape.WORD):
-                own = frozenset(keys[at:end])
+            own = [_number(token) for token in tokens[at:end] if token != ","] if shape in _COUNTED else keys[at:end]
             before = _beside(tokens, keys, range(at - 1, max(-1, at - 1 - REACH), -1))
             after = _beside(tokens, keys, range(end, min(len(tokens), end + REACH)))
             left, right = tuple(keys[max(0, at - FRAME) : at][::-1]), tuple(keys[end : end + FRAME])
-            found.append(Value(own, shape, before, after, left, right, frozenset((*before, *after))))
+            found.append(Value(frozenset(own), shape, before, after, left, right, frozenset((*before, *after))))
         at = end
     return found
 
@@ -173,7 +174,7 @@ def is_plain(value: Value, text: str, question: Question, asked: frozenset[str])
     """
     said = {key for key in stems(text) if key not in DIGITS and not key[0].isdigit()} - _FUNCTION
     more = said - question.weights.keys() - asked - value.keys
-    more -= {*value.right[:1]} if value.shape is Shape.NUMBER else set()  # its unit
+    more -= {*value.right[:1]} if value.shape is _NUMBER else set()  # its unit
     lacking = question.weights.keys() - said - asked
     return 2 * len(lacking) <= len(question.weights) and len(more) <= (0 if lacking else BESIDES)
 
@@ -194,9 +195,9 @@ def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
 
 def interchangeable(one: Value, other: Value) -> bool:
     """Whether either could stand for the other: words after the same two words, numbers not of different units."""
-    if one.shape is Shape.WORD:
+    if one.shape is _WORD:
         return one.left[:2] == other.left[:2]
-    return one.shape is not Shape.NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
+    return one.shape is not _NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
 
 
 def abbreviated(question: Question, text: str) -> frozenset[str]:
@@ -214,30 +215,29 @@ def _same(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _kind(token: str, key: str, question: Question) -> Shape | None:
-    lowered = token.lower()
-    if token[0].isdigit():
-        return None if token[-1].isalpha() else Shape.NUMBER  # "17th" counts nothing
+def _kind(token: str, key: str, named: Collection[str]) -> Shape | None:
+    first, lowered = token[0], token.lower()
+    if first.isdigit():
+        return None if token[-1].isalpha() else _NUMBER  # "17th" counts nothing
     if lowered in DIGITS:
-        return Shape.NUMBER
-    if token[0].isupper() and lowered in _MONTHS:
-        return Shape.DATE
-    if not token[0].isalpha() or lowered in FUNCTION_WORDS or key in question.weights:
+        return _NUMBER
+    proper = first.isupper()
+    if proper and lowered in _MONTHS:
+        return _DATE
+    if lowered in FUNCTION_WORDS or key in named or not first.isalpha():
         return None
-    return Shape.NAME if token[0].isupper() else Shape.WORD
+    return _NAME if proper else _WORD
 
 
 def _run(tokens: Sequence[str], kinds: Sequence[Shape | None], at: int) -> tuple[int, Shape | None]:
     """The end and the shape of the value that begins at a word."""
     kind, end = kinds[at], at + 1
-    if kind is Shape.DATE or (
-        kind is Shape.NUMBER and tokens[at][0].isdigit() and kinds[end : end + 1] == [Shape.DATE]
-    ):
-        while end < len(tokens) and (kinds[end] is Shape.DATE or tokens[end][0].isdigit() or tokens[end] == ","):
+    if kind is _DATE or (kind is _NUMBER and tokens[at][0].isdigit() and kinds[end : end + 1] == [_DATE]):
+        while end < len(tokens) and (kinds[end] is _DATE or tokens[end][0].isdigit() or tokens[end] == ","):
             end += 1
-        return end, Shape.DATE
-    if kind in (Shape.NAME, Shape.WORD):
-        last = len(tokens) if kind is Shape.NAME else min(len(tokens), at + LONGEST)
+        return end, _DATE
+    if kind in (_NAME, _WORD):
+        last = len(tokens) if kind is _NAME else min(len(tokens), at + LONGEST)
         while end < last and kinds[end] is kind:
             end += 1
     return end, kind
@@ -245,12 +245,12 @@ def _run(tokens: Sequence[str], kinds: Sequence[Shape | None], at: int) -> tuple
 
 def _stands(tokens: Sequence[str], keys: Sequence[str], at: int, end: int, shape: Shape, question: Question) -> bool:
     """Whether it may be an answer: not what the question names, no year where an amount is asked, no mere capital."""
-    if shape is Shape.NUMBER:
+    if shape is _NUMBER:
         number = _number(tokens[at])
         return number not in question.weights and (question.wanted is not Wanted.WHEN or bool(_TIME.fullmatch(number)))
-    if shape is Shape.NAME and at == 0 and end == 1:  # a sentence begins with a capital
+    if shape is _NAME and at == 0 and end == 1:  # a sentence begins with a capital
         return end < len(keys) and keys[end] in question.weights
-    return shape is not Shape.DATE or question.weights.keys().isdisjoint(keys[at:end])
+    return shape is not _DATE or question.weights.keys().isdisjoint(keys[at:end])
 
 
 def _number(token: str) -> str:
