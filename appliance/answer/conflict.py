@@ -1,6 +1,5 @@
 """Whether documents contradict each other about what a question asks for, so that no answer takes a side unseen."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -8,14 +7,13 @@ from functools import cache
 from itertools import combinations, product
 
 from appliance.answer.cite import Citer, trimmed
+from appliance.answer.contradict import COSINE, DENIED, MEANT, YES_OR_NO, contradicting, documents_of
 from appliance.answer.values import (
     ASKED,
-    PROPER,
     Shape,
     Value,
     abbreviated,
     asked_of,
-    choice_of,
     interchangeable,
     is_plain,
     likeness,
@@ -26,13 +24,11 @@ from appliance.answer.values import (
 from appliance.evidence.question import Question
 from appliance.evidence.rank import FEATURES, Scored, Sentence
 from appliance.types import Citation, Claim
-from appliance.words import denies, stems
+from appliance.words import stems
 
 # All figures here are chosen on every second one of PoisonedRAG's hundred questions and of SQuAD 2.0 dev's articles,
 # each paragraph a document; `bench hostile` and `bench answers` report on all, and on the others. Cosines are those of
 # the embedder that comes with the appliance, as are the weights of `evidence/rank.py`.
-LEAST_COVERED = 0.8  # of the question's weight, by a sentence that alone contradicts a claim
-MARGIN = 6.0  # score that it may lie behind the best sentence
 SPOKEN_TO = 0.5  # of the question, by a sentence that gives a value
 LEAST_MEANT = 0.5  # cosine of question and sentence, of such a one
 BEHIND = 0.35  # share of the question that it may cover less than the best
@@ -41,34 +37,12 @@ AROUND = 0.5  # worth of a word of the question that only the rest of the passag
 # COVERING), their cosine beyond MEANT (times MEANING), and for the documents beyond the first that give one of the
 # values. PLAIN: of two sentences of at most BRIEF characters that say little else; DATED: of two dates of more than
 # a month or a year.
-TOLD, COVERING, MIDDLING, MEANING, MEANT = 2.5, 4.0, 0.6, 15.0, 0.6
+TOLD, COVERING, MIDDLING, MEANING = 2.5, 4.0, 0.6, 15.0
 PLAIN, BRIEF, DATED = 2.6, 80, 1.5
 AGREEING = (0.0, 0.5, 1.5, 2.5)
 AGREED = 1  # documents beyond the first, so that a value may be an ordinary word
 
-_YES_OR_NO = re.compile(
-    r"\s*(?:is|are|was|were|do|does|did|can|could|may|must|has|have|had|will|would|should)\b|.*\btrue or false\b",
-    re.IGNORECASE,
-)
-_SAID = re.compile(r"(?:\?|\bor false|^)\W*(yes|no|true|false)\b", re.IGNORECASE)
-_VOID = re.compile(r"\b(?:void|false)\b", re.IGNORECASE)
-_DENIED = re.compile(
-    r"\b(?:not|no longer|never|rather than|instead of|unlike|contrary to|\w+n['’]t|mistaken(?:ly)?|misidentified|"
-    r"wrongly|formerly|previously|originally|no)\b[^,.;:]*",
-    re.IGNORECASE,
-)
-_COSINE = FEATURES.index("cosine")
 _COVERAGE = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
-
-
-@dataclass(frozen=True, slots=True)
-class Stance:
-    """What a sentence says about the thing asked for: words that it states, words that it denies, yes or no."""
-
-    states: frozenset[str]
-    denies: frozenset[str]
-    yes: bool
-    chosen: frozenset[str]  # of what the question lets choose from: "is it blue or green?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,75 +90,32 @@ def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Score
     None where they agree. `ranked`: the sentences of the passages, best first. A heuristic over names, numbers, dates
     and negations: it sees documents that give one thing two values, not ones that disagree in substance.
     """
-    if len({item.sentence.hit.chunk.document_id for item in ranked}) < 2:
+    if len({item.sentence.document for item in ranked}) < 2:
         return ()
-    supported = [claim for claim in claims if claim.supported]
-    against = _contradicting(question, supported, ranked)
-    return (against,) if against is not None else _differing(question, supported, ranked)
+    supported, shapes = [claim for claim in claims if claim.supported], shapes_of(question)
+    against = contradicting(question, supported, ranked, shapes)
+    return (against,) if against is not None else _differing(question, supported, ranked, shapes)
 
 
-# --- one denies what another states ----------------------------------------------------------------------------------
-
-
-def _contradicting(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> Sentence | None:
-    least, choice = ranked[0].score - MARGIN, choice_of(question)
-    against = [item.sentence for item in ranked if item.score >= least and _answers(question, item, choice)]
-    for claim in claims if against else ():
-        own = _stance(question, claim.text, choice)
-        documents = {citation.document_id for citation in claim.citations}
-        for sentence in against:
-            other = sentence.hit.chunk.document_id not in documents
-            if other and _contradict(question, own, _stance(question, sentence.text, choice)):
-                return sentence
-    return None
-
-
-def _answers(question: Question, item: Scored, choice: frozenset[str]) -> bool:
-    if item.sentence.heading or item.features[_COSINE] < MEANT:
-        return False
-    return question.covered(choice.union(item.sentence.line.split())) >= LEAST_COVERED
-
-
-def _contradict(question: Question, one: Stance, other: Stance) -> bool:
-    if one.states & other.denies or other.states & one.denies:
-        return True
-    if _YES_OR_NO.match(question.text):
-        if one.chosen or other.chosen:
-            return bool(one.chosen and other.chosen) and one.chosen.isdisjoint(other.chosen)
-        return one.yes is not other.yes
-    shapes = shapes_of(question)
-    return bool(shapes and one.states and other.states) and shapes <= PROPER and one.states.isdisjoint(other.states)
-
-
-def _stance(question: Question, text: str, choice: frozenset[str]) -> Stance:
-    denied = _topical(question, " ".join(_DENIED.findall(text)))
-    said = _SAID.search(text)
-    yes = said[1].lower() in ("yes", "true") if said else not (denies(text) or _VOID.search(text))
-    said_of_it = _DENIED.sub(" ", text)
-    chosen = choice.intersection(stems(said_of_it.partition(" than ")[0]))
-    return Stance(_topical(question, said_of_it) - denied, denied, yes, chosen)
-
-
-def _topical(question: Question, text: str) -> frozenset[str]:
-    """Keys of the things of the wanted kind that the question does not name itself."""
-    return frozenset().union(*(value.keys for value in values_in(text, question, shapes_of(question) or PROPER)))
-
-
-# --- two give different values ---------------------------------------------------------------------------------------
-
-
-def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> tuple[Sentence, ...]:
+def _differing(
+    question: Question, claims: Sequence[Claim], ranked: Sequence[Scored], shapes: frozenset[Shape]
+) -> tuple[Sentence, ...]:
     """The sentences of two documents with different values in the likest places; a claim's document has one of them."""
-    asked, stated = asked_of(question), cache(lambda document: _stated(document, ranked))
-    given = [] if _YES_OR_NO.match(question.text) else _given(question, ranked, asked)
+    cited = documents_of(claims)
+    near = [item for item in ranked if item.features[COSINE] >= LEAST_MEANT and not item.sentence.heading]
+    if not shapes or not _between(near, cited) or YES_OR_NO.match(question.text):
+        return ()
+    asked = asked_of(question)
+    given = _given(question, near, ranked, asked, shapes, cited)
     documents: dict[int, list[Given]] = {}
     for item in given:
         if item.plain or item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
-            documents.setdefault(_place(item.sentence), []).append(item)
-    cited = {citation.document_id for claim in claims for citation in claim.citations} & documents.keys()
+            documents.setdefault(item.sentence.document, []).append(item)
+    cited &= documents.keys()
     if not cited or len(documents) < 2:
         return ()
-    holders = Counter(key for _, key in {(_place(item.sentence), key) for item in given for key in item.value.keys})
+    stated = cache(lambda document: _stated(document, ranked))
+    holders = Counter(key for _, key in {(item.sentence.document, key) for item in given for key in item.value.keys})
     agreeing = {id(item): max(holders[key] for key in item.value.keys) - 1 for item in given}
     best, sides = TOLD, tuple[Sentence, ...]()
     for mine, theirs in combinations(documents.values(), 2):
@@ -222,21 +153,26 @@ def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[i
         mine, its = mine - its, its - mine
         if not mine or not its:
             return False
-    if not mine.isdisjoint(stated(_place(other.sentence))) or not its.isdisjoint(stated(_place(one.sentence))):
+    if not mine.isdisjoint(stated(other.sentence.document)) or not its.isdisjoint(stated(one.sentence.document)):
         return False
     return any(mine <= stated(document) or its <= stated(document) for document in cited)
 
 
-def _place(sentence: Sentence) -> int:
-    return sentence.hit.chunk.document_id
+def _between(some: Sequence[Scored], cited: Collection[int]) -> bool:
+    """Whether they are of two documents or more, one of which is cited."""
+    places = {item.sentence.document for item in some}
+    return len(places) > 1 and not places.isdisjoint(cited)
 
 
-def _given(question: Question, ranked: Sequence[Scored], asked: frozenset[str]) -> list[Given]:
-    """The values of the sentences that speak to the question, at least nearly as much as the best of them."""
-    shapes = shapes_of(question)
-    near = [item for item in ranked if not item.sentence.heading and item.features[_COSINE] >= LEAST_MEANT]
-    if not shapes or len({item.sentence.hit.chunk.document_id for item in near}) < 2:
-        return []
+def _given(
+    question: Question,
+    near: Sequence[Scored],
+    ranked: Sequence[Scored],
+    asked: frozenset[str],
+    shapes: frozenset[Shape],
+    cited: Collection[int],
+) -> list[Given]:
+    """The values of those near sentences that speak to the question, at least nearly as much as the best of them."""
     at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
     chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
     short = {number: abbreviated(question, chunk.text) for number, chunk in chunks.items()}
@@ -246,12 +182,12 @@ def _given(question: Question, ranked: Sequence[Scored], asked: frozenset[str]) 
         covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))
     least = max(SPOKEN_TO, max(covered) - BEHIND)
     spoken = [(item, share) for item, share in zip(near, covered, strict=True) if share >= least or _brief(item)]
-    if len({_place(item.sentence) for item, _ in spoken}) < 2:
+    if not _between([item for item, _ in spoken], cited):
         return []
     return [
-        Given(value, item.sentence, share, float(item.features[_COSINE]), plain)
+        Given(value, item.sentence, share, float(item.features[COSINE]), plain)
         for item, share in spoken
-        for value in values_in(_DENIED.sub(" , ", item.sentence.text), question, _shapes(shapes, item, asked))
+        for value in values_in(DENIED.sub(" , ", item.sentence.text), question, _shapes(shapes, item, asked))
         if (plain := _brief(item) and is_plain(value, item.sentence.text, question, asked)) or share >= least
     ]
 
@@ -287,7 +223,7 @@ def _stated(document: int, ranked: Sequence[Scored]) -> frozenset[str]:
     """Keys of all that a document says in what was ranked of it, without what it denies."""
     found: set[str] = set()
     for item in ranked:
-        if item.sentence.hit.chunk.document_id == document:
-            text = _DENIED.sub(" ", item.sentence.text)
+        if item.sentence.document == document:
+            text = DENIED.sub(" ", item.sentence.text)
             found.update(stems(text), numbers_in(text))
     return frozenset(found)

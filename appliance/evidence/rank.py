@@ -50,6 +50,10 @@ class Sentence(NamedTuple):
     passage: ReadPassage
 
     @property
+    def document(self) -> int:
+        return self.hit.chunk.document_id
+
+    @property
     def heading(self) -> bool:
         return self.passage.headings[self.position]
 
