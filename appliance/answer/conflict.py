@@ -10,6 +10,8 @@ from appliance.answer.cite import Citer, trimmed
 from appliance.answer.contradict import COSINE, DENIED, MEANT, YES_OR_NO, contradicting, documents_of
 from appliance.answer.values import (
     ASKED,
+    DATE,
+    WORD,
     Shape,
     Value,
     abbreviated,
@@ -109,7 +111,7 @@ def _differing(
     given = _given(question, near, ranked, asked, shapes, cited)
     documents: dict[int, list[Given]] = {}
     for item in given:
-        if item.plain or item.value.shape is not Shape.WORD or not asked.isdisjoint(item.value.beside):
+        if item.plain or item.value.shape is not WORD or not asked.isdisjoint(item.value.beside):
             documents.setdefault(item.sentence.document, []).append(item)
     cited &= documents.keys()
     if not cited or len(documents) < 2:
@@ -131,12 +133,12 @@ def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> 
     """How surely two values are given for the same thing; see TOLD. `agreeing`: documents beyond the first."""
     if one.plain and other.plain and interchangeable(one.value, other.value):
         return PLAIN
-    if one.value.shape is Shape.WORD and agreeing < AGREED:
+    if one.value.shape is WORD and agreeing < AGREED:
         return 0.0
     alike = likeness(one.value, other.value, asked)
-    if one.value.shape is Shape.WORD and alike < ASKED:
+    if one.value.shape is WORD and alike < ASKED:
         return 0.0
-    dated = one.value.shape is Shape.DATE and len(one.value.keys) > 1 < len(other.value.keys)
+    dated = one.value.shape is DATE and len(one.value.keys) > 1 < len(other.value.keys)
     return (
         alike
         + DATED * dated
@@ -149,7 +151,7 @@ def _opposed(one: Given, other: Given, asked: frozenset[str], agreeing: int) -> 
 def _apart(one: Given, other: Given, cited: Collection[int], stated: Callable[[int], frozenset[str]]) -> bool:
     """Whether neither's document states the other's value, and one of the values is in what is cited."""
     mine, its = one.value.keys, other.value.keys
-    if one.value.shape is Shape.DATE or (one.plain and other.plain):  # another day of a month, "North Hall"
+    if one.value.shape is DATE or (one.plain and other.plain):  # another day of a month, "North Hall"
         mine, its = mine - its, its - mine
         if not mine or not its:
             return False
@@ -196,7 +198,7 @@ def _shapes(shapes: frozenset[Shape], item: Scored, asked: frozenset[str]) -> fr
     """Those that count in a sentence: ordinary words only beside the thing asked for, or where it says little else."""
     if _brief(item) or not asked.isdisjoint(item.sentence.line.split()):
         return shapes
-    return shapes - {Shape.WORD}
+    return shapes - {WORD}
 
 
 def _brief(item: Scored) -> bool:

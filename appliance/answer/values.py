@@ -81,9 +81,9 @@ class Shape(Enum):
     __hash__ = object.__hash__  # in C, unlike Enum's own: shapes are looked up in sets for every word
 
 
-_DATE, _NUMBER, _NAME, _WORD = Shape  # for the same reason: `Shape.DATE` is a call
-PROPER = frozenset((_DATE, _NUMBER, _NAME))
-_COUNTED = frozenset((_DATE, _NUMBER))
+DATE, NUMBER, NAME, WORD = Shape  # for the same reason: `Shape.DATE` is a call
+PROPER = frozenset((DATE, NUMBER, NAME))
+_COUNTED = frozenset((DATE, NUMBER))
 _COUNT = re.compile(rf"\d|\b(?:{'|'.join((*_COUNTS, *_MONTHS))})\b", re.IGNORECASE)
 
 
@@ -106,17 +106,17 @@ def shapes_of(question: Question) -> frozenset[Shape]:
     """The shapes that an answer may have; none where a question may rightly have several answers."""
     match question.wanted:
         case Wanted.WHEN:
-            return frozenset((_DATE, _NUMBER))
+            return frozenset((DATE, NUMBER))
         case Wanted.AMOUNT:
-            return frozenset((_NUMBER,))
+            return frozenset((NUMBER,))
         case Wanted.VERSION:
             return PROPER
         case Wanted.WHO:
-            return frozenset((_NAME,))
+            return frozenset((NAME,))
         case Wanted.WHERE:
-            return frozenset((_NAME, _WORD))
+            return frozenset((NAME, WORD))
         case Wanted.OTHER if _MEASURE.search(question.text):
-            return frozenset((_NUMBER,))
+            return frozenset((NUMBER,))
         case Wanted.OTHER | Wanted.CODE if any(
             asks.search(question.text) for asks in (ONE_THING, _VALUE_OF, _KEYWORDS)
         ):
@@ -145,7 +145,7 @@ def values_in(text: str, question: Question, shapes: frozenset[Shape]) -> list[V
     tokens = _TOKEN.findall(text)
     keys = list(map(stem, tokens))
     kinds = [_kind(token, key, question.weights) for token, key in zip(tokens, keys, strict=True)]
-    left_out = {None, _NAME, _WORD} - shapes  # runs of these hold nothing else
+    left_out = {None, NAME, WORD} - shapes  # runs of these hold nothing else
     found, at = [], 0
     while at < len(tokens):
         if kinds[at] in left_out:
@@ -174,7 +174,7 @@ def is_plain(value: Value, text: str, question: Question, asked: frozenset[str])
     """
     said = {key for key in stems(text) if key not in DIGITS and not key[0].isdigit()} - _FUNCTION
     more = said - question.weights.keys() - asked - value.keys
-    more -= {*value.right[:1]} if value.shape is _NUMBER else set()  # its unit
+    more -= {*value.right[:1]} if value.shape is NUMBER else set()  # its unit
     lacking = question.weights.keys() - said - asked
     return 2 * len(lacking) <= len(question.weights) and len(more) <= (0 if lacking else BESIDES)
 
@@ -195,9 +195,9 @@ def likeness(one: Value, other: Value, asked: Collection[str]) -> float:
 
 def interchangeable(one: Value, other: Value) -> bool:
     """Whether either could stand for the other: words after the same two words, numbers not of different units."""
-    if one.shape is _WORD:
+    if one.shape is WORD:
         return one.left[:2] == other.left[:2]
-    return one.shape is not _NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
+    return one.shape is not NUMBER or not one.after or not other.after or one.after[0] == other.after[0]
 
 
 def abbreviated(question: Question, text: str) -> frozenset[str]:
@@ -218,26 +218,26 @@ def _same(one: Sequence[str], other: Sequence[str]) -> int:
 def _kind(token: str, key: str, named: Collection[str]) -> Shape | None:
     first, lowered = token[0], token.lower()
     if first.isdigit():
-        return None if token[-1].isalpha() else _NUMBER  # "17th" counts nothing
+        return None if token[-1].isalpha() else NUMBER  # "17th" counts nothing
     if lowered in DIGITS:
-        return _NUMBER
+        return NUMBER
     proper = first.isupper()
     if proper and lowered in _MONTHS:
-        return _DATE
+        return DATE
     if lowered in FUNCTION_WORDS or key in named or not first.isalpha():
         return None
-    return _NAME if proper else _WORD
+    return NAME if proper else WORD
 
 
 def _run(tokens: Sequence[str], kinds: Sequence[Shape | None], at: int) -> tuple[int, Shape | None]:
     """The end and the shape of the value that begins at a word."""
     kind, end = kinds[at], at + 1
-    if kind is _DATE or (kind is _NUMBER and tokens[at][0].isdigit() and kinds[end : end + 1] == [_DATE]):
-        while end < len(tokens) and (kinds[end] is _DATE or tokens[end][0].isdigit() or tokens[end] == ","):
+    if kind is DATE or (kind is NUMBER and tokens[at][0].isdigit() and kinds[end : end + 1] == [DATE]):
+        while end < len(tokens) and (kinds[end] is DATE or tokens[end][0].isdigit() or tokens[end] == ","):
             end += 1
-        return end, _DATE
-    if kind in (_NAME, _WORD):
-        last = len(tokens) if kind is _NAME else min(len(tokens), at + LONGEST)
+        return end, DATE
+    if kind in (NAME, WORD):
+        last = len(tokens) if kind is NAME else min(len(tokens), at + LONGEST)
         while end < last and kinds[end] is kind:
             end += 1
     return end, kind
@@ -245,12 +245,12 @@ def _run(tokens: Sequence[str], kinds: Sequence[Shape | None], at: int) -> tuple
 
 def _stands(tokens: Sequence[str], keys: Sequence[str], at: int, end: int, shape: Shape, question: Question) -> bool:
     """Whether it may be an answer: not what the question names, no year where an amount is asked, no mere capital."""
-    if shape is _NUMBER:
+    if shape is NUMBER:
         number = _number(tokens[at])
         return number not in question.weights and (question.wanted is not Wanted.WHEN or bool(_TIME.fullmatch(number)))
-    if shape is _NAME and at == 0 and end == 1:  # a sentence begins with a capital
+    if shape is NAME and at == 0 and end == 1:  # a sentence begins with a capital
         return end < len(keys) and keys[end] in question.weights
-    return shape is not _DATE or question.weights.keys().isdisjoint(keys[at:end])
+    return shape is not DATE or question.weights.keys().isdisjoint(keys[at:end])
 
 
 def _number(token: str) -> str:
