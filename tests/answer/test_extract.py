@@ -229,6 +229,15 @@ def test_trimmed_spans_are_short_and_inside(pieces: list[str], weights: dict[str
         assert start == 0 or text[start - 1].isspace()
 
 
+@pytest.mark.parametrize("place", [0, 40, 150, 199])
+def test_a_long_span_is_cut_to_where_the_words_stand(place: int) -> None:
+    words = ["word"] * 200
+    words[place] = "here"
+    start, end = trimmed(" ".join(words), 0, 999, {"here": 1.0})
+    assert (start, end) == (max(0, (place + 1) * 5 - 600), max(599, place * 5 + 4))
+    assert trimmed(" ".join(words), 0, 999, {"word": 1.0}) == (0, 599)
+
+
 def _answer(corpus: Corpus, text: str) -> Answer:
     query = Query(text, COLLECTION)
     answering = Answering(corpus.store, corpus.embedder, None, ABSTAIN_BELOW, 1)
