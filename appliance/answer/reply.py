@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import structlog
@@ -148,6 +149,7 @@ def is_strong(generator: Generator | None) -> bool:
     return generator is not None and parameters(generator.name) >= STRONG_PARAMETERS
 
 
+@lru_cache(maxsize=8)
 def parameters(name: str) -> float:
     """The parameter count that a model's name states ("smollm2-135m" -> 1.35e8); 0 when it states none."""
     sizes = [float(number) * (1e6 if unit.lower() == "m" else 1e9) for number, unit in _SIZE.findall(name)]
