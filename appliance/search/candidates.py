@@ -52,7 +52,7 @@ def candidates(
     lexical = words.result(stages, "lexical")
     with stages.stage("dense"):
         seen = {chunk for chunk, _ in dense}
-        unseen = np.array(sorted(chunk for chunk, _ in lexical.rows if chunk not in seen), dtype=np.int64)
-        cosines = dict(vectors.search(vector, len(unseen), unseen)) if len(unseen) else {}
+        unseen = sorted([chunk for chunk, _ in lexical.rows if chunk not in seen])
+        cosines = vectors.cosines(vector, np.array(unseen, dtype=np.int64))
     floor = lexical.rows[-1][1] if len(lexical.rows) >= wanted(query) else 0.0
     return Candidates(dense, lexical.rows, Known(cosines, floor), lexical.exact)

@@ -44,14 +44,15 @@ class ExactScan:
         """The `k` nearest live rows, restricted to `eligible` (ascending) when it is given."""
         view = self._view
         if eligible is not None:
-            rows = view.held.positions(eligible)
-        elif view.held.live.all():
-            return best(view.held.ids, _cosines(view, vector), k)
-        else:
-            rows = np.flatnonzero(view.held.live)
-        few = len(rows) < GATHER_SHARE * len(view.matrix)
-        scores = view.matrix[rows] @ vector if few else _cosines(view, vector)[rows]
-        return best(view.held.ids[rows], scores, k)
+            return best(*_compared(view, vector, view.held.positions(eligible)), k)
+        if view.held.dead:
+            return best(*_compared(view, vector, np.flatnonzero(view.held.live)), k)
+        return best(view.held.ids, _cosines(view, vector), k)
+
+    def compare(self, vector: Vector, ids: Ids) -> tuple[Ids, NDArray[np.float32]]:
+        """(ids, cosines) of those of the ids, ascending, that are held and live."""
+        view = self._view
+        return _compared(view, vector, view.held.positions(ids))
 
     def prepare(self, vectors: Matrix) -> None:
         """Compare these questions with every row in one pass; each is searched for soon, once.
@@ -127,10 +128,17 @@ def _cosines(view: _View, vector: Vector) -> NDArray[np.float32]:
     return found
 
 
+def _compared(view: _View, vector: Vector, rows: NDArray[np.intp]) -> tuple[Ids, NDArray[np.float32]]:
+    """Ids and cosines of some rows."""
+    few = len(rows) < GATHER_SHARE * len(view.matrix)
+    return view.held.ids[rows], view.matrix[rows] @ vector if few else _cosines(view, vector)[rows]
+
+
 def best(ids: Ids, scores: NDArray[np.float32], k: int) -> Hits:
     """The k highest scores, best first, equal ones by id."""
+    falling = -scores
     if k < len(scores):
-        top = np.argpartition(-scores, k - 1)[:k]
-        ids, scores = ids[top], scores[top]
-    order = np.lexsort((ids, -scores))
-    return list(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
+        top = falling.argpartition(k - 1)[:k]
+        ids, falling = ids[top], falling[top]
+    order = np.lexsort((ids, falling))
+    return list(zip(ids[order].tolist(), (-falling[order]).tolist(), strict=True))

@@ -87,6 +87,10 @@ class CollectionIndex:
             raise ValueError(f"a question's vector must be {dimensions} finite numbers")
         return nearest.search(self._current.state, vector, k, eligible) if k > 0 else []
 
+    def cosines(self, vector: Vector, ids: Ids) -> dict[int, float]:
+        """Of those of some chunk ids (ascending) that exist, with a vector that was searched for."""
+        return nearest.cosines(self._current.state, vector, ids) if len(ids) else {}
+
     def some(self, ids: Ids) -> tuple[Ids, Matrix]:
         """Those of the chunk ids that exist, ascending, with their vectors (n, dimensions). Raises StorageError."""
         state = self._current.state

@@ -47,8 +47,8 @@ class LiveIds:
         """Rows of those of the ids that are held and live."""
         if len(ids) * MANY > len(self.ids):
             return np.flatnonzero(self.live & np.isin(self.ids, ids))
-        places = np.searchsorted(self.ids, ids[self.known(ids)])
-        return places[self.live[places]]
+        places = np.minimum(self.ids.searchsorted(ids), len(self.ids) - 1)
+        return places[(self.ids[places] == ids) & self.live[places]]
 
     def without(self, ids: Ids) -> "LiveIds":
         """The same rows, those ids no longer live."""

@@ -29,6 +29,14 @@ def search(state: State, vector: Vector, k: int, eligible: Ids | None) -> Hits:
     return best(ids, scores, k)
 
 
+def cosines(state: State, vector: Vector, ids: Ids) -> dict[int, float]:
+    """Of those of the ids (ascending) that are held; each is compared."""
+    if isinstance(state, Behind | StoredScan):
+        return dict(search(state, vector, len(ids), ids))
+    found, compared = state.compare(vector, ids)
+    return dict(zip(found.tolist(), compared.tolist(), strict=True))
+
+
 def _eligible(graph: Graph, vector: Vector, k: int, eligible: Ids) -> Hits:
     """The graph is asked for more neighbours the fewer are eligible; where that is not enough, each is compared."""
     held = graph.held

@@ -16,7 +16,7 @@ def test_what_is_known_is_not_read_again() -> None:
     assert list(recent.of(1, [3, 1, 11], read).items()) == [(1, "row 1"), (3, "row 3")]
     assert recent.of(1, [1, 2], read) == {1: "row 1", 2: "row 2"}
     assert recent.of(2, [1], read) == {1: "row 1"}
-    assert asked == [[3, 1, 11], [2], [1]]  # another version is read anew
+    assert asked == [[1, 3, 11], [2], [1]]  # another version is read anew
     assert recent.of(1, [1, 2, 3], read) == {number: f"row {number}" for number in (1, 2, 3)}
     assert asked[3:] == [[3]]  # it was asked for longest ago
     assert len(recent) == 3
