@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
@@ -56,15 +58,14 @@ def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHIN
         return _over_best(dense)
     if alpha <= 0 or not dense:
         return _over_best(lexical)
-    full = full_bm25([score for _, score in lexical])
+    full = full_bm25([score for _, score in lexical[:BEST]])
     near, words, lowest = dict(dense), dict(lexical), dense[-1][1]
     others = [item for item in words if item not in near]
     items = [*near, *others]
-    cosines = np.array([*near.values(), *[known.cosines.get(item, lowest) for item in others]])
-    shares = np.array([words.get(item, known.floor) for item in items]) / full
-    scores = weighed(alpha, cosines, shares)
-    order = np.argsort(-scores, kind="stable")
-    return [(items[place], score) for place, score in zip(order.tolist(), scores[order].tolist(), strict=True)]
+    cosines = np.array([*near.values(), *map(known.cosines.get, others, repeat(lowest))])
+    shares = np.array([*map(words.get, items, repeat(known.floor))]) / full
+    scores = weighed(alpha, cosines, shares).tolist()
+    return sorted(zip(items, scores, strict=True), key=itemgetter(1), reverse=True)  # equal ones stay in their order
 
 
 def full_bm25(best: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from appliance.search.fuse import full_bm25, weighed
-from appliance.search.rerank import below
+from appliance.search.rerank import fall_to
 from appliance.store import Store
 from appliance.types import Hit, Query
 
@@ -30,5 +30,5 @@ def in_context(hits: Sequence[Hit], query: Query, alpha: float, store: Store) ->
     shares = np.array([words.get(hit.chunk.id, 0.0) for hit in first]) / full
     scores = weighed(alpha, cosines, shares).tolist()
     fused = [hit.fused(score + hit.exact_score) for hit, score in zip(first, scores, strict=True)]
-    followers = [hit.fused(hit.score) for hit in below(fused, rest)]
-    return [*sorted(fused, key=lambda hit: -hit.score), *followers]
+    fall = fall_to(fused, rest)
+    return [*sorted(fused, key=lambda hit: -hit.score), *(hit.fused(hit.score + fall) for hit in rest)]

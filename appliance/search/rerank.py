@@ -1,7 +1,7 @@
 """The best candidates once more, by a model that reads question and passage together."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ def rerank(
     query: Query,
     vector: Vector,
     reranker: Reranker,
-    store: Store,
+    idf: Mapping[str, float],
     index: CollectionIndex,
     *,
     deadline: float,
@@ -43,7 +43,8 @@ def rerank(
     """The first `reranker.most` hits by its scores, the others behind them as they were.
 
     The bonus of exact terms is added to the new scores (0..1) as it was to the fused ones, so an identifier stays
-    first. A question is served without reranking rather than late or not at all. Raises StorageError.
+    first. A question is served without reranking rather than late or not at all. `idf` is that of the question's words,
+    see `word_weights`. Raises StorageError.
     """
     if not hits:
         return Reranking(hits, done=True)
@@ -53,22 +54,27 @@ def rerank(
     rest = hits[reranker.most :]
     now = time.monotonic()
     try:
-        scores = reranker.scores(_request(query, vector, first, vectors, store, now + (deadline - now) * SHARE_OF_TIME))
+        scores = reranker.scores(_request(query, vector, first, vectors, idf, now + (deadline - now) * SHARE_OF_TIME))
     except DeadlineExceeded:
         return Reranking(hits, notice="There was no time to rerank the passages.")
     except ModelError as error:
         log.warning("reranker_failed", code=error.code, detail=str(error))
         return Reranking(hits, notice="The reranker cannot be used: the passages were not reranked.")
     scored = [hit.reranked(score) for hit, score in zip(first, scores, strict=True)]
-    return Reranking([*sorted(scored, key=lambda hit: -hit.score), *below(scored, rest)], done=True)
+    fall = fall_to(scored, rest)
+    followers = [replace(hit, score=hit.score + fall) for hit in rest]
+    return Reranking([*sorted(scored, key=lambda hit: -hit.score), *followers], done=True)
 
 
-def below(scored: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
-    """The hits that were not looked at again, with scores below those of the others, so that scores still fall."""
-    if not rest:
-        return []
-    shift = min(0.0, min(hit.score for hit in scored) - rest[0].score)
-    return [replace(hit, score=hit.score + shift) for hit in rest]
+def word_weights(query: Query, store: Store) -> Mapping[str, float]:
+    """The inverse document frequency of the question's words. Raises StorageError."""
+    topical = (word for word in words(query.text) if word.lower() not in FUNCTION_WORDS)  # the lists of others are long
+    return store.lexical.term_weights(query.collection, list(dict.fromkeys(topical))[:MOST_WORDS])
+
+
+def fall_to(scored: Sequence[Hit], rest: Sequence[Hit]) -> float:
+    """What is added to the scores of hits that were not looked at again: they stay below those of the others."""
+    return min(0.0, min(hit.score for hit in scored) - rest[0].score) if rest else 0.0
 
 
 def with_vectors(hits: Sequence[Hit], index: CollectionIndex) -> tuple[list[Hit], Matrix]:
@@ -83,7 +89,7 @@ def with_vectors(hits: Sequence[Hit], index: CollectionIndex) -> tuple[list[Hit]
 
 
 def _request(
-    query: Query, vector: Vector, hits: Sequence[Hit], vectors: Matrix, store: Store, deadline: float
+    query: Query, vector: Vector, hits: Sequence[Hit], vectors: Matrix, idf: Mapping[str, float], deadline: float
 ) -> RerankRequest:
     candidates = [
         Candidate(
@@ -97,6 +103,4 @@ def _request(
         for hit, own in zip(hits, vectors, strict=True)
         for chunk in (hit.chunk,)
     ]
-    topical = (word for word in words(query.text) if word.lower() not in FUNCTION_WORDS)  # the lists of others are long
-    asked = list(dict.fromkeys(topical))[:MOST_WORDS]
-    return RerankRequest(query.text, vector, store.lexical.term_weights(query.collection, asked), candidates, deadline)
+    return RerankRequest(query.text, vector, idf, candidates, deadline)

@@ -1,7 +1,7 @@
 """Query -> SearchResult: candidates -> fuse -> exact terms -> neighbours -> rerank -> collapse, diversify -> hits."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from appliance.search.exact import exact_bonus
 from appliance.search.fuse import Ranking, fuse
 from appliance.search.neighbours import MOST, in_context
 from appliance.search.plan import Defaults, Plan, plan_for
-from appliance.search.rerank import Reranking, rerank, with_vectors
+from appliance.search.rerank import Reranking, rerank, with_vectors, word_weights
 from appliance.search.rewrite import Rewording, joined
 from appliance.store import LexicalResult, Store
 from appliance.telemetry.stages import Stages
@@ -71,7 +71,8 @@ def search(
         meanwhile = exact.hasten if exact else lambda: None
         found = candidates(query, vector, eligible, words, retrieval.index, stages, meanwhile)
         hits = asked.hits(found, exact, asked.reworded(rewording, eligible))
-    reranking = asked.reranked(hits, vector, deadline)
+        idf = asked.idf()
+    reranking = asked.reranked(hits, vector, idf, deadline)
     with stages.stage("select"):
         chosen = _select(reranking.hits, plan, query, retrieval.index)
     notice = " ".join(filter(None, (rewording.notice, reranking.notice)))
@@ -136,15 +137,18 @@ class _Asked:
         with stages.stage("fuse"):
             return in_context(hits, query, plan.alpha, store)
 
-    def reranked(self, hits: Sequence[Hit], vector: Vector, deadline: float) -> Reranking:
+    def idf(self) -> Mapping[str, float]:
+        """What a reranker is told of the question's words, as they are in the state that the hits are of."""
+        wanted = self.plan.rerank and self.retrieval.reranker is not None
+        return word_weights(self.query, self.retrieval.store) if wanted else {}
+
+    def reranked(self, hits: Sequence[Hit], vector: Vector, idf: Mapping[str, float], deadline: float) -> Reranking:
         query, retrieval = self.query, self.retrieval
         with self.stages.stage("rerank"):
             if not self.plan.rerank or retrieval.reranker is None:
                 return Reranking(hits)
             busy, index = retrieval.busy(), retrieval.index(query.collection)
-            found = rerank(
-                hits, query, vector, retrieval.reranker, retrieval.store, index, deadline=deadline, busy=busy
-            )
+            found = rerank(hits, query, vector, retrieval.reranker, idf, index, deadline=deadline, busy=busy)
             note(reranker=retrieval.reranker.name, done=found.done)
             return found
 

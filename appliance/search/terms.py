@@ -22,6 +22,8 @@ WEIGHTS = {
     "pairs": 0.03,  # the same for its adjacent words that are adjacent in the passage (Metzler, Croft 2005)
     "feedback": 0.20,  # cosine with the mean of the best candidates (Rocchio 1971; for vectors Li et al. 2021)
 }
+_WEIGHTS = np.array(list(WEIGHTS.values()))
+_ALL = 1 + _WEIGHTS.sum()
 
 
 class TermReranker:
@@ -40,9 +42,8 @@ class TermReranker:
             return []
         covered, paired = _coverage(request.question, request.idf, request.candidates)
         features = np.array([covered, paired, feedback(request.candidates)])
-        weights = np.array(list(WEIGHTS.values()))
         fused = np.array([candidate.score for candidate in request.candidates])
-        scores: list[float] = ((fused + weights @ features) / (1 + weights.sum())).tolist()
+        scores: list[float] = ((fused + _WEIGHTS @ features) / _ALL).tolist()
         return scores
 
     def close(self) -> None:

@@ -89,11 +89,13 @@ class Part:
 
 def rows_of(ids: Ids, some: Ids) -> NDArray[np.int64]:
     """The places in `ids` of those of `some` that are there; both ascending."""
-    if not len(ids):
+    if not len(ids) or not len(some):
         return np.empty(0, dtype=np.int64)
-    within = some[np.searchsorted(some, ids[0]) : np.searchsorted(some, ids[-1], side="right")]
-    if ids[-1] - ids[0] == len(ids) - 1:  # without gaps
-        offsets: NDArray[np.int64] = within - ids[0]
+    first, last, within = ids[0], ids[-1], some
+    if some[0] < first or some[-1] > last:
+        within = some[some.searchsorted(first) : some.searchsorted(last, side="right")]
+    if last - first == len(ids) - 1:  # without gaps
+        offsets: NDArray[np.int64] = within - first
         return offsets
     if len(within) * MANY > len(ids):
         return np.flatnonzero(np.isin(ids, within, assume_unique=True))

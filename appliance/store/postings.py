@@ -40,6 +40,9 @@ class _State:
     phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
 
 
+_NOWHERE: Coded = (np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.uint16))
+
+
 class PostingSearch:
     """Thread-safe."""
 
@@ -232,10 +235,8 @@ def _counted(part: Part, terms: Sequence[Term], lists: dict[str, Lists], rows: N
     table = np.zeros((len(rows), len(terms) + 1))
     if not len(rows):
         return table
-    words = [(column, lists[term.tokens[0]]) for column, term in enumerate(terms) if len(term.tokens) == 1]
-    found = [(column, held[part.segment]) for column, held in words if part.segment in held]
-    counts = kernel.occurrences([coded for _, coded in found], rows.astype(np.uint16), len(part.lengths.present))
-    table[:, [column for column, _ in found]] = counts
+    held = [lists[term.tokens[0]].get(part.segment, _NOWHERE) if len(term.tokens) == 1 else _NOWHERE for term in terms]
+    table[:, :-1] = kernel.occurrences(held, rows.astype(np.uint16), len(part.lengths.present))
     table[:, -1] = part.lengths.of(rows)
     return table
 

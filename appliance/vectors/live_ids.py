@@ -48,7 +48,8 @@ class LiveIds:
         if len(ids) * MANY > len(self.ids):
             return np.flatnonzero(self.live & np.isin(self.ids, ids))
         places = np.minimum(self.ids.searchsorted(ids), len(self.ids) - 1)
-        return places[(self.ids[places] == ids) & self.live[places]]
+        rows: NDArray[np.intp] = places[(self.ids[places] == ids) & self.live[places]]
+        return rows
 
     def without(self, ids: Ids) -> "LiveIds":
         """The same rows, those ids no longer live."""
