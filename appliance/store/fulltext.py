@@ -188,9 +188,11 @@ def _topical(groups: Sequence[Words], *, shouted: bool) -> list[Words]:
 
 
 def _word_groups(tokenizer: apsw.FTS5Tokenizer, text: str) -> Iterable[Words]:
-    if not text.isascii():
-        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    for piece in text.split():
+    if text.isascii():
+        for piece in text.split():
+            yield from _spaced(tokenizer, piece)
+        return
+    for piece in _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).split():
         for run in _RUNS.findall(piece):
             if _UNSPACED.match(run):
                 words = _words(tokenizer, index_text(run))

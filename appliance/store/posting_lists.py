@@ -52,6 +52,8 @@ class PostingLists:
         segments = tuple(lengths)
         found = {token: kept.lists for token, kept in self._known_of(collection, segments, tokens).items()}
         missing = sorted(set(tokens) - found.keys())
+        if not missing:
+            return found
         lacking: dict[tuple[int, ...], list[str]] = {}  # segments to look in -> tokens
         with self._lock:
             for token in missing:
@@ -112,9 +114,10 @@ class PostingLists:
         found: dict[str, _Kept] = {}
         with self._lock:
             for token in tokens:
-                known = self._known.get((collection, token))
+                key = collection, token
+                known = self._known.get(key)
                 if known is not None and known.segments == segments:
-                    self._known.move_to_end((collection, token))
+                    self._known.move_to_end(key)
                     found[token] = known
         return found
 
