@@ -44,7 +44,7 @@ class Places:
             found = fetch(connection, _PLACES, (carray(missing), collection.id))
             return {document: range(first, first + number) for document, number, first in found if number}
 
-        return self.documents.of(collection.version, sorted(set(documents)), read)
+        return self.documents.of(collection.version, list(set(documents)), read)
 
     def average(self, connection: apsw.Connection, collection: Collection) -> float:
         read = lambda _: {collection.id: bm25.average_length(connection, collection.id)}  # noqa: E731

@@ -1,5 +1,7 @@
 """What is remembered of single rows is what the database holds in the state that is read, within a bound."""
 
+import pytest
+
 from appliance.store import Store
 from appliance.store.recent import Recent
 from tests.store.samples import document
@@ -22,6 +24,17 @@ def test_what_is_known_is_not_read_again() -> None:
     assert len(recent) == 3
     recent.forget()
     assert len(recent) == 0
+
+
+def test_rows_asked_for_again_stay_for_another_round() -> None:
+    read = lambda missing: {number: str(number) for number in missing}  # noqa: E731
+    recent: Recent[str] = Recent(4)
+    recent.of(1, range(4), read)
+    for number in range(4, 40):
+        recent.of(1, [0, 3], read)
+        recent.of(1, [number], read)
+        assert len(recent) == 4
+    assert recent.of(1, [3, 0, 39], lambda missing: pytest.fail(f"{missing} left")) == {0: "0", 3: "3", 39: "39"}
 
 
 def test_chunks_are_those_of_the_state_that_is_read(store: Store) -> None:

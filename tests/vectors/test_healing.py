@@ -160,6 +160,7 @@ def test_while_a_graph_is_built_memory_that_is_short_is_not_used(
     for question in VECTORS[:40]:
         assert [i for i, _ in index.search(question, 10)] == source.nearest(question, 10)
         assert [i for i, _ in index.search(question, 5, IDS[::3])] == source.nearest(question, 5, IDS[::3])
+    assert index.cosines(VECTORS[7], IDS[::3]) == dict(index.search(VECTORS[7], len(IDS), IDS[::3]))
     assert index.status().kind == "exact"
     assert index.verify() == []
     gate.set()
@@ -192,6 +193,7 @@ def test_a_long_replay_does_not_keep_anyone_waiting(
     assert hits >= 0.98 * 500
     eligible = IDS[10:3_999:7]
     assert {i for i, _ in index.search(VECTORS[3_500], 8, eligible)} == set(source.nearest(VECTORS[3_500], 8, eligible))
+    assert index.cosines(VECTORS[9], eligible) == dict(index.search(VECTORS[9], len(IDS), eligible))
     gate.set()
     wait_for(index, "hnsw")
     assert isinstance(index._current.state, Graph)

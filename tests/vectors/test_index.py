@@ -51,10 +51,25 @@ def test_vectors_are_taken_from_memory_and_from_the_source_where_it_knows_more(
         np.testing.assert_array_equal(found, known)
 
 
+@pytest.mark.parametrize("exact_scan_below", [5_000, 100])
+def test_cosines_are_those_of_a_search(opened: Opener, source: MemorySource, exact_scan_below: int) -> None:
+    index = opened(exact_scan_below=exact_scan_below)
+    put(index, source, slice(0, 1_000))
+    if exact_scan_below < 1_000:
+        wait_for(index, "hnsw")
+    for gone in (slice(0), slice(10, 40)):
+        source.delete(IDS[gone])
+        index.remove(IDS[gone])
+        for wanted in (IDS[:0], IDS[20:60], IDS[5:1_200:3], IDS[2_000:2_003]):
+            assert index.cosines(VECTORS[7], wanted) == dict(index.search(VECTORS[7], 2_000, wanted))
+    assert set(index.cosines(VECTORS[7], IDS[38:42])) == set(IDS[40:42].tolist())
+
+
 def test_an_empty_index_finds_nothing(opened: Opener) -> None:
     assert opened().search(VECTORS[0], 5) == []
     assert opened().search(VECTORS[0], 5, IDS[:10]) == []
     assert opened().search(VECTORS[0], 0) == []
+    assert opened().cosines(VECTORS[0], IDS[:10]) == {}
 
 
 @pytest.mark.parametrize("wrong", [VECTORS[0][:-1], VECTORS[:1], np.full(DIMENSIONS, np.nan, dtype=np.float32)])
