@@ -17,6 +17,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 KEPT_STEMS = 32_768  # words whose stems are remembered: a text has few that were not seen before
 KEPT_WORDS = 8_192  # of which it is remembered whether they name an exact thing: a question is asked that several times
+KEPT_TERMS = 512  # looked for in passages
 KEPT_SENTENCES = 4_096  # whose stems are remembered, half a kilobyte each: a question looks at the same several times
 KEPT_QUESTIONS = 64  # whose exact terms are remembered: they are asked for twice on a question's way
 IDENTIFIER_LIMIT = 4  # exact terms looked for in one question
@@ -164,9 +165,14 @@ def holds(text: str, term: str, *, whole: bool = True) -> bool:
     `whole`: "1.2" is not in "1.2.3" and "A-1" not in "A-1-B". Otherwise the term may also be the beginning or end of a
     longer dotted, dashed or slashed name, but never of a word.
     """
+    return _places(term, whole).search(text.casefold()) is not None
+
+
+@lru_cache(maxsize=KEPT_TERMS)
+def _places(term: str, whole: bool) -> re.Pattern[str]:
     pattern = r"\s+".join(map(re.escape, term.removesuffix("()").casefold().split()))
     around = (r"(?<!\w)(?<!\w[-._/:])", r"(?!\w)(?![-._/:]\w)") if whole else (r"(?<!\w)", r"(?!\w)")
-    return re.search(around[0] + pattern + around[1], text.casefold()) is not None
+    return re.compile(around[0] + pattern + around[1])
 
 
 def denies(text: str) -> bool:

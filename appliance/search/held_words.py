@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from appliance.stemming import Passages
 
-KEPT = 8_192  # passages read last, a kilobyte or two each: the same are found again and again
+KEPT = 16_384  # passages read last, a kilobyte or two each: the same are found again and again
 
 Pair = tuple[int, int]  # places of two stems, one after the other
 Held = tuple[NDArray[np.bool_], NDArray[np.bool_]]

@@ -28,7 +28,7 @@ from appliance.types import (
 )
 
 MAX_LISTED = 1_000
-KEPT_CHUNKS = 8_192  # read last, 2 KB each
+KEPT_CHUNKS = 16_384  # read last, 2 KB each
 
 _INFO = (
     "SELECT d.id, c.name, d.source, d.title, d.media_type, d.sha256, d.characters, d.chunks, "
