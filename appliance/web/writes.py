@@ -1,9 +1,8 @@
-"""Head and body of a response go to the kernel together, and without the interpreter's lock: on loopback each write is
-a turn of the whole network stack, and uvloop makes it with the lock held.
+"""Head and body of a response go to the kernel together: on loopback each write is a turn of the whole network stack,
+made with the interpreter's lock held.
 """
 
 import asyncio
-import os
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,7 +17,6 @@ class HeldWrites:
         self._transport, self._loop = transport, loop
         self._held: list[bytes] = []
         self._bytes = 0
-        self._fd: int = transport.get_extra_info("socket").fileno()
 
     def write(self, data: bytes) -> None:
         """Goes out at the end of this turn, or at once with what is held where that is much."""
@@ -34,17 +32,7 @@ class HeldWrites:
         if self._held:
             data = b"".join(self._held)
             self._held, self._bytes = [], 0
-            if rest := data[self._written(data) :]:
-                self._transport.write(rest)
-
-    def _written(self, data: bytes) -> int:
-        """How many bytes the kernel took at once; for the rest, and for what is wrong, the transport is responsible."""
-        if self._transport.is_closing() or self._transport.get_write_buffer_size():
-            return 0
-        try:
-            return os.write(self._fd, data)  # lets go of the lock
-        except OSError:
-            return 0
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close the connection after what is held."""
