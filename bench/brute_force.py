@@ -41,7 +41,7 @@ class BruteForce:
                 term_weights=corpus.store.lexical.term_weights,
             ),
         )
-        index: Any = SimpleNamespace(search=self.by_meaning)
+        index: Any = SimpleNamespace(search=self.by_meaning, cosines=self.cosines)
         self.retrieval = replace(corpus.retrieval, store=store, index=lambda _: index)
 
     def eligible(self, _collection: str, filters: Filter) -> Ids:
@@ -54,6 +54,9 @@ class BruteForce:
         ids, scores = self._ids[kept], (self._vectors @ vector)[kept]
         order = np.lexsort((ids, -scores))[:k]
         return list(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
+
+    def cosines(self, vector: Vector, ids: Ids) -> dict[int, float]:
+        return dict(self.by_meaning(vector, len(ids), ids))
 
     def by_words(
         self, collection: str, text: str, k: int, eligible: Ids | None = None, *, sure: int = 0

@@ -16,8 +16,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -88,17 +89,23 @@ class Server(uvicorn.Server):
         finally:
             cut.cancel()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # signals go to the main thread; whoever runs a server beside it says should_exit
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        """Not uvicorn's, which raises them once more at the end."""
+        return _told_to_stop(self.handle_exit)
+
+
+@contextlib.contextmanager
+def _told_to_stop(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `handler` meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread; whoever runs a server beside it says should_exit
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, one in before.items():
+            signal.signal(number, one)
 
 
 def serve(
@@ -128,6 +135,17 @@ def serve(
 
 
 async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    with contextlib.suppress(asyncio.CancelledError), _told_to_stop(cancel):  # as long as the server does not listen
+        await _serve(appliance, sockets, notifier, watchdog_s)
+
+
+async def _serve(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
     rooms = Rooms(appliance)
     pulse = appliance.pulses.new("event loop", EVENT_LOOP_S)
     server = Server(config(appliance, rooms), rooms, pulse, notifier)
