@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
-from appliance.cli.signals import ended_in_order
+from appliance.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.config import Supervisor

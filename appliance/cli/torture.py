@@ -11,7 +11,7 @@ import rich_click as click
 
 from appliance.cli.output import duration, print_json, print_pairs
 from appliance.cli.problem import DONE, FAILED, PARTLY
-from appliance.cli.signals import ended_in_order
+from appliance.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.torture import Options, Report

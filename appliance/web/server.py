@@ -14,9 +14,8 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -27,6 +26,7 @@ from appliance.app import Appliance
 from appliance.errors import StorageError
 from appliance.faults import reached
 from appliance.pulse import Pulse
+from appliance.signals import handled
 from appliance.supervision import Notifier, Watchdog
 from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.otlp import exported
@@ -36,6 +36,7 @@ from appliance.web.writes import Protocol
 
 log = telemetry_log.get(__name__)
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 10  # seconds that open requests have to finish after a stop was asked for
 CUT_S = 7.0  # of these, until questions in work are cut off, so that their streams can say so
 DRAIN_S = 1.0  # for callers that hold a connection open to come once more and be sent away
@@ -91,21 +92,7 @@ class Server(uvicorn.Server):
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         """Not uvicorn's, which raises them once more at the end."""
-        return _told_to_stop(self.handle_exit)
-
-
-@contextlib.contextmanager
-def _told_to_stop(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `handler` meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread; whoever runs a server beside it says should_exit
-        return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, one in before.items():
-            signal.signal(number, one)
+        return handled(self.handle_exit, *STOPS)
 
 
 def serve(
@@ -141,7 +128,7 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
     def cancel(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(task.cancel)
 
-    with contextlib.suppress(asyncio.CancelledError), _told_to_stop(cancel):  # as long as the server does not listen
+    with contextlib.suppress(asyncio.CancelledError), handled(cancel, *STOPS):  # as long as the server does not listen
         await _serve(appliance, sockets, notifier, watchdog_s)
 
 
