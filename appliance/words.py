@@ -118,7 +118,7 @@ def stem_line(text: str) -> str:
 
 def forget() -> None:
     """No word or text stays in memory."""
-    for kept in (stem, stem_line, _is_shaped, exact_terms):
+    for kept in (stem, stem_line, _is_shaped, exact_terms, _places):
         kept.cache_clear()
 
 

@@ -18,8 +18,9 @@ HEADING_WORDS = 10
 
 _FULL_STOP = re.compile(r"[.!?:;…。！？｡।؟۔][\"'”’»)\]]*$")
 _LIST_MARK = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\w{1,3}[.)])\s")
-_MARKS = tuple("=-~^*_+#")
-_RULE = re.compile(r"\n\s*([=\-~^*_+#])\1{2,}[^\S\n]*(?=\n|$)|^([=\-~^*_+#])\2{2,}$")  # a line of marks under a heading
+_MARKS = "=-~^*_+#"
+_MARK = f"([{re.escape(_MARKS)}])"
+_RULE = re.compile(rf"\n\s*{_MARK}\1{{2,}}[^\S\n]*(?=\n|$)|^{_MARK}\2{{2,}}$")  # a line of marks under a heading
 _RELEASE = re.compile(  # "Fixes since v1.8.0", "2.1 - 2020-01-01", "sed (4.9-1) unstable; urgency=medium"
     r"\S+ \(\S+\) [\w .-]+; urgency=\w+|v?\d+(?:\.\d+)+(?:\W+\d{4}-\d\d-\d\d)?\W*|"
     r"(?:\w+ )?(?:changes|fixes|updates|bugfixes|news|release|version)\b[^.]*\d[\w.]*\W*",
@@ -90,7 +91,7 @@ def is_heading(passage: str, start: int, end: int, names: Collection[str]) -> bo
     `names`: the title of the document and the headings above the passage.
     """
     text, rest = passage[start:end].strip(), passage[end:]
-    plain = _RULE.sub("", text).strip() if "\n" in text or text.startswith(_MARKS) else text
+    plain = _RULE.sub("", text).strip() if "\n" in text or text.startswith(tuple(_MARKS)) else text
     if not plain or plain.lstrip("# ") in names or text.startswith("#"):
         return True
     many = len(plain.split(maxsplit=HEADING_WORDS)) > HEADING_WORDS
