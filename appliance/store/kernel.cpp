@@ -1,9 +1,10 @@
-// The inner loops over posting lists: the best rows of a question by BM25 (maxscore.hpp), how often rows hold words,
-// and a list's codes.
+// The inner loops over posting lists: the best rows of a question by BM25 (maxscore.hpp), how often rows hold words, what
+// that gives with the words of the rows beside them, and a list's codes.
 #include "maxscore.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <string>
@@ -93,28 +94,112 @@ py::list best(const py::sequence& parts, const py::sequence& words, const py::se
   return rows;
 }
 
-py::array_t<double> occurrences(const py::sequence& lists, const py::array_t<uint16_t, py::array::c_style>& rows,
-                                uint32_t lengths) {
-  if (!lengths) throw py::value_error("codes are made with one length at least");
-  const size_t columns = py::len(lists), count = static_cast<size_t>(rows.size());
-  py::array_t<double> table({count, columns});
-  double* cell = table.mutable_data();
-  std::fill_n(cell, count * columns, 0.0);
-  size_t column = 0;
-  for (py::handle item : lists) {
-    const List list = read_list(item, 0);
-    const uint16_t *at = list.rows.data, *end = at + list.rows.size;
-    for (size_t row = 0; row < count; ++row) {
-      at = at_least(at, end, rows.data()[row]);
-      if (at == end) break;
-      if (*at != rows.data()[row]) continue;
-      const size_t place = at - list.rows.data;
-      const uint32_t code = list.narrow.size ? list.narrow.data[place] : list.wide.data[place];
-      cell[row * columns + column] = (code / lengths) * 0.5;
-    }
-    ++column;
+// What the rows (ascending) hold of a list, each written `step` behind the one before.
+void count_rows(const List& list, const std::vector<uint16_t>& rows, uint32_t lengths, double* cell, size_t step) {
+  const uint16_t *at = list.rows.data, *end = at + list.rows.size;
+  for (size_t row = 0; row < rows.size(); ++row, cell += step) {
+    at = at_least(at, end, rows[row]);
+    if (at == end) break;
+    if (*at != rows[row]) continue;
+    const size_t place = at - list.rows.data;
+    *cell = ((list.narrow.size ? list.narrow.data[place] : list.wide.data[place]) / lengths) * 0.5;
   }
-  return table;
+}
+
+// Fills the rows of the table that are of this part, and says how many these are.
+size_t count_part(py::handle part, const py::sequence& words, View<int64_t> chunks, double* table, size_t width) {
+  const auto ids = view<int64_t>(part.attr("ids"));
+  if (!ids.size) return 0;
+  const py::object lengths = part.attr("lengths"), segment = part.attr("segment");
+  const auto present = view<uint32_t>(lengths.attr("present"));
+  const auto places = view<uint16_t>(lengths.attr("places"));
+  if (places.size != ids.size) throw py::value_error("a part has a length for each row");
+  const int64_t *at = ids.data, *const end = at + ids.size, *const last = chunks.data + chunks.size;
+  const int64_t* chunk = std::lower_bound(chunks.data, last, *at);
+  table += (chunk - chunks.data) * width;
+  std::vector<uint16_t> rows;
+  for (; chunk != last && (at = std::lower_bound(at, end, *chunk)) != end && *at == *chunk; ++chunk) {
+    rows.push_back(static_cast<uint16_t>(at - ids.data));
+    table[rows.size() * width - 1] = present.data[places.data[rows.back()]];
+  }
+  for (py::handle word : words) {
+    PyObject* coded = word.is_none() ? nullptr : PyDict_GetItemWithError(word.ptr(), segment.ptr());
+    if (coded) count_rows(read_list(coded, 0), rows, static_cast<uint32_t>(present.size), table, width);
+    ++table;
+  }
+  return rows.size();
+}
+
+py::object occurrences(const py::sequence& parts, const py::sequence& words, const py::object& ids) {
+  const auto chunks = view<int64_t>(ids);
+  const size_t width = py::len(words) + 1;
+  py::array_t<double> table({chunks.size, width});
+  double* const cells = table.mutable_data();
+  std::fill_n(cells, chunks.size * width, 0.0);
+  size_t found = 0;
+  for (py::handle part : parts) found += count_part(part, words, chunks, cells, width);
+  return found == chunks.size ? py::object(table) : py::none();
+}
+
+// A chunk among those of its document, which follow each other.
+struct Standing {
+  int64_t chunk, first, number;
+
+  // What it adds to the chunk beside this one: nothing where no such chunk is, or too many are.
+  double share(int64_t other, int64_t longest) const {
+    return number <= longest && first <= other && other < first + number ? 1.0 / number : 0.0;
+  }
+};
+
+std::vector<Standing> standing(const py::sequence& places) {
+  std::vector<Standing> read;
+  for (py::handle item : places) {
+    const auto place = py::reinterpret_borrow<py::tuple>(item);
+    read.push_back({py::cast<int64_t>(place[0]), py::cast<int64_t>(place[1]), py::cast<int64_t>(place[2])});
+  }
+  return read;
+}
+
+py::array_t<int64_t> with_neighbours(const py::sequence& places, int64_t longest) {
+  std::vector<int64_t> chunks;
+  for (const Standing& place : standing(places)) {
+    chunks.push_back(place.chunk);
+    for (int64_t other : {place.chunk - 1, place.chunk + 1}) {
+      if (place.share(other, longest) > 0) chunks.push_back(other);
+    }
+  }
+  std::sort(chunks.begin(), chunks.end());
+  chunks.erase(std::unique(chunks.begin(), chunks.end()), chunks.end());
+  return py::array_t<int64_t>(chunks.size(), chunks.data());
+}
+
+py::dict in_context(const py::sequence& places, int64_t longest, const py::object& ids, const py::object& counts,
+                    const std::vector<double>& weights, double least, double each) {
+  const auto chunks = view<int64_t>(ids);
+  const auto counted = view<double>(counts);
+  const size_t width = weights.size() + 1;
+  if (counted.size != chunks.size * width) throw py::value_error("a chunk has a count for each term, and its length");
+  std::vector<double> sum(width);
+  const auto add = [&](int64_t chunk, double share) {
+    const int64_t* const end = chunks.data + chunks.size;
+    const int64_t* const at = std::lower_bound(chunks.data, end, chunk);
+    if (at == end || *at != chunk) throw py::value_error("what a chunk holds was not counted");
+    const double* cell = counted.data + (at - chunks.data) * width;
+    for (size_t term = 0; term < width; ++term) sum[term] += share * cell[term];
+  };
+  py::dict scores;
+  for (const Standing& place : standing(places)) {
+    std::fill(sum.begin(), sum.end(), 0.0);
+    add(place.chunk, 1.0);
+    for (int64_t other : {place.chunk - 1, place.chunk + 1}) {
+      if (const double share = place.share(other, longest); share > 0) add(other, share);
+    }
+    const double norm = least + each * sum.back();
+    double score = 0;
+    for (size_t term = 0; term < weights.size(); ++term) score += weights[term] * sum[term] / (sum[term] + norm);
+    scores[py::int_(place.chunk)] = score;
+  }
+  return scores;
 }
 
 // The codes of a list (parts.py, Lengths), of 16 bits where all occurrences are below `tabled`.
@@ -143,5 +228,7 @@ py::array codes(const py::object& listed, const py::object& counted, const py::o
 PYBIND11_MODULE(kernel, module) {
   module.def("best", &best);
   module.def("occurrences", &occurrences);
+  module.def("with_neighbours", &with_neighbours);
+  module.def("in_context", &in_context);
   module.def("codes", &codes);
 }

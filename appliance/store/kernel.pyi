@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.store.parts import Coded, Codes, Counts, Lists, Part, Row
+from appliance.store.bm25 import Counted
+from appliance.store.neighbours import Place
+from appliance.store.parts import Codes, Counts, Lists, Part, Row
 from appliance.types import Ids
 
 def best(
@@ -23,10 +25,29 @@ def best(
     for arrays that do not fit together.
     """
 
-def occurrences(lists: Sequence[Coded], rows: NDArray[np.uint16], lengths: int) -> NDArray[np.float64]:
-    """How often rows (ascending) hold the token of each list, weighted by column: (rows, lists).
+def occurrences(parts: Sequence[Part], words: Sequence[Lists | None], ids: Ids) -> Counted | None:
+    """How often chunks (ascending) hold the token of each word, weighted by column, and how many tokens they have; a
+    word without lists counts 0. None where the parts do not hold them all.
 
-    `lengths` is the number of different lengths that the codes are made with.
+    Raises TypeError and ValueError as `best`.
+    """
+
+def with_neighbours(places: Sequence[Place], longest: int) -> Ids:
+    """Those chunks, and in documents of at most `longest` those beside them; ascending, each once."""
+
+def in_context(
+    places: Sequence[Place],
+    longest: int,
+    ids: Ids,
+    counted: Counted,
+    weights: Sequence[float],
+    least: float,
+    each: float,
+) -> dict[int, float]:
+    """BM25 of those chunks, by chunk: `with_neighbours` gives the `ids`, whose occurrences and lengths are `counted`.
+
+    What stands beside a chunk counts 1 / (the chunks of its document). `weights` are the terms' idf times K1 + 1; a row
+    of D tokens is normed by `least` + `each` * D. Raises ValueError for a chunk that was not counted, and as `best`.
     """
 
 def codes(rows: NDArray[np.uint16], counts: Counts, places: NDArray[np.uint16], lengths: int, tabled: int) -> Codes:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import apsw
-import numpy as np
 
-from appliance.store import bm25
+from appliance.store import bm25, kernel
 from appliance.store.bm25 import K1, B, Counted, Weighted
 from appliance.store.collections import Collection
 from appliance.store.database import carray, fetch
@@ -26,6 +26,7 @@ _PLACES = (  # the chunks of a document follow each other, so the first and thei
 )
 KEPT_DOCUMENTS, KEPT_AVERAGES = 16_384, 64  # asked for last
 Count = Callable[[Ids], Counted]  # of ascending ids, all of which exist
+Place: TypeAlias = tuple[int, int, int]  # a chunk, the first of its document, the number of that document's chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +66,18 @@ def scores(
     BM25F with the neighbours as a field of their own weight (Robertson, Zaragoza, Taylor 2004, "Simple BM25 Extension
     to Multiple Weighted Fields"): their weighted occurrences and tokens are added before the score saturates.
     """
-    chunks = places.chunks(connection, collection, ids.values())
-    wanted = sorted(chunk for chunk, document in ids.items() if chunk in chunks.get(document, ()))
-    if not wanted:
-        return {}
-    beside = [
-        (row, other, len(own))
-        for row, chunk in enumerate(wanted)
-        if 1 < len(own := chunks[ids[chunk]]) <= SHORT
-        for other in (chunk - 1, chunk + 1)
-        if other in own
+    documents = places.chunks(connection, collection, ids.values())
+    known = [
+        (chunk, own.start, len(own))
+        for chunk, document in ids.items()
+        if (own := documents.get(document)) and chunk in own
     ]
-    read = np.array(sorted({*wanted, *(other for _, other, _ in beside)}), dtype=np.int64)
-    counted = count(read)
-    table = counted[read.searchsorted(wanted)]
-    if beside:
-        rows, others, sizes = np.array(beside, dtype=np.int64).T
-        np.add.at(table, rows, counted[read.searchsorted(others)] / sizes[:, None])
-    occurrences, lengths = table[:, :-1], table[:, -1:]
+    if not known:
+        return {}
+    read = kernel.with_neighbours(known, SHORT)
+    weights = [term.term.count * term.idf * (K1 + 1) for term in terms]
     average = places.average(connection, collection) * _grown(collection)
-    norms = K1 * (1 - B + B * lengths / average)
-    weights = np.array([term.term.count * term.idf * (K1 + 1) for term in terms])
-    return dict(zip(wanted, (occurrences / (occurrences + norms) @ weights).tolist(), strict=True))
+    return kernel.in_context(known, SHORT, read, count(read), weights, K1 * (1 - B), K1 * B / average)
 
 
 def _grown(collection: Collection) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import apsw
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.store import bm25, fulltext, kernel, posting_rows
 from appliance.store.bm25 import K1, Counted, Weighted
@@ -38,9 +37,6 @@ class _State:
     fresh: Inverted
     lists: dict[str, Coded] = field(default_factory=dict)
     phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
-
-
-_NOWHERE: Coded = (np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.uint16))
 
 
 class PostingSearch:
@@ -100,8 +96,9 @@ class PostingSearch:
         if state is None:
             return None
         lists = self._lists(connection, state, [term.tokens[0] for term in terms if len(term.tokens) == 1])
-        table = np.concatenate([_counted(part, terms, lists, rows_of(part.ids, ids)) for part in state.parts])
-        if len(table) != len(ids):
+        words = [lists[term.tokens[0]] if len(term.tokens) == 1 else None for term in terms]
+        table = kernel.occurrences(state.parts, words, ids)
+        if table is None:
             return None
         for column, term in enumerate(terms):
             if len(term.tokens) > 1:
@@ -228,17 +225,6 @@ def _parts(
         live[rows_of(ids, deleted)] = False
         parts.append(Part(segment, ids, lengths, shares_of(lengths, average), None if live.all() else live))
     return tuple(parts)
-
-
-def _counted(part: Part, terms: Sequence[Term], lists: dict[str, Lists], rows: NDArray[np.int64]) -> Counted:
-    """Of some rows of a part."""
-    table = np.zeros((len(rows), len(terms) + 1))
-    if not len(rows):
-        return table
-    held = [lists[term.tokens[0]].get(part.segment, _NOWHERE) if len(term.tokens) == 1 else _NOWHERE for term in terms]
-    table[:, :-1] = kernel.occurrences(held, rows.astype(np.uint16), len(part.lengths.present))
-    table[:, -1] = part.lengths.of(rows)
-    return table
 
 
 def _most(chunks: int, term: Term, rows: int) -> float:

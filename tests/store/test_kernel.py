@@ -112,8 +112,12 @@ def test_an_array_of_another_type_is_refused() -> None:
         kernel.best(made.parts, [(1.0, {0: (few, few[:3])})], [], None, 10)
     with pytest.raises(ValueError, match="occurrences for each chunk"):
         kernel.best(made.parts, made.words, [(1.0, ids, few)], None, 10)
-    with pytest.raises(ValueError, match="one length at least"):
-        kernel.occurrences([], few, 0)
+    with pytest.raises(TypeError, match="contiguous array of int64"):
+        kernel.occurrences(made.parts, [], few)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a count for each term"):
+        kernel.in_context([(3, 1, 4)], 8, ids, np.zeros((7, 2)), [1.0], 1.0, 1.0)
+    with pytest.raises(ValueError, match="was not counted"):
+        kernel.in_context([(7, 1, 9)], 9, ids, np.zeros((8, 2)), [1.0], 1.0, 1.0)
 
 
 def test_codes_are_not_made_of_what_does_not_fit_together() -> None:
