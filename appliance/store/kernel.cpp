@@ -174,10 +174,10 @@ py::array_t<int64_t> with_neighbours(const py::sequence& places, int64_t longest
 }
 
 py::dict in_context(const py::sequence& places, int64_t longest, const py::object& ids, const py::object& counts,
-                    const std::vector<double>& weights, double least, double each) {
+                    const std::vector<double>& bounds, double least, double each) {
   const auto chunks = view<int64_t>(ids);
   const auto counted = view<double>(counts);
-  const size_t width = weights.size() + 1;
+  const size_t width = bounds.size() + 1;
   if (counted.size != chunks.size * width) throw py::value_error("a chunk has a count for each term, and its length");
   std::vector<double> sum(width);
   const auto add = [&](int64_t chunk, double share) {
@@ -196,7 +196,7 @@ py::dict in_context(const py::sequence& places, int64_t longest, const py::objec
     }
     const double norm = least + each * sum.back();
     double score = 0;
-    for (size_t term = 0; term < weights.size(); ++term) score += weights[term] * sum[term] / (sum[term] + norm);
+    for (size_t term = 0; term < bounds.size(); ++term) score += bounds[term] * sum[term] / (sum[term] + norm);
     scores[py::int_(place.chunk)] = score;
   }
   return scores;

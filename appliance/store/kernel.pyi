@@ -40,14 +40,15 @@ def in_context(
     longest: int,
     ids: Ids,
     counted: Counted,
-    weights: Sequence[float],
+    bounds: Sequence[float],
     least: float,
     each: float,
 ) -> dict[int, float]:
     """BM25 of those chunks, by chunk: `with_neighbours` gives the `ids`, whose occurrences and lengths are `counted`.
 
-    What stands beside a chunk counts 1 / (the chunks of its document). `weights` are the terms' idf times K1 + 1; a row
-    of D tokens is normed by `least` + `each` * D. Raises ValueError for a chunk that was not counted, and as `best`.
+    What stands beside a chunk counts 1 / (the chunks of its document). `bounds` are what no row's score from each term
+    can reach; a row of D tokens is normed by `least` + `each` * D. Raises TypeError and ValueError as `best`, and
+    ValueError for a chunk that was not counted.
     """
 
 def codes(rows: NDArray[np.uint16], counts: Counts, places: NDArray[np.uint16], lengths: int, tabled: int) -> Codes:

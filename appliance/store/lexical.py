@@ -59,9 +59,9 @@ class Lexical:
             if not found:
                 return LexicalResult((), True)
             within = None if eligible is None else np.ascontiguousarray(eligible, dtype=np.int64)
-            scored = self._postings.best(connection, found, fulltext.query_terms(connection, text), k, within)
-            if scored is not None:
-                return LexicalResult(tuple(scored), True)
+            asked = self._postings.asked(connection, found, fulltext.query_terms(connection, text))
+            if asked is not None:
+                return LexicalResult(tuple(asked.best(k, within)), True)
             terms = self._weigh(connection, found, text)
             if not terms:
                 return LexicalResult((), True)
@@ -110,23 +110,31 @@ class Lexical:
         """
         with self._database.read(snapshot=True) as connection:
             found = collections.find(connection, collection)
-            terms = self._weigh(connection, found, text) if found else []
-            if not found or not terms:
+            if not found:
                 return {}
-            exact = [self._with_rows(connection, found, term) for term in terms]
-            count = self._counting(connection, found, exact)
-            return neighbours.scores(connection, found, ids, exact, count, self._places)
+            bounds, count = self._counting(connection, found, text)
+            return neighbours.scores(connection, found, ids, bounds, count, self._places) if bounds else {}
 
-    def _counting(self, connection: apsw.Connection, collection: Collection, terms: Sequence[Weighted]) -> Count:
-        """Looked up where there are segments, which is ten times as fast as reading the texts."""
+    def _counting(
+        self, connection: apsw.Connection, collection: Collection, text: str
+    ) -> tuple[Sequence[float], Count]:
+        """What no row's score from each term of a question can reach, and what counts these terms in chunks.
 
-        wanted = [one.term for one in terms]
+        Looked up where there are segments, which is ten times as fast as reading the texts.
+        """
+        asked = self._postings.asked(connection, collection, fulltext.query_terms(connection, text))
+        if asked:
+            terms, bounds = asked.terms, asked.bounds
+        else:
+            weighed = self._weigh(connection, collection, text)
+            exact = [self._with_rows(connection, collection, one) for one in weighed]
+            terms, bounds = [one.term for one in exact], [bm25.most([one]) for one in exact]
 
         def count(ids: Ids) -> Counted:
-            held = self._postings.occurrences(connection, collection, ids, wanted)
-            return bm25.counted(connection, ids, wanted) if held is None else held
+            held = asked.occurrences(ids) if asked else None
+            return bm25.counted(connection, ids, terms) if held is None else held
 
-        return count
+        return bounds, count
 
     def term_weights(self, collection: str, asked: Sequence[str]) -> dict[str, float]:
         """BM25's inverse document frequency of each word; a word without tokens weighs 0. Raises StorageError."""
@@ -160,11 +168,9 @@ class Lexical:
         """A phrase with the number of rows that hold it, and its idf by that."""
         if len(weighted.term.tokens) == 1:
             return weighted
-        rows = self._postings.phrase_rows(connection, collection, weighted.term)
-        if rows is None:
-            name = fulltext.table(collection.id)
-            query = f"SELECT count(*) FROM {name} WHERE {name} MATCH ?"
-            rows = int(connection.execute(query, (weighted.term.expression,)).get)
+        name = fulltext.table(collection.id)
+        query = f"SELECT count(*) FROM {name} WHERE {name} MATCH ?"
+        rows = int(connection.execute(query, (weighted.term.expression,)).get)
         return msgspec.structs.replace(weighted, rows=rows, idf=bm25.idf(collection.chunks, rows))
 
     def _row_counts(self, connection: apsw.Connection, collection: Collection, tokens: set[str]) -> dict[str, int]:

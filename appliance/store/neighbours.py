@@ -7,7 +7,7 @@ from typing import TypeAlias
 import apsw
 
 from appliance.store import bm25, kernel
-from appliance.store.bm25 import K1, B, Counted, Weighted
+from appliance.store.bm25 import K1, B, Counted
 from appliance.store.collections import Collection
 from appliance.store.database import carray, fetch
 from appliance.store.recent import Recent
@@ -56,7 +56,7 @@ def scores(
     connection: apsw.Connection,
     collection: Collection,
     ids: Mapping[int, int],
-    terms: Sequence[Weighted],
+    bounds: Sequence[float],
     count: Count,
     places: Places,
 ) -> dict[int, float]:
@@ -75,9 +75,8 @@ def scores(
     if not known:
         return {}
     read = kernel.with_neighbours(known, SHORT)
-    weights = [term.term.count * term.idf * (K1 + 1) for term in terms]
     average = places.average(connection, collection) * _grown(collection)
-    return kernel.in_context(known, SHORT, read, count(read), weights, K1 * (1 - B), K1 * B / average)
+    return kernel.in_context(known, SHORT, read, count(read), bounds, K1 * (1 - B), K1 * B / average)
 
 
 def _grown(collection: Collection) -> float:

@@ -22,12 +22,44 @@ MAX_FRESH = 30_000  # chunks behind the last segment; with more the question is 
 MAX_PHRASE_ROWS = 400_000  # in which the rarest word of a phrase may occur
 KEPT_PHRASES = 16  # of a version, for the search for an exact term that follows the one for all words; and their rows:
 KEPT_PHRASE_ROWS = 500_000
+KEPT_ASKED = 4  # questions of a version, whose passages are looked at once more when their neighbours are known
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The terms of a question that occur and weigh most, each with its bound (`_most`) and where it stands: words with
+    their lists, weightiest first, and behind them phrases with their chunks (ascending) and occurrences.
+    """
+
+    terms: list[Term]
+    parts: tuple[Part, ...]
+    words: list[tuple[float, Lists]]
+    phrases: list[tuple[float, Ids, Counts]]
+
+    @property
+    def bounds(self) -> list[float]:
+        """Of each term."""
+        return [bound for bound, _ in self.words] + [bound for bound, _, _ in self.phrases]
+
+    def best(self, k: int, eligible: Ids | None) -> list[Row]:
+        """The `k` best rows, of the `eligible` (ascending)."""
+        return kernel.best(self.parts, self.words, self.phrases, eligible, k)
+
+    def occurrences(self, ids: Ids) -> Counted | None:
+        """Of chunks of the collection, by ascending id; None where the parts do not hold them."""
+        nowhere: list[Lists | None] = [None] * len(self.phrases)
+        table = kernel.occurrences(self.parts, [lists for _, lists in self.words] + nowhere, ids)
+        if table is not None:
+            for column, (_, holders, counts) in enumerate(self.phrases, len(self.words)):
+                _, there, found = np.intersect1d(ids, holders, assume_unique=True, return_indices=True)
+                table[there, column] = counts[found] * 0.5
+        return table
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
     """What is in memory of a collection in one version: 10 bytes a chunk, a table of shares a part, and what was asked
-    for of the fresh chunks' lists (by token, as far as they hold it), and last of phrases.
+    for of the fresh chunks' lists (by token, as far as they hold it), and last of phrases and of questions.
     """
 
     collection: int
@@ -37,6 +69,7 @@ class _State:
     fresh: Inverted
     lists: dict[str, Coded] = field(default_factory=dict)
     phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
+    asked: OrderedDict[Sequence[Term], Asked] = field(default_factory=OrderedDict)
 
 
 class PostingSearch:
@@ -49,26 +82,20 @@ class PostingSearch:
         self._common_named: dict[int, tuple[int, ...]] = {}  # of those that are being read
         self._lock = threading.Lock()
 
-    def best(
-        self, connection: apsw.Connection, collection: Collection, terms: Sequence[Term], k: int, eligible: Ids | None
-    ) -> list[Row] | None:
-        """The `k` best rows, of the `eligible` (ascending); None where the segments do not hold the collection."""
+    def asked(self, connection: apsw.Connection, collection: Collection, terms: tuple[Term, ...]) -> Asked | None:
+        """What a search needs of a question; None where the segments do not hold the collection."""
         with self._lock:
             state = self._state(connection, collection)
-        if state is None:
-            return None
-        known = self._known(connection, state, terms, collection.chunks)
-        words = [one.term for one in known if len(one.term.tokens) == 1]
-        asked = [one for one in known if len(one.term.tokens) > 1]
-        if any(one.rows > MAX_PHRASE_ROWS for one in asked):
-            return None
-        lists = self._lists(connection, state, [term.tokens[0] for term in words])
-        weighed = [
-            (_most(collection.chunks, word, _rows(state, lists[word.tokens[0]])), word.tokens[0]) for word in words
-        ]
-        weighted = [(weight, lists[token]) for weight, token in sorted(weighed, reverse=True)]
-        phrases = [self._weighed_phrase(connection, collection, state, one.term) for one in asked]
-        return kernel.best(state.parts, weighted, phrases, eligible, k)
+            known = state.asked.get(terms) if state else None
+        if state is None or known:
+            return known
+        asked = self._ask(connection, collection, state, terms)
+        if asked:
+            with self._lock:
+                state.asked[terms] = asked
+                while len(state.asked) > KEPT_ASKED:
+                    state.asked.popitem(last=False)
+        return asked
 
     def counts(
         self, connection: apsw.Connection, collection: Collection, tokens: Sequence[str]
@@ -80,32 +107,6 @@ class PostingSearch:
             return None
         lists = self._lists(connection, state, tokens)
         return {token: _rows(state, lists[token]) for token in tokens}
-
-    def phrase_rows(self, connection: apsw.Connection, collection: Collection, term: Term) -> int | None:
-        """How many rows hold a phrase; None where the segments do not hold the collection."""
-        with self._lock:
-            state = self._state(connection, collection)
-        return None if state is None else len(self._phrase(connection, collection.id, state, term)[0])
-
-    def occurrences(
-        self, connection: apsw.Connection, collection: Collection, ids: Ids, terms: Sequence[Term]
-    ) -> Counted | None:
-        """Of chunks of the collection, by ascending id; None where the segments do not hold them."""
-        with self._lock:
-            state = self._state(connection, collection)
-        if state is None:
-            return None
-        lists = self._lists(connection, state, [term.tokens[0] for term in terms if len(term.tokens) == 1])
-        words = [lists[term.tokens[0]] if len(term.tokens) == 1 else None for term in terms]
-        table = kernel.occurrences(state.parts, words, ids)
-        if table is None:
-            return None
-        for column, term in enumerate(terms):
-            if len(term.tokens) > 1:
-                holders, counts = self._phrase(connection, collection.id, state, term)
-                _, there, found = np.intersect1d(ids, holders, assume_unique=True, return_indices=True)
-                table[there, column] = counts[found] * 0.5
-        return table
 
     def unread(self, connection: apsw.Connection, collection: Collection) -> list[str]:
         """Tokens to `read` before they are asked for; none where all were read before (`all_read`)."""
@@ -157,6 +158,25 @@ class PostingSearch:
         stored = {part.segment: part.lengths for part in parts if part.segment}
         self._states[collection.id] = _State(collection.id, collection.version, stored, parts, fresh)
         return self._states[collection.id]
+
+    def _ask(
+        self, connection: apsw.Connection, collection: Collection, state: _State, terms: Sequence[Term]
+    ) -> Asked | None:
+        """None where a phrase is too common."""
+        known = self._known(connection, state, terms, collection.chunks)
+        phrases = [one.term for one in known if len(one.term.tokens) > 1]
+        if any(one.rows > MAX_PHRASE_ROWS for one in known if len(one.term.tokens) > 1):
+            return None
+        words = [one.term for one in known if len(one.term.tokens) == 1]
+        lists = self._lists(connection, state, [word.tokens[0] for word in words])
+        bounds = {word: _most(collection.chunks, word, _rows(state, lists[word.tokens[0]])) for word in words}
+        words.sort(key=lambda word: -bounds[word])
+        return Asked(
+            [*words, *phrases],
+            state.parts,
+            [(bounds[word], lists[word.tokens[0]]) for word in words],
+            [self._weighed_phrase(connection, collection, state, phrase) for phrase in phrases],
+        )
 
     def _known(self, connection: apsw.Connection, state: _State, terms: Sequence[Term], total: int) -> list[Weighted]:
         """The terms that occur and weigh most, rarest first; deleted rows are counted with the others."""

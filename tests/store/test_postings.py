@@ -34,7 +34,7 @@ def served(store: Store) -> bool:
     found = store.documents.collection("default")
     assert found is not None
     with store.database.read(snapshot=True) as connection:
-        return postings.PostingSearch().best(connection, found, [], 1, None) is not None
+        return postings.PostingSearch().asked(connection, found, ()) is not None
 
 
 @pytest.mark.slow
@@ -99,11 +99,37 @@ def test_lists_are_looked_for_once_a_question(store: Store, monkeypatch: pytest.
     monkeypatch.setattr(posting_lists, "fetch", noted)
     monkeypatch.setattr(bm25, "MAX_TERMS", 10)
     monkeypatch.setattr(posting_lists, "MOST_READ", 20)
+    monkeypatch.setattr(postings, "KEPT_ASKED", 0)
     for count, expected in ((40, 2), (20, 1), (20, 0), (40, 1), (40, 0)):
         asked.clear()
         result = store.lexical.search("default", " ".join(WORDS[:count]), 10)
         assert len(asked) == expected
         assert result.rows
+
+
+def test_a_question_of_late_is_known_until_the_collection_changes(store: Store) -> None:
+    write(store, random.Random(1), 0, 40)
+    level(store)
+    found, looked_up = store.documents.collection("default"), postings.PostingSearch()
+    terms = [fulltext.Term(f'"{word}"', (word,)) for word in WORDS]
+    assert found is not None
+    with store.database.read(snapshot=True) as connection:
+        first = looked_up.asked(connection, found, (terms[0],))
+        assert first is not None
+        assert first.best(3, None)
+        assert looked_up.asked(connection, found, (terms[0],)) is first
+        for term in terms[1 : postings.KEPT_ASKED + 1]:
+            looked_up.asked(connection, found, (term,))
+        again = looked_up.asked(connection, found, (terms[0],))
+        assert again is not first
+        assert again == first
+    [new] = store.documents.put("default", [document("new", [WORDS[0]])])
+    found = store.documents.collection("default")
+    assert found is not None
+    with store.database.read(snapshot=True) as connection:
+        changed = looked_up.asked(connection, found, (terms[0],))
+    assert changed is not None
+    assert new.chunk_ids[0] in [chunk for chunk, _ in changed.best(1000, None)]
 
 
 def test_a_phrase_is_looked_for_once_a_version(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
