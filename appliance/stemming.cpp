@@ -1,6 +1,7 @@
 // Words of texts and their stems, cut and looked for in one pass. words.py says what a word and a stem are.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <array>
@@ -234,6 +235,17 @@ class Passages {
     return py::make_tuple(words, together);
   }
 
+  py::array_t<double> shares(const py::sequence& contexts, const py::sequence& texts, const py::sequence& keys,
+                             const std::vector<double>& weights, const std::vector<std::pair<size_t, size_t>>& pairs) {
+    std::vector<double> lesser;
+    for (const auto& [one, two] : pairs) lesser.push_back(std::min(weights.at(one), weights.at(two)));
+    const py::tuple found = held(contexts, texts, keys, py::cast(pairs));
+    py::array_t<double> shares({size_t{2}, py::len(texts)});
+    share_of(py::cast<py::array_t<bool>>(found[0]), weights, shares.mutable_data());
+    share_of(py::cast<py::array_t<bool>>(found[1]), lesser, shares.mutable_data() + py::len(texts));
+    return shares;
+  }
+
   void forget() {
     places_.clear();
     kept_.clear();
@@ -247,6 +259,23 @@ class Passages {
   struct Mixed {
     size_t operator()(const Key& key) const { return static_cast<size_t>(key.first) * 31 + static_cast<size_t>(key.second); }
   };
+
+  // What share of the weights each row holds, of those that any row holds.
+  static void share_of(const py::array_t<bool>& held, const std::vector<double>& weights, double* shares) {
+    if (static_cast<size_t>(held.shape(1)) != weights.size()) throw py::value_error("each stem has a weight");
+    double total = 0;
+    for (py::ssize_t row = 0; row < held.shape(0); ++row) shares[row] = 0;
+    for (py::ssize_t key = 0; key < held.shape(1); ++key) {
+      bool any = false;
+      for (py::ssize_t row = 0; row < held.shape(0); ++row) {
+        if (!held.at(row, key)) continue;
+        shares[row] += weights[static_cast<size_t>(key)];
+        any = true;
+      }
+      if (any) total += weights[static_cast<size_t>(key)];
+    }
+    if (total > 0) std::for_each(shares, shares + held.shape(0), [total](double& share) { share /= total; });
+  }
 
   const std::vector<uint64_t>& read(const py::object& context, const py::object& text) {
     if (!PyUnicode_CheckExact(context.ptr()) || !PyUnicode_CheckExact(text.ptr())) throw py::type_error("no str");
@@ -283,6 +312,7 @@ PYBIND11_MODULE(stemming, module) {
   py::class_<Passages>(module, "Passages")
       .def(py::init<size_t>())
       .def("held", &Passages::held)
+      .def("shares", &Passages::shares)
       .def("forget", &Passages::forget)
       .def("__len__", &Passages::size);
 }

@@ -19,6 +19,20 @@ class Passages:
         two neighbouring words have, (texts, pairs). A passage is a context and, on a line of its own, a text.
         """
 
+    def shares(
+        self,
+        contexts: Sequence[str],
+        texts: Sequence[str],
+        keys: Sequence[str],
+        weights: Sequence[float],
+        pairs: Sequence[tuple[int, int]],
+    ) -> NDArray[np.float64]:
+        """(2, texts): the share of the stems' weights that each passage holds, and that of its pairs, which weigh as
+        much as the lesser of their stems. What no passage holds does not count.
+
+        Raises IndexError and ValueError where weights or pairs do not fit the stems.
+        """
+
     def forget(self) -> None:
         """No passage stays in memory."""
 

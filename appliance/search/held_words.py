@@ -1,6 +1,6 @@
 """Which of a question's words passages have, and which of its pairs stand side by side there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,18 @@ from appliance.stemming import Passages
 KEPT = 16_384  # passages read last, a kilobyte or two each: the same are found again and again
 
 Pair = tuple[int, int]  # places of two stems, one after the other
-Held = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _read = Passages(KEPT)
 
 
-def held(contexts: Sequence[str], texts: Sequence[str], keys: Sequence[str], pairs: Sequence[Pair]) -> Held:
-    """The stems (see `words.stem`) that words of each text or its context have, (texts, keys), and the pairs of stems
-    that two neighbouring words have, (texts, pairs). The texts themselves are not kept.
+def shares(
+    contexts: Sequence[str], texts: Sequence[str], weights: Mapping[str, float], pairs: Sequence[Pair]
+) -> NDArray[np.float64]:
+    """(2, texts): what share of the stems (see `words.stem`), by weight, the words of each text or its context hold,
+    and what share of the pairs of stems, which two neighbouring words hold; a pair weighs as much as its lesser stem.
+    What none of the texts holds does not count. The texts themselves are not kept.
     """
-    return _read.held(contexts, texts, keys, pairs)
+    return _read.shares(contexts, texts, list(weights), list(weights.values()), pairs)
 
 
 def remembered() -> int:

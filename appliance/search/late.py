@@ -46,7 +46,7 @@ class LateInteraction:
         weights = token_weights(request.question, asked.spans, request.idf)
         similar = [float(weights @ _nearest(asked, passage)) for passage in self._passages(request)]
         fused = np.array([candidate.score for candidate in request.candidates])
-        added = WEIGHTS["tokens"] * np.array(similar) + WEIGHTS["feedback"] * feedback(request.candidates)
+        added = WEIGHTS["tokens"] * np.array(similar) + WEIGHTS["feedback"] * feedback(request.vectors)
         scores: list[float] = ((fused + added) / (1 + sum(WEIGHTS.values()))).tolist()
         return scores
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from appliance.errors import DeadlineExceeded, ModelError
 from appliance.store import Store
-from appliance.types import Candidate, Hit, Matrix, Query, Reranker, RerankRequest, Vector
+from appliance.types import Candidate, Chunk, Hit, Matrix, Query, Reranker, RerankRequest, Vector
 from appliance.vectors import CollectionIndex
 from appliance.words import FUNCTION_WORDS, words
 
@@ -91,16 +91,9 @@ def with_vectors(hits: Sequence[Hit], index: CollectionIndex) -> tuple[list[Hit]
 def _request(
     query: Query, vector: Vector, hits: Sequence[Hit], vectors: Matrix, idf: Mapping[str, float], deadline: float
 ) -> RerankRequest:
-    candidates = [
-        Candidate(
-            context=f"{chunk.title}\n{chunk.section}"
-            if chunk.title and chunk.section
-            else chunk.title or chunk.section,
-            text=chunk.text,
-            vector=own,
-            score=hit.fused_score - hit.exact_score,
-        )
-        for hit, own in zip(hits, vectors, strict=True)
-        for chunk in (hit.chunk,)
-    ]
-    return RerankRequest(query.text, vector, idf, candidates, deadline)
+    candidates = [Candidate(_context(hit.chunk), hit.chunk.text, hit.fused_score - hit.exact_score) for hit in hits]
+    return RerankRequest(query.text, vector, idf, candidates, vectors, deadline)
+
+
+def _context(chunk: Chunk) -> str:
+    return f"{chunk.title}\n{chunk.section}" if chunk.title and chunk.section else chunk.title or chunk.section

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import DeadlineExceeded
-from appliance.search.held_words import held
-from appliance.types import Candidate, RerankRequest
+from appliance.search.held_words import shares
+from appliance.types import Candidate, Matrix, RerankRequest
 from appliance.words import FUNCTION_WORDS, stem, words
 
 MOST = 30  # candidates; 20 gives .001 less on SciFact train, 100 gives .004 more on CACM and nothing elsewhere
@@ -40,8 +40,8 @@ class TermReranker:
             raise DeadlineExceeded("There is no time left to rerank.")
         if not request.candidates:
             return []
-        covered, paired = _coverage(request.question, request.idf, request.candidates)
-        features = np.array([covered, paired, feedback(request.candidates)])
+        covered = _coverage(request.question, request.idf, request.candidates)
+        features = np.concatenate([covered, [feedback(request.vectors)]])
         fused = np.array([candidate.score for candidate in request.candidates])
         scores: list[float] = ((fused + _WEIGHTS @ features) / _ALL).tolist()
         return scores
@@ -50,12 +50,8 @@ class TermReranker:
         """Nothing is held."""
 
 
-def _coverage(
-    question: str,
-    idf: Mapping[str, float],
-    candidates: Sequence[Candidate],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The shares (n,) of the question's words and adjacent word pairs that each candidate holds, weighted by idf.
+def _coverage(question: str, idf: Mapping[str, float], candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    """(2, n): the shares of the question's words and of its adjacent word pairs that each candidate holds, by idf.
 
     Words that no candidate holds do not count: they cannot tell one from another.
     """
@@ -63,25 +59,13 @@ def _coverage(
     topical = {stem(word): idf.get(word, 0.0) for word in asked if word.lower() not in FUNCTION_WORDS}
     place = {key: number for number, key in enumerate(topical)}
     sequence = [stem(word) for word in asked]
-    pairs = list(dict.fromkeys((one, two) for one, two in pairwise(sequence) if one in topical and two in topical))
+    pairs = dict.fromkeys((place[one], place[two]) for one, two in pairwise(sequence) if one in place and two in place)
     contexts, texts = [candidate.context for candidate in candidates], [candidate.text for candidate in candidates]
-    found, together = held(contexts, texts, list(topical), [(place[one], place[two]) for one, two in pairs])
-    return _share(found, list(topical.values())), _share(
-        together, [min(topical[one], topical[two]) for one, two in pairs]
-    )
+    return shares(contexts, texts, topical, list(pairs))
 
 
-def _share(held: NDArray[np.bool_], weights: Sequence[float]) -> NDArray[np.float64]:
-    """The share (n,) of the weights that each of n holds, of those that any of them holds."""
-    weighed = held * np.asarray(weights, dtype=np.float64)
-    total = float(weighed.max(axis=0, initial=0.0).sum())
-    shares: NDArray[np.float64] = weighed.sum(axis=1) / (total or 1.0)
-    return shares
-
-
-def feedback(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Cosines (n,) with the mean vector of the first FEEDBACK candidates, over the largest."""
-    rows = np.concatenate([candidate.vector for candidate in candidates], dtype=np.float64)
-    vectors = rows.reshape(len(candidates), -1)
-    cosines = vectors @ vectors[:FEEDBACK].mean(axis=0)
+def feedback(vectors: Matrix) -> NDArray[np.float64]:
+    """Cosines (n,) of candidates' vectors with the mean of the first FEEDBACK, over the largest."""
+    exact = vectors.astype(np.float64)
+    cosines = exact @ exact[:FEEDBACK].mean(axis=0)
     return np.asarray(np.maximum(cosines, 0.0) / max(float(cosines.max()), 1e-9))

@@ -162,13 +162,10 @@ class Generator(Protocol):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A passage as a reranker sees it: `context` is its title and section, `vector` as stored, `score` the fused one,
-    0..1.
-    """
+    """A passage as a reranker sees it: `context` is its title and section, `score` the fused one, 0..1."""
 
     context: str
     text: str
-    vector: Vector
     score: float
 
     @property
@@ -179,13 +176,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
 class RerankRequest(msgspec.Struct, frozen=True):
     """`vector` is the question's, `idf` the inverse document frequency of its words, `deadline` a `time.monotonic()`
-    value. `candidates` stand best first.
+    value. `candidates` stand best first, with their `vectors` (n, dimensions) as stored.
     """
 
     question: str
     vector: Vector
     idf: Mapping[str, float]
     candidates: Sequence[Candidate]
+    vectors: Matrix
     deadline: float
 
 

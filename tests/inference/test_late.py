@@ -17,14 +17,11 @@ from appliance.types import Candidate, Passage, Query, RerankRequest, TokenEmbed
 from tests.inference.test_rerank import QUESTION, TEXTS, opened, put
 
 
-def candidates(embedder: OnnxEmbedder, texts: tuple[str, ...]) -> list[Candidate]:
-    vectors = [made.vector for made in embedder.embed_passages([Passage("", text) for text in texts])]
-    return [Candidate("", text, vector, 0.5) for text, vector in zip(texts, vectors, strict=True)]
-
-
 def request(embedder: OnnxEmbedder, texts: tuple[str, ...] = TEXTS, deadline: float = float("inf")) -> RerankRequest:
     idf = {"changes": 2.0, "filter": 4.0, "pump": 3.0}
-    return RerankRequest(QUESTION, embedder.embed_query(QUESTION), idf, candidates(embedder, texts), deadline)
+    vectors = np.array([made.vector for made in embedder.embed_passages([Passage("", text) for text in texts])])
+    candidates = [Candidate("", text, 0.5) for text in texts]
+    return RerankRequest(QUESTION, embedder.embed_query(QUESTION), idf, candidates, vectors, deadline)
 
 
 def test_tokens_have_vectors_and_places_and_a_batch_is_as_each_alone(fp32: OnnxEmbedder) -> None:

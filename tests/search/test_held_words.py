@@ -3,10 +3,14 @@
 import random
 from itertools import compress
 
+import numpy as np
 import pytest
 
-from appliance.search.held_words import forget, held, remembered
+from appliance.search.held_words import forget, remembered, shares
+from appliance.stemming import Passages
 from appliance.words import stem, words
+
+held = Passages(16).held
 
 PIECES = (
     "cat",
@@ -70,13 +74,36 @@ def test_a_context_stands_before_its_text() -> None:
 def test_passages_are_read_once_until_they_are_forgotten() -> None:
     forget()
     texts = ["a cat", "café au lait", "猫の街", "a cat"]
-    once = [held([""] * 4, texts, ["cat", "café", "の街"], [(0, 1)])[0].tolist() for _ in range(2)]
-    assert (
-        once[0] == once[1] == [[True, False, False], [False, True, False], [False, False, True], [True, False, False]]
-    )
+    once = [shares([""] * 4, texts, {"cat": 1.0, "café": 2.0, "の街": 5.0}, [(0, 1)]).tolist() for _ in range(2)]
+    assert once[0] == once[1] == [[0.125, 0.25, 0.625, 0.125], [0.0] * 4]
     assert remembered() == 3
     forget()
     assert not remembered()
+
+
+def test_shares_are_of_what_any_passage_holds() -> None:
+    chance = random.Random(3)
+    for _ in range(300):
+        texts = ["".join(chance.choices(PIECES, k=9)) for _ in range(chance.randint(0, 5))]
+        weights = {key: chance.random() for key in ("cat", "city", "a", "run", "猫")[: chance.randint(0, 5)]}
+        pairs = [(one, two) for one in range(len(weights)) for two in range(len(weights)) if chance.random() < 0.3]
+        found, together = held([""] * len(texts), texts, list(weights), pairs)
+        of = list(weights.values())
+        expected = [plain(found, of), plain(together, [min(of[one], of[two]) for one, two in pairs])]
+        assert shares([""] * len(texts), texts, weights, pairs) == pytest.approx(np.array(expected))
+
+
+def plain(held_by: np.ndarray, weights: list[float]) -> np.ndarray:
+    weighed = held_by * np.array(weights).reshape(1, -1)
+    shares: np.ndarray = weighed.sum(axis=1) / (weighed.max(axis=0, initial=0.0).sum() or 1.0)
+    return shares
+
+
+def test_each_stem_has_a_weight_and_pairs_are_of_stems() -> None:
+    with pytest.raises(ValueError, match="weight"):
+        Passages(1).shares([""], ["cat"], ["cat"], [1.0, 2.0], [])
+    with pytest.raises(IndexError):
+        Passages(1).shares([""], ["cat"], ["cat"], [1.0], [(0, 1)])
 
 
 def test_nothing_is_found_that_cutting_would_not_find() -> None:

@@ -176,12 +176,13 @@ def test_the_question_switches_reranking(corpus: Corpus) -> None:
 # --- the reranker without a model ------------------------------------------------------------------------------------
 
 
-def candidate(text: str, score: float = 0.5, vector: Sequence[float] = (1.0, 0.0)) -> Candidate:
-    return Candidate("", text, np.array(vector, dtype=np.float32), score)
+def candidate(text: str, score: float = 0.5) -> Candidate:
+    return Candidate("", text, score)
 
 
 def request(question: str, *candidates: Candidate, **idf: float) -> RerankRequest:
-    return RerankRequest(question, np.array([1.0, 0.0], dtype=np.float32), idf, candidates, float("inf"))
+    vectors = np.array([[1.0, 0.0]] * len(candidates), dtype=np.float32)
+    return RerankRequest(question, np.array([1.0, 0.0], dtype=np.float32), idf, candidates, vectors, float("inf"))
 
 
 def test_all_words_of_the_question_beat_one_of_them() -> None:
@@ -202,9 +203,9 @@ def test_words_side_by_side_beat_words_apart() -> None:
 
 
 def test_candidates_like_the_best_ones_gain() -> None:
-    like, unlike = (candidate("x", 0.4, vector) for vector in ((1.0, 0.0), (0.0, 1.0)))
-    best = [candidate("x", 0.9) for _ in range(9)]
-    scores = TermReranker().scores(request("y", *best, like, unlike, y=1.0))
+    alike = request("y", *[candidate("x", 0.9)] * 9, *[candidate("x", 0.4)] * 2, y=1.0)
+    alike.vectors[10] = (0.0, 1.0)
+    scores = TermReranker().scores(alike)
     assert scores[9] > scores[10]
     assert all(0 <= score <= 1 for score in scores)
 

@@ -115,5 +115,8 @@ def test_what_is_prepared_is_bounded_and_used_once(monkeypatch: pytest.MonkeyPat
     scan.prepare(VECTORS[100:108])
     scan.prepare(VECTORS[108:116])
     assert len(scan._view.ahead) == 9
-    scan.search(VECTORS[115], 3, None)
-    assert len(scan._view.ahead) == 8
+    for number in (108, 115):
+        best = dict(scan.search(VECTORS[number], 3, None))
+        ids, cosines = scan.compare(VECTORS[number], np.array(sorted(best)))
+        assert dict(zip(ids.tolist(), cosines.tolist(), strict=True)) == best
+    assert len(scan._view.ahead) == 7
