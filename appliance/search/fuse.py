@@ -1,14 +1,13 @@
 """One ranking from two: convex combination of normalised scores, and reciprocal rank fusion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.search import fusion
 from appliance.types import Fusion
 
 Ranking = Sequence[tuple[int, float]]  # (chunk id, score), best first; ids are unique
@@ -25,7 +24,7 @@ class Known:
     found. The BM25 of those that the dense part found is at most `floor`, and taken as that.
     """
 
-    cosines: Mapping[int, float] = field(default_factory=dict)
+    cosines: dict[int, float] = field(default_factory=dict)
     floor: float = 0.0
 
 
@@ -59,13 +58,7 @@ def convex(dense: Ranking, lexical: Ranking, alpha: float, known: Known = NOTHIN
     if alpha <= 0 or not dense:
         return _over_best(lexical)
     full = full_bm25([score for _, score in lexical[:BEST]])
-    near, words, lowest = dict(dense), dict(lexical), dense[-1][1]
-    others = [item for item in words if item not in near]
-    items = [*near, *others]
-    cosines = np.array([*near.values(), *map(known.cosines.get, others, repeat(lowest))])
-    shares = np.array([*map(words.get, items, repeat(known.floor))]) / full
-    scores = weighed(alpha, cosines, shares).tolist()
-    return sorted(zip(items, scores, strict=True), key=itemgetter(1), reverse=True)  # equal ones stay in their order
+    return fusion.convex(dense, lexical, known.cosines, known.floor, alpha, full)
 
 
 def full_bm25(best: Sequence[float]) -> float:
