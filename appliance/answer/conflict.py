@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
 
+import msgspec
+
 from appliance.answer.cite import Citer, trimmed
-from appliance.answer.contradict import COSINE, DENIED, MEANT, YES_OR_NO, contradicting, documents_of
+from appliance.answer.contradict import COSINE, MEANT, YES_OR_NO, contradicting, documents_of, without_denied
 from appliance.answer.values import (
     ASKED,
     DATE,
@@ -47,8 +49,7 @@ AGREED = 1  # documents beyond the first, so that a value may be an ordinary wor
 _COVERAGE = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True, eq=False):
     """A value that a sentence gives, and the share of the question that the sentence speaks to."""
 
     value: Value
@@ -94,21 +95,19 @@ def disputed(question: Question, claims: Sequence[Claim], ranked: Sequence[Score
     """
     if len({item.sentence.document for item in ranked}) < 2:
         return ()
-    supported, shapes = [claim for claim in claims if claim.supported], shapes_of(question)
-    against = contradicting(question, supported, ranked, shapes)
-    return (against,) if against is not None else _differing(question, supported, ranked, shapes)
+    supported = [claim for claim in claims if claim.supported]
+    against = contradicting(question, supported, ranked)
+    return (against,) if against is not None else _differing(question, supported, ranked)
 
 
-def _differing(
-    question: Question, claims: Sequence[Claim], ranked: Sequence[Scored], shapes: frozenset[Shape]
-) -> tuple[Sentence, ...]:
+def _differing(question: Question, claims: Sequence[Claim], ranked: Sequence[Scored]) -> tuple[Sentence, ...]:
     """The sentences of two documents with different values in the likest places; a claim's document has one of them."""
     cited = documents_of(claims)
     near = [item for item in ranked if item.features[COSINE] >= LEAST_MEANT and not item.sentence.heading]
-    if not shapes or not _between(near, cited) or YES_OR_NO.match(question.text):
+    if not _between(near, cited) or YES_OR_NO.match(question.text) or not (shapes := shapes_of(question)):
         return ()
     asked = asked_of(question)
-    given = _given(question, near, ranked, asked, shapes, cited)
+    given = _given(question, near, asked, shapes, cited)
     documents: dict[int, list[Given]] = {}
     for item in given:
         if item.plain or item.value.shape is not WORD or not asked.isdisjoint(item.value.beside):
@@ -169,27 +168,23 @@ def _between(some: Sequence[Scored], cited: Collection[int]) -> bool:
 def _given(
     question: Question,
     near: Sequence[Scored],
-    ranked: Sequence[Scored],
     asked: frozenset[str],
     shapes: frozenset[Shape],
     cited: Collection[int],
 ) -> list[Given]:
     """The values of those near sentences that speak to the question, at least nearly as much as the best of them."""
-    at = {(item.sentence.hit.chunk.id, item.sentence.position): item.sentence for item in ranked}
     chunks = {item.sentence.hit.chunk.id: item.sentence.hit.chunk for item in near}
     short = {number: abbreviated(question, chunk.text) for number, chunk in chunks.items()}
-    covered = []
-    for item in near:
-        chunk, position = item.sentence.hit.chunk.id, item.sentence.position
-        covered.append(_covered(question, item, at.get((chunk, position - 1)), short[chunk], asked))
+    words = [(word, f" {word} ") for word in asked.union(question.weights)]
+    covered = [_covered(question, item, words, short[item.sentence.hit.chunk.id], asked) for item in near]
     least = max(SPOKEN_TO, max(covered) - BEHIND)
     spoken = [(item, share) for item, share in zip(near, covered, strict=True) if share >= least or _brief(item)]
     if not _between([item for item, _ in spoken], cited):
         return []
     return [
-        Given(value, item.sentence, share, float(item.features[COSINE]), plain)
+        Given(value, item.sentence, share, item.features[COSINE], plain)
         for item, share in spoken
-        for value in values_in(DENIED.sub(" , ", item.sentence.text), question, _shapes(shapes, item, asked))
+        for value in values_in(without_denied(item.sentence.text, " , "), question, _shapes(shapes, item, asked))
         if (plain := _brief(item) and is_plain(value, item.sentence.text, question, asked)) or share >= least
     ]
 
@@ -206,16 +201,19 @@ def _brief(item: Scored) -> bool:
 
 
 def _covered(
-    question: Question, item: Scored, before: Sentence | None, short: frozenset[str], asked: frozenset[str]
+    question: Question, item: Scored, known: Sequence[tuple[str, str]], short: frozenset[str], asked: frozenset[str]
 ) -> float:
     """The share (0..1) of the question that a sentence speaks to: by weight, with the sentence and the heading before
     it and some of the passage; or by the number of words, since a name that is seldom written out weighs most of all.
 
-    `short`: words of the question that the passage writes out.
+    `known`: the words of the question and of what is asked, alone and between blanks; `short`: those of the question
+    that the passage writes out.
     """
-    near = {*item.sentence.line.split(), *(before.line.split() if before else ())}
+    position = item.sentence.position
+    lines = "".join(item.sentence.passage.lines[max(0, position - 1) : position + 1])
+    near = {word for word, spaced in known if spaced in lines}
     meant = short if asked.isdisjoint(near) else short | asked  # "how old" is asked, and an age is said
-    words, words_before, words_around = (float(item.features[place]) for place in _COVERAGE)
+    words, words_before, words_around = [item.features[place] for place in _COVERAGE]
     spelt = question.covered(meant - near)
     by_weight = words + words_before + spelt + AROUND * max(0.0, words_around - spelt)
     return min(1.0, max(by_weight, len(question.weights.keys() & (near | meant)) / len(question.weights)))
@@ -226,6 +224,6 @@ def _stated(document: int, ranked: Sequence[Scored]) -> frozenset[str]:
     found: set[str] = set()
     for item in ranked:
         if item.sentence.document == document:
-            text = DENIED.sub(" ", item.sentence.text)
+            text = without_denied(item.sentence.text)
             found.update(stems(text), numbers_in(text))
     return frozenset(found)

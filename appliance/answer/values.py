@@ -6,12 +6,13 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import takewhile
 
+import msgspec
+
 from appliance.evidence.question import Question, Wanted
-from appliance.words import FUNCTION_WORDS, stem, stems
+from appliance.words import FUNCTION_WORDS, stem, stem_line, stems
 
 BESIDE, REACH = 2, 4  # content words on either side that are a value's place, and how many words away they may be
 LONGEST = 3  # words of a value in small letters
@@ -87,8 +88,7 @@ _COUNTED = frozenset((DATE, NUMBER))
 _COUNT = re.compile(rf"\d|\b(?:{'|'.join((*_COUNTS, *_MONTHS))})\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True, eq=False):
     """Stems of a value, its shape, and the stems on either side, nearest first: `before` and `after` of content words
     (`beside`: both), `left` and `right` of all words.
     """
@@ -205,9 +205,10 @@ def abbreviated(question: Question, text: str) -> frozenset[str]:
     short = [key for key in question.weights if len(key) <= SHORT and key.isalpha()]
     if not short:
         return frozenset()
-    here = frozenset(stems(text))
-    names = [] if here.issuperset(short) else [name.lower().split() for name in set(_NAMES.findall(text))]
-    return frozenset(key for key in short if key in here or any(_stands_for(key, name) for name in names))
+    line = stem_line(text)
+    lacking = [key for key in short if f" {key} " not in line]
+    names = [name.lower().split() for name in set(_NAMES.findall(text))] if lacking else []
+    return frozenset(short).difference(key for key in lacking if not any(_stands_for(key, name) for name in names))
 
 
 def _same(one: Sequence[str], other: Sequence[str]) -> int:
@@ -270,6 +271,6 @@ def _beside(tokens: Sequence[str], keys: Sequence[str], places: range) -> tuple[
 
 def _stands_for(short: str, name: Sequence[str]) -> bool:
     """Whether it is made of the first letters of a name's words, or of the first and another letter of one of them."""
-    if short in "".join(part[0] for part in name):
+    if len(short) <= len(name) and short in "".join([part[0] for part in name]):
         return True
     return len(short) == 2 and any(part[0] == short[0] and short[1] in part[1:] for part in name)

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <bitset>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
@@ -58,16 +59,18 @@ class Question {
 
   // Adds the words that a line of stems with blanks between has to `into`; gives the share of the pairs that it has.
   double read(std::string_view line, Set& into) const {
-    std::vector<bool> paired(pairs_.size());
+    std::vector<bool> paired;
     size_t before = kUnknown;
     for (size_t at = 0; at < line.size();) {
       const size_t end = std::min(line.find(' ', at), line.size());
       if (end > at) {
-        const auto known = places_.find(line.substr(at, end - at));
-        const size_t here = known == places_.end() ? kUnknown : known->second;
+        const size_t here = known(line.substr(at, end - at));
         if (here < weights_.size()) into[here] = true;
-        for (size_t pair = 0; here != kUnknown && before != kUnknown && pair < pairs_.size(); ++pair) {
-          if (pairs_[pair] == std::pair(before, here)) paired[pair] = true;
+        if (here != kUnknown && before != kUnknown) {
+          paired.resize(pairs_.size());
+          for (size_t pair = 0; pair < pairs_.size(); ++pair) {
+            if (pairs_[pair] == std::pair(before, here)) paired[pair] = true;
+          }
         }
         before = here;
       }
@@ -80,9 +83,25 @@ class Question {
  private:
   static constexpr size_t kUnknown = SIZE_MAX;
 
-  size_t place(std::string_view stem) { return places_.emplace(stem, places_.size()).first->second; }
+  size_t place(std::string_view stem) {
+    looks_.set(look(stem));
+    return places_.emplace(stem, places_.size()).first->second;
+  }
+
+  size_t known(std::string_view stem) const {
+    if (!looks_.test(look(stem))) return kUnknown;
+    const auto found = places_.find(stem);
+    return found == places_.end() ? kUnknown : found->second;
+  }
+
+  // Its first letter and its length: what settles most words of a text.
+  static size_t look(std::string_view stem) {
+    const auto first = stem.empty() ? 0 : static_cast<unsigned char>(stem.front());
+    return static_cast<size_t>(first % 32) * 32 + stem.size() % 32;
+  }
 
   std::unordered_map<std::string_view, size_t> places_;
+  std::bitset<1024> looks_;
   std::vector<double> weights_;
   std::vector<std::pair<size_t, size_t>> pairs_;
 };

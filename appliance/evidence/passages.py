@@ -1,6 +1,5 @@
 """What is read of a passage once, whatever is asked: which of its sentences are headings, and the stems of each."""
 
-import hashlib
 import re
 import threading
 from collections import OrderedDict
@@ -39,17 +38,15 @@ class ReadPassage(NamedTuple):
     about: str
 
 
-_kept: OrderedDict[bytes, ReadPassage] = OrderedDict()
+_kept: OrderedDict[tuple[int, int], ReadPassage] = OrderedDict()
 _lock = threading.Lock()
 
 
 def read_passage(chunk: Chunk, spans: NDArray[np.int32]) -> ReadPassage:
-    """Of a chunk with its sentences' (s, 2) start and end. The text itself is not kept, only its digest."""
-    key = hashlib.blake2b(
-        "\0".join((chunk.text, chunk.title, chunk.section, chunk.source)).encode("utf-8", "surrogatepass"),
-        digest_size=16,
-        salt=hashlib.blake2b(spans.tobytes(), digest_size=16).digest(),
-    ).digest()
+    """Of a chunk with its sentences' (s, 2) start and end. The text itself is not kept, only Python's hashes, which are
+    keyed by chance and known to a str that was hashed before.
+    """
+    key = hash(chunk.text), hash((chunk.title, chunk.section, chunk.source, spans.tobytes()))
     with _lock:
         found = _kept.get(key)
         if found is not None:
@@ -90,13 +87,14 @@ def is_heading(passage: str, start: int, end: int, names: Collection[str]) -> bo
     """A span that is a title, a heading or a rule under one: short, no end mark, no list mark, alone on its line.
     `names`: the title of the document and the headings above the passage.
     """
-    text, rest = passage[start:end].strip(), passage[end:]
-    plain = _RULE.sub("", text).strip() if "\n" in text or text.startswith(tuple(_MARKS)) else text
+    text = passage[start:end].strip()
+    plain = _RULE.sub("", text).strip() if "\n" in text or text[:1] in _MARKS else text
     if not plain or plain.lstrip("# ") in names or text.startswith("#"):
         return True
-    many = len(plain.split(maxsplit=HEADING_WORDS)) > HEADING_WORDS
-    if many or "\n" in plain or (rest and not rest.startswith("\n")):
+    goes_on = end < len(passage) and passage[end] != "\n"
+    if goes_on or "\n" in plain or len(plain.split(maxsplit=HEADING_WORDS)) > HEADING_WORDS:
         return False
+    rest = passage[end:]
     if plain != text or _RULE.match(rest) or _RELEASE.fullmatch(plain):
         return True
     marked = _FULL_STOP.search(plain) or _LIST_MARK.match(plain) or ":" in plain or "|" in plain

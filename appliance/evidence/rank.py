@@ -1,8 +1,9 @@
 """Scores every sentence of the best passages as an answer to the question, from what was stored at ingestion."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
@@ -39,14 +40,18 @@ _VALUES = np.array(list(WEIGHTS.values()))
 _WANTED = frozenset(wanted for wanted in Wanted if wanted in WEIGHTS)
 
 
-class Sentence(NamedTuple):
-    """A sentence of a passage: `hit.chunk.text[start:end]`, the `position`-th of its chunk; `vector` as stored."""
+class Sentence(msgspec.Struct, frozen=True, eq=False):
+    """A sentence of a passage: `hit.chunk.text[start:end]`, the `position`-th of its chunk; `vector` as stored, `line`
+    its stems (see `words.stem_line`).
+    """
 
     hit: Hit
     position: int
     start: int
     end: int
     vector: Vector
+    heading: bool
+    line: str
     passage: ReadPassage
 
     @property
@@ -54,24 +59,15 @@ class Sentence(NamedTuple):
         return self.hit.chunk.document_id
 
     @property
-    def heading(self) -> bool:
-        return self.passage.headings[self.position]
-
-    @property
-    def line(self) -> str:
-        """Its stems, see `words.stem_line`."""
-        return self.passage.lines[self.position]
-
-    @property
     def text(self) -> str:
         return self.hit.chunk.text[self.start : self.end]
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True, eq=False):
     """A sentence with its features (in the order of FEATURES) and its score, a log-odds scale."""
 
     sentence: Sentence
-    features: NDArray[np.float64]
+    features: Sequence[float]
     score: float
 
 
@@ -88,8 +84,9 @@ def sentences_of(
         if (kept := stored.get(hit.chunk.id)) is None:
             continue
         passage = read_passage(hit.chunk, kept.spans)
-        for position, (start, end) in enumerate(kept.spans.tolist()):
-            found.append(Sentence(hit, position, start, end, kept.vectors[position], passage))
+        rows = zip(kept.spans.tolist(), kept.vectors, passage.headings, passage.lines, strict=True)
+        for position, ((start, end), vector, heading, line) in enumerate(rows):
+            found.append(Sentence(hit, position, start, end, vector, heading, line, passage))
     return found[:most]
 
 
@@ -121,8 +118,14 @@ def rank_sentences(question: Question, vector: Vector, found: Sequence[Sentence]
         return []
     rows = _features(question, vector, found)
     scores = (rows @ _VALUES).tolist()
-    scored = [Scored(*one) for one in zip(found, rows, scores, strict=True)]
-    return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
+    return best_first(map(Scored, found, rows.tolist(), scores))
+
+
+def best_first(scored: Iterable[Scored]) -> list[Scored]:
+    """By their scores; headings behind all others."""
+    ordered = sorted(scored, key=attrgetter("score"), reverse=True)
+    ordered.sort(key=attrgetter("sentence.heading"))
+    return ordered
 
 
 def _features(question: Question, vector: Vector, found: Sequence[Sentence]) -> NDArray[np.float64]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
-from appliance.evidence.rank import Scored
+from appliance.evidence.rank import Scored, best_first
 from appliance.types import Passage, PassageReader
 
 READ = 2  # passages: those of the best sentences; a third costs as much as each of them and finds no more answers
@@ -36,8 +37,9 @@ def read_again(
         for items, row, whole in zip(chosen, among, wholes, strict=True)
         for item, logit in zip(items, row, strict=True)
     }
-    scored = [item._replace(score=SIGNALS_WEIGHT * item.score + gained.get(id(item), unread)) for item in ranked]
-    return sorted(scored, key=lambda item: (item.sentence.heading, -item.score))
+    return best_first(
+        replace(item, score=SIGNALS_WEIGHT * item.score + gained.get(id(item), unread)) for item in ranked
+    )
 
 
 def _passage(items: Sequence[Scored]) -> Passage:
