@@ -53,7 +53,7 @@ def asked(text: str) -> tuple[dict[str, float], frozenset[tuple[str, str]]]:
         "the the of of the",
         "naïve café — où est l'index? 索引 и ключи",
         "",
-        " ".join(f"word{number}" for number in range(150)) + " backups of the index",
+        " ".join(f"word{number}" for number in range(800)) + " backups of the index",
     ],
 )
 def test_as_in_plain_python_over_the_handbook(question: str) -> None:
@@ -81,5 +81,7 @@ def test_what_does_not_fit_is_refused() -> None:
         matching.coverage({}, frozenset(), [(" a ", 1, 0, False)], [" "], [" "])
     with pytest.raises(ValueError, match="above"):
         matching.coverage({}, frozenset(), [], [" "], [])
+    with pytest.raises(ValueError, match="at most 512 words"):
+        matching.coverage({f"word{number}": 1.0 for number in range(513)}, frozenset(), [], [], [])
     with pytest.raises(TypeError):
         matching.coverage({}, frozenset(), [(b"a", 0, 0, False)], [" "], [" "])  # type: ignore[list-item]

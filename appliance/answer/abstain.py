@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,7 @@ NAMED = 0.6  # evidence at least, when everything the question names exactly sta
 UNNAMED = 0.5  # factor, when nothing of what it names exactly stands there
 LETTERS = 0.4  # a sentence with a smaller share of letters is a row of figures, where words meet by chance
 
+_ASCII_LETTERS = string.ascii_letters.encode()
 _COSINE, _WORDS = FEATURES.index("cosine"), FEATURES.index("words")
 _AROUND = tuple(FEATURES.index(name) for name in ("words", "words_before", "words_around"))
 
@@ -99,7 +101,11 @@ def notice(reason: AbstainReason, query: Query) -> str:
 def _letters(text: str) -> float:
     """The share of letters in what is not white space."""
     visible = "".join(text.split())
-    return sum(map(str.isalpha, visible)) / max(1, len(visible))
+    if visible.isascii():
+        letters = len(visible) - len(visible.encode().translate(None, _ASCII_LETTERS))
+    else:
+        letters = sum(map(str.isalpha, visible))
+    return letters / max(1, len(visible))
 
 
 def _with_exact_terms(strength: float, question: Question, ranked: Sequence[Scored]) -> float:

@@ -1,7 +1,7 @@
 """Citations: exact spans of documents, compared with the stored text before they leave."""
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Mapping
 
 from appliance.errors import NotFound
@@ -55,10 +55,13 @@ def trimmed(text: str, start: int, end: int, weights: Mapping[str, float]) -> tu
     """
     if end - start <= LONGEST_QUOTE:
         return start, end
-    starts = [start + match.start() for match in _WORD_START.finditer(text[start:end])] or [start]
-    del starts[bisect_left(starts, end - LONGEST_QUOTE) + 1 :]  # the quotes from there on lie within the first of them
+    starts: list[int] = []
+    for match in _WORD_START.finditer(text[start:end]):
+        starts.append(start + match.start())
+        if starts[-1] >= end - LONGEST_QUOTE:  # the quotes that begin later lie within this one
+            break
     lowered = text.lower()
-    best = max(starts, key=lambda at: (_worth(lowered[at : min(end, at + LONGEST_QUOTE)], weights), -at))
+    best = max(starts or [start], key=lambda at: (_worth(lowered[at : min(end, at + LONGEST_QUOTE)], weights), -at))
     stop = min(end, best + LONGEST_QUOTE)
     if stop < end and not text[stop].isspace():
         blank = max(text.rfind(" ", best, stop), text.rfind("\n", best, stop))

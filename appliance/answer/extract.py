@@ -62,6 +62,8 @@ def close_to_best(ranked: Sequence[Scored]) -> list[Scored]:
         return list(ranked[:1])
     least = ranked[0].score - CLOSE
     close = [item for item in ranked[: 4 * MOST_CLAIMS] if item.score >= least and not item.sentence.heading]
+    if len(close) == 1:
+        return close
     different = {" ".join(item.sentence.text.split()).casefold(): item for item in reversed(close)}
     return sorted(different.values(), key=lambda item: -item.score)[:MOST_CLAIMS]
 
@@ -141,8 +143,9 @@ def _announced(span: Span, sentences: Sequence[Sentence]) -> Span:
 def _leaning(sentence: Sentence, sentences: Sequence[Sentence]) -> Span:
     """The sentence, with the one before it where it points back or is a fragment, and both fit in a quote."""
     span = Span(sentence.hit, sentence.start, sentence.end, sentence.position, sentence.position)
-    leans = _LEANS.match(sentence.text) or len(sentence.text.split()) < FRAGMENT
-    if not sentence.position or not leans or sentence.heading:
+    if not sentence.position or sentence.heading:
+        return span
+    if not _LEANS.match(sentence.text) and len(sentence.text.split(maxsplit=FRAGMENT)) >= FRAGMENT:
         return span
     for other in sentences:
         if other.hit is sentence.hit and other.position == sentence.position - 1:

@@ -263,14 +263,11 @@ def _joined(*notices: str) -> str:
 
 def _cited(found: SearchResult, claims: Sequence[Claim]) -> tuple[Hit, ...]:
     """The hits that the claims stand on, in the order of the ranking."""
-    places = [(citation.document_id, citation.start) for claim in claims for citation in claim.citations]
-    return tuple(
-        hit
-        for hit in found.hits
-        if any(
-            hit.chunk.document_id == document and hit.chunk.start <= start < hit.chunk.end for document, start in places
-        )
-    )
+    starts: dict[int, list[int]] = {}
+    for citation in (citation for claim in claims for citation in claim.citations):
+        starts.setdefault(citation.document_id, []).append(citation.start)
+    near = [(hit, starts[hit.chunk.document_id]) for hit in found.hits if hit.chunk.document_id in starts]
+    return tuple([hit for hit, places in near if any(hit.chunk.start <= start < hit.chunk.end for start in places)])
 
 
 def _abstain(turn: _Turn, reason: AbstainReason, said: str = "") -> Answer:

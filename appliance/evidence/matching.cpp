@@ -14,7 +14,9 @@ namespace py = pybind11;
 
 namespace {
 
-using Set = std::vector<bool>;  // of the question's words, by their place
+constexpr size_t kMostWords = 512;  // of a question: question.py looks at 200, of a part with its whole at 400
+
+using Set = std::bitset<kMostWords>;  // of the question's words, by their place
 
 std::string_view view(py::handle text) {
   if (!PyUnicode_Check(text.ptr())) throw py::type_error("a stem or a line is a str");
@@ -22,12 +24,6 @@ std::string_view view(py::handle text) {
   const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
   if (!data) throw py::error_already_set();
   return {data, static_cast<size_t>(size)};
-}
-
-void join(Set& into, const Set& other) {
-  for (size_t place = 0; place < into.size(); ++place) {
-    if (other[place]) into[place] = true;
-  }
 }
 
 // The stems that count: words with their weights first, then those that only pairs have. It points into the strings of
@@ -39,6 +35,7 @@ class Question {
       place(view(word));
       weights_.push_back(py::cast<double>(weight));
     }
+    if (weights_.size() > kMostWords) throw py::value_error("a question has at most 512 words");
     for (py::handle item : pairs) {
       const auto pair = py::cast<py::tuple>(item);
       if (pair.size() != 2) throw py::value_error("a pair is two stems");
@@ -46,8 +43,6 @@ class Question {
       pairs_.emplace_back(one, place(view(pair[1])));
     }
   }
-
-  Set none() const { return Set(weights_.size()); }
 
   double covered(const Set& some) const {
     double sum = 0;
@@ -115,10 +110,11 @@ struct Sentence {
 
 std::vector<Sentence> read_sentences(const Question& question, const py::sequence& sentences, size_t passages) {
   std::vector<Sentence> read;
+  read.reserve(py::len(sentences));
   for (py::handle item : sentences) {
     const auto row = py::cast<py::tuple>(item);
     if (row.size() != 4) throw py::value_error("a sentence is its line, its passage, its position, whether a heading");
-    Sentence one{question.none(), 0, py::cast<size_t>(row[1]), py::cast<size_t>(row[2]) > 0, py::cast<bool>(row[3])};
+    Sentence one{{}, 0, py::cast<size_t>(row[1]), py::cast<size_t>(row[2]) > 0, py::cast<bool>(row[3])};
     if (one.passage >= passages) throw py::value_error("a sentence is in one of the passages");
     one.pairs = question.read(view(row[0]), one.words);
     read.push_back(std::move(one));
@@ -131,22 +127,22 @@ py::array_t<double> coverage(const py::dict& weights, const py::frozenset& pairs
   if (py::len(above) != py::len(about)) throw py::value_error("a passage has a line above and one about it");
   const Question question(weights, pairs);
   std::vector<Set> headings, around;
-  for (py::handle line : above) question.read(view(line), headings.emplace_back(question.none()));
-  for (py::handle line : about) question.read(view(line), around.emplace_back(question.none()));
+  for (py::handle line : above) question.read(view(line), headings.emplace_back());
+  for (py::handle line : about) question.read(view(line), around.emplace_back());
   const auto read = read_sentences(question, sentences, around.size());
-  for (const Sentence& one : read) join(around[one.passage], one.words);
+  for (const Sentence& one : read) around[one.passage] |= one.words;
   py::array_t<double> table({read.size(), size_t{4}});
   double* row = table.mutable_data();
-  Set heading = question.none();
+  Set heading;
   for (size_t index = 0; index < read.size(); ++index, row += 4) {
     const Sentence& one = read[index];
     if (!index || read[index - 1].passage != one.passage) heading = headings[one.passage];
     Set words = one.words;
     const double own = question.covered(words);
-    if (!one.heading) join(words, heading);
-    if (one.follows && index) join(words, read[index - 1].words);
+    if (!one.heading) words |= heading;
+    if (one.follows && index) words |= read[index - 1].words;
     const double more = question.covered(words);
-    join(words, around[one.passage]);
+    words |= around[one.passage];
     row[0] = own, row[1] = more - own, row[2] = question.covered(words) - more, row[3] = one.pairs;
     if (one.heading) heading = one.words;
   }

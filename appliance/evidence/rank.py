@@ -1,6 +1,7 @@
 """Scores every sentence of the best passages as an answer to the question, from what was stored at ingestion."""
 
 from collections.abc import Iterable, Sequence
+from itertools import count, repeat
 from operator import attrgetter
 
 import msgspec
@@ -84,9 +85,9 @@ def sentences_of(
         if (kept := stored.get(hit.chunk.id)) is None:
             continue
         passage = read_passage(hit.chunk, kept.spans)
-        rows = zip(kept.spans.tolist(), kept.vectors, passage.headings, passage.lines, strict=True)
-        for position, ((start, end), vector, heading, line) in enumerate(rows):
-            found.append(Sentence(hit, position, start, end, vector, heading, line, passage))
+        starts, ends = kept.spans.T.tolist()
+        own = (count(), starts, ends, kept.vectors, passage.headings, passage.lines)
+        found += map(Sentence, repeat(hit), *own, repeat(passage))
     return found[:most]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.answer import Answering, answer
+from appliance.answer.contradict import without_denied
 from appliance.inference import ScriptedGenerator
 from appliance.search import search
 from appliance.types import AbstainReason, Answer, Claim, Embedder, Mode, Query
@@ -162,3 +163,22 @@ def test_plain_pairs(question: str, one: str, other: str, told: bool, embedder: 
         "one.txt",
         "other.txt",
     }
+
+
+@pytest.mark.parametrize("mark", ["", " It is the harbour's."])  # another pattern is used of a text with an apostrophe
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("The gate is blue, not green, and high.", "The gate is blue, -, and high."),
+        ("No longer open; Unlike the inn: formerly a mill.", "-; -: -."),
+        ("Nothing is known, notably of another knot.", "Nothing is known, notably of another knot."),
+        ("It was mistakenly built rather than bought.", "It was -."),
+        ("The pıer lies ınstead of the quay.", "The pıer lies -."),
+    ],
+)
+def test_what_is_denied_is_left_out(text: str, stated: str, mark: str) -> None:
+    assert without_denied(text + mark, "-") == stated + mark
+
+
+def test_what_is_denied_by_a_contraction_is_left_out() -> None:
+    assert without_denied("It isn't blue. It ISN’T green, but red.", "-") == "It -. It -, but red."
