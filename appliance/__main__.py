@@ -17,8 +17,10 @@ def main() -> None:
     gc.set_threshold(*COLLECT_AFTER)
     from appliance.allocator import settle_allocator
     from appliance.cli.root import cli
+    from appliance.signals import end_in_order
 
     settle_allocator()
+    end_in_order()
     cli.main(args=sys.argv[1:], prog_name="rag-appliance")
 
 

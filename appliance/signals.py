@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], None]
@@ -23,10 +23,17 @@ def handled(handler: Handler, *numbers: int) -> Iterator[None]:
             signal.signal(number, one)
 
 
-def ended_in_order() -> AbstractContextManager[None]:
-    """SIGTERM ends the body as Ctrl-C does: with a KeyboardInterrupt, so that what it opened is closed."""
+def end_in_order() -> None:
+    """From now on SIGTERM ends this process as Ctrl-C does: by a KeyboardInterrupt, so that what is open is closed."""
+    signal.signal(signal.SIGTERM, _interrupt)
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    return handled(interrupt, signal.SIGTERM)
+def closing() -> None:
+    """What is open is being closed, and another SIGTERM does not interrupt that; in a process that ends in order."""
+    if signal.getsignal(signal.SIGTERM) is _interrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    closing()
+    raise KeyboardInterrupt

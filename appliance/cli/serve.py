@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command
-from appliance.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.config import Supervisor
@@ -28,8 +27,7 @@ def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
     above = supervisor()
     notifier = Notifier(above.notify_socket)
     try:
-        with ended_in_order():
-            return _serve(invocation, above, notifier, host, port)
+        return _serve(invocation, above, notifier, host, port)
     except KeyboardInterrupt:  # before it took questions: from then on the server itself looks after signals
         return 0
     except ApplianceError as error:

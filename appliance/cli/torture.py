@@ -11,7 +11,6 @@ import rich_click as click
 
 from appliance.cli.output import duration, print_json, print_pairs
 from appliance.cli.problem import DONE, FAILED, PARTLY
-from appliance.signals import ended_in_order
 
 if TYPE_CHECKING:
     from appliance.torture import Options, Report
@@ -31,7 +30,7 @@ def torture(directory: Path, options: "Options", *, as_json: bool) -> int:
     from appliance.torture import torture as run
 
     root = claim(directory)
-    with ended_in_order(), _display(options, quiet=as_json) as show:
+    with _display(options, quiet=as_json) as show:
         report = run(root, options, show)
     found = report.as_json()
     if as_json:

@@ -26,7 +26,7 @@ from appliance.app import Appliance
 from appliance.errors import StorageError
 from appliance.faults import reached
 from appliance.pulse import Pulse
-from appliance.signals import handled
+from appliance.signals import closing, handled
 from appliance.supervision import Notifier, Watchdog
 from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.otlp import exported
@@ -117,6 +117,7 @@ def serve(
         log.info("serving", url=url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(appliance, listening, notifier, watchdog_s))
+        closing()
         log.info("stopped", url=url)
     return 0
 

@@ -47,13 +47,35 @@ def test_a_server_killed_leaves_nothing_in_the_way(data: Path, docs: Path) -> No
     assert len(told(data, "documents", "list")["documents"]) == 2
 
 
-@pytest.mark.slow
-def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "many"
+def many(folder: Path) -> Path:
     folder.mkdir()
     for number in range(400):
         words = " ".join(f"word{number}x{place}" for place in range(60))
         (folder / f"{number}.txt").write_text(f"Number {number}. {words}", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_quickstart_that_is_ended_while_it_takes_documents_in_goes_on_the_next_time(data: Path, tmp_path: Path) -> None:
+    folder = many(tmp_path / "many")
+    process = start(data, "quickstart", str(folder), "--port", "0")
+    assert process.stderr is not None
+    while "/400 documents" not in (line := process.stderr.readline()):
+        assert line
+    for _ in range(2):  # the second one while it is closed
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.endswith("Interrupted.\n")
+    assert "Traceback" not in errors
+    again = run(data, "quickstart", str(folder), "--no-serve")
+    assert again.exit_code == 0, again.stderr
+    assert [one["documents"] for one in told(data, "collections", "list")["collections"]] == [400]
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_the_task_goes_on_and_it_does(data: Path, tmp_path: Path) -> None:
+    folder = many(tmp_path / "many")
     process = start(data, "ingest", str(folder))
     assert process.stderr is not None
     seen = ""

@@ -107,6 +107,19 @@ def test_a_stop_before_it_takes_questions_is_in_order_too(start: Callable[..., P
 
 
 @pytest.mark.slow
+def test_who_stops_it_again_and_again_does_not_interrupt_its_closing(start: Callable[..., Process]) -> None:
+    server = start()
+    server.wait_until_up()
+    while server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.002)
+    code, _, err = server.end()
+    assert code == 0, err
+    assert not server.address.exists()
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
 def test_an_idle_connection_does_not_hold_the_stop_up(start: Callable[..., Process]) -> None:
     server = start()
     found = server.wait_until_up()
