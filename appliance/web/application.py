@@ -30,6 +30,7 @@ from appliance.web import (
     tasks,
     traces,
 )
+from appliance.web.direct import Direct
 from appliance.web.endpoint import Endpoint
 from appliance.web.envelope import Envelope
 from appliance.web.guards import authorize
@@ -37,11 +38,9 @@ from appliance.web.openai import chat, embeddings
 from appliance.web.openai import models as v1_models
 from appliance.web.rooms import Rooms
 
+QUESTIONS: tuple[HTTPRouteHandler, ...] = (query.query, query.search, chat.chat_completions, embeddings.embeddings)
 ROUTES: tuple[HTTPRouteHandler, ...] = (
-    query.query,
-    query.search,
-    chat.chat_completions,
-    embeddings.embeddings,
+    *QUESTIONS,
     v1_models.list_v1_models,
     v1_models.show_v1_model,
     ingest.ingest,
@@ -103,5 +102,6 @@ def create_app(appliance: Appliance, rooms: Rooms | None = None) -> Litestar:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             assert "OPTIONS" in handler.http_methods or isinstance(handler.opt.get("endpoint"), Endpoint), route.path
-    app.asgi_handler = Envelope(app.asgi_handler, appliance.settings, appliance.traces, lambda: web.draining)
+    inner = Direct(app.asgi_handler, QUESTIONS)
+    app.asgi_handler = Envelope(inner, appliance.settings, appliance.traces, lambda: web.draining)
     return app

@@ -84,6 +84,8 @@ def extra_headers(error: BaseException) -> list[tuple[str, str]]:
 
 def problem_reply(error: BaseException, scope: Scope) -> Reply:
     """The problem as a response; an unforeseen error is written to the log here, once."""
+    if isinstance(error, ClientGone):
+        log.debug("client_gone")
     query_id = str(scope.get("query_id", ""))
     problem = problem_of(error, query_id)
     if problem.status >= 500 and not isinstance(error, ApplianceError):
@@ -100,8 +102,6 @@ def problem_reply(error: BaseException, scope: Scope) -> Reply:
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
-    if isinstance(error, ClientGone):
-        log.debug("client_gone")
     made = problem_reply(error, request.scope)
     headers = {name.decode(): value.decode("latin-1") for name, value in made.headers}
     return Response(made.body, status_code=made.status, media_type=made.media_type.decode(), headers=headers)
