@@ -1,9 +1,7 @@
-"""A computation under way with everyone who waits for it, and the threads that computations are done in."""
+"""A computation under way with everyone who waits for it."""
 
 import asyncio
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from appliance.cache import COMPUTED, Origin
@@ -19,13 +17,28 @@ class Finished:
     origin: Origin = COMPUTED
 
 
+class Stop:
+    """A cancel token that nobody waits on: threading.Event has a lock and a queue of those who do."""
+
+    __slots__ = ("_set",)
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+
 class Flight:
     """One computation and everyone who waits for it. Touched by the event loop only, except `cancel` and `tell`."""
 
     __slots__ = ("_loop", "cancel", "claims", "listeners", "place", "query_id", "result", "waiting")
 
     def __init__(self) -> None:
-        self.cancel = threading.Event()
+        self.cancel = Stop()
         self.claims: list[bytes] = []  # bounded by the claims, or the tokens, of one answer
         self.place = b""  # in the generator's queue, as JSON; empty without one
         self.listeners: set[asyncio.Event] = set()
@@ -50,20 +63,3 @@ class Flight:
     def wake(self) -> None:
         for listener in self.listeners:
             listener.set()
-
-
-class Lane:
-    """A few threads for questions of one kind, which come first come first served. For the event loop."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
-        self.threads = threads
-        self.working = 0
-
-    @property
-    def active(self) -> int:
-        return min(self.working, self.threads)
-
-    @property
-    def held_back(self) -> int:
-        return self.working - self.active

@@ -60,7 +60,7 @@ async def query(request: Request[Any, Any, Any]) -> ASGIApp:
         if asked.stream:
             flight = web.questions.join(wanted, key) if stored is None else None
             return AnswerStream(web.questions, flight, stored, _Events(request.scope))
-        finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
+        finished: Finished = await web.questions.finish(web.questions.join(wanted, key), request.scope, request.receive)
     if finished.origin.layer:
         fields(request.scope)["cache_hit"] = True
         count_cached(request, finished.core)

@@ -14,9 +14,11 @@ from appliance.telemetry.stages import observed, stage
 from appliance.telemetry.tracing import Trace, carried, current_trace, note, record, span
 from appliance.turns import SCANNING
 from appliance.types import CancelToken, Claim, Mode, Query, Waiting
-from appliance.web.endpoint import ClientGone, Receive
-from appliance.web.flights import Finished, Flight, Lane
+from appliance.web.endpoint import ClientGone, Receive, Scope
+from appliance.web.flights import Finished, Flight
 from appliance.web.keeping import is_plain, keep, keeps, outcome
+from appliance.web.lanes import Lane
+from appliance.web.leaving import Leaving
 from appliance.web.wire import answer_core, claim_body, milliseconds
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ class Questions:
         """Cancel what is in work and let the threads end."""
         self.cut()
         for lane in self._lanes:
-            lane.pool.shutdown(wait=True, cancel_futures=True)
+            lane.close()
 
     def _lane(self, query: Query) -> Lane:
         if self._appliance.settling.waits(query):
@@ -96,7 +98,7 @@ class Questions:
             observed("wait", waited - submitted)
             return work()
 
-        future = asyncio.get_running_loop().run_in_executor(lane.pool, carried(begun))
+        future = lane.run(carried(begun))
         self._count(lane, 1)
         if trace is not None:
             trace.hold()
@@ -250,22 +252,31 @@ class Questions:
 
         flight.result.add_done_callback(done)
 
-    async def finish(self, flight: Flight, receive: Receive) -> Finished:
+    async def finish(self, flight: Flight, scope: Scope, receive: Receive) -> Finished:
         """Wait for a joined computation, no longer than its caller does; leaves it.
 
         Raises ClientGone, DeadlineExceeded, and what the computation raises.
         """
-        gone = asyncio.ensure_future(disconnected(receive))
+        loop = asyncio.get_running_loop()
+        news: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not news.done():
+                news.set_result(None)
+
+        late = loop.call_later(self.longest_s, wake)
+        flight.result.add_done_callback(wake)
         try:
-            waiting: set[asyncio.Future[Any]] = {flight.result, gone}
-            await asyncio.wait(waiting, timeout=self.longest_s, return_when=asyncio.FIRST_COMPLETED)
+            with Leaving(scope, receive, wake) as leaving:
+                await news
             if flight.result.done():
                 return flight.result.result()
-            if gone.done():
+            if leaving.left:
                 raise ClientGone("The caller left before the answer was there.")
             raise self.too_late()
         finally:
-            gone.cancel()
+            late.cancel()
+            flight.result.remove_done_callback(wake)
             self.leave(flight)
 
     def too_late(self) -> DeadlineExceeded:
@@ -274,9 +285,3 @@ class Questions:
             f"The question was not answered within {self._timeout_s:g} s.",
             hint="Ask again when the appliance is less busy, or raise the setting query_timeout_s.",
         )
-
-
-async def disconnected(receive: Receive) -> None:
-    """Returns when the caller has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -10,8 +10,9 @@ from appliance.errors import DeadlineExceeded
 from appliance.telemetry.metrics import QUERIES
 from appliance.web.endpoint import Receive, Scope, Send
 from appliance.web.flights import Flight
+from appliance.web.leaving import disconnected
 from appliance.web.problems import problem_reply
-from appliance.web.questions import Questions, disconnected
+from appliance.web.questions import Questions
 from appliance.web.wire import AnswerCore
 
 KEEPALIVE_S = 10.0

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from appliance.web.leaving import CONNECTION, Connection
+
 MOST_HELD = 64 * 1024  # bytes; more are written at once
 
 
@@ -44,7 +46,13 @@ class HeldWrites:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, with fewer writes."""
+    """uvicorn's, with fewer writes; who waits for an answer is told of the connection's end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(HeldWrites(transport, self.loop))  # type: ignore[arg-type]
+        self.connection = Connection()
+        self.app_state = {**self.app_state, CONNECTION: self.connection}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.connection.lose()

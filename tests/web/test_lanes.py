@@ -1,6 +1,7 @@
 """Which threads questions are computed in: few for those that compute, others for those that wait for the generator."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from appliance.inference import HashEmbedder
 from appliance.turns import SCANNING
 from appliance.types import Matrix, Query, Rewrite
 from appliance.web.flights import Flight
+from appliance.web.lanes import Lane
 from appliance.web.questions import WRITING
 from tests.web.conftest import Gate, Service, until
 
@@ -113,3 +115,61 @@ def test_who_listens_is_woken_and_others_read_what_is_there() -> None:
         assert flight.claims == [b"first", b"second"]
 
     asyncio.run(told())
+
+
+def test_a_lane_has_no_more_threads_than_it_needs_and_may() -> None:
+    async def work() -> None:
+        lane, hold = Lane("few", 2), threading.Event()
+        alone = lane.run(lambda: 1)
+        assert await asyncio.wait_for(alone, 10) == 1
+        assert named("few") == 1
+        waiting = []
+        for _ in range(5):
+            waiting.append(lane.run(hold.wait))
+            lane.working += 1
+        assert (named("few"), lane.active, lane.held_back) == (2, 2, 3)
+        hold.set()
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 10) == [True] * 5
+        lane.close()
+        assert named("few") == 0
+
+    asyncio.run(work())
+
+
+def test_what_fails_in_a_lane_fails_for_whoever_waits_and_the_thread_goes_on() -> None:
+    async def work() -> None:
+        lane = Lane("failing", 1)
+        with pytest.raises(SystemExit):
+            await asyncio.wait_for(lane.run(lambda: sys.exit(3)), 10)
+        assert await asyncio.wait_for(lane.run(lambda: "on"), 10) == "on"
+        lane.close()
+
+    asyncio.run(work())
+
+
+def test_a_lane_that_closes_ends_what_it_began_and_cancels_the_rest() -> None:
+    async def work() -> None:
+        lane, begun = Lane("closing", 1), threading.Event()
+        hold = threading.Event()
+
+        def first() -> str:
+            begun.set()
+            hold.wait(10)
+            return "done"
+
+        running, queued = lane.run(first), lane.run(lambda: "never")
+        assert await asyncio.to_thread(begun.wait, 10)
+        threading.Timer(0.05, hold.set).start()
+        lane.close()
+        assert await asyncio.wait_for(running, 10) == "done"
+        with pytest.raises(asyncio.CancelledError):
+            await queued
+        with pytest.raises(RuntimeError):
+            lane.run(lambda: "too late")
+
+    asyncio.run(work())
+
+
+def named(lane: str) -> int:
+    """The threads of a lane."""
+    return sum(thread.name.startswith(f"{lane}_") for thread in threading.enumerate())

@@ -93,7 +93,7 @@ async def _answer(
         return AnswerStream(web.questions, flight, stored, AnswerEvents(form, content))
     if stored is not None:
         return reply(answered(stored.value, stored.origin, form, content))
-    finished = await web.questions.finish(web.questions.join(wanted, key), request.receive)
+    finished = await web.questions.finish(web.questions.join(wanted, key), request.scope, request.receive)
     return reply(answered(finished.core, finished.origin, form, content))
 
 
@@ -117,7 +117,7 @@ async def _write(request: Request[Any, Any, Any], web: Rooms, asked: ChatRequest
     flight = web.questions.fly(work)
     if asked.stream:
         return AnswerStream(web.questions, flight, None, WritingEvents(form))
-    finished = await web.questions.finish(flight, request.receive)
+    finished = await web.questions.finish(flight, request.scope, request.receive)
     return reply(written(finished.core, form))
 
 

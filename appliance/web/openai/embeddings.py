@@ -76,7 +76,7 @@ async def embeddings(request: Request[Any, Any, Any]) -> ASGIApp:
             spending.counts["embedded_tokens"] += made.usage.prompt_tokens
             return Finished(msgspec.json.encode(made), {})
 
-    finished = await web.questions.finish(web.questions.fly(work), request.receive)
+    finished = await web.questions.finish(web.questions.fly(work), request.scope, request.receive)
     return PlainReply(finished.core)
 
 
