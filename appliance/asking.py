@@ -106,8 +106,10 @@ class Asking:
         deadline = time.monotonic() + self._settings.query_timeout_s
         query = self._settling.to_search(query)
         check_query(query, self._settings)
-        with self._watching(query), self._asking(query, deadline) as spending, self._serving(query) as serving:
+        opened = self._collections.serving(query.collection)
+        with self._watching(query), self._asking(query, deadline) as spending, opened as plain:
             spending.counts["searches"] += 1
+            serving = self._remembering(query, plain)
             found = self._found(query, None, lambda: self._find(query, serving, deadline, threading.Event(), spending))
             return found if found.hits else replace(found, notice=found.notice or why_no_hits(query, self._store))
 
@@ -129,7 +131,9 @@ class Asking:
         check_query(query, self._settings)
         generates = wants_generation(query.mode, self._generator)
         asking = self._asking(query, deadline, generates=generates)
-        with self._watching(query) as watch, asking as spending, self._serving(query) as serving:
+        opened = self._collections.serving(query.collection)
+        with self._watching(query) as watch, asking as spending, opened as plain:
+            serving = self._remembering(query, plain)
             if spending.generator is not None:
                 spending.generator.on_wait = on_wait
             search = partial(self._find, query, serving, deadline, cancel, spending, PASSAGES)
@@ -171,8 +175,8 @@ class Asking:
             self._cache.semantic.add(scope, query.collection, query.text, vector, key)
 
     def _vector(self, query: Query) -> Vector:
-        with self._serving(query) as serving:
-            return serving.embedder.embed_query(query.text)
+        with self._collections.serving(query.collection) as serving:
+            return self._remembering(query, serving).embedder.embed_query(query.text)
 
     def complete(
         self, request: GenerationRequest, principal: str, cancel: CancelToken, on_text: TokenSink | None = None
@@ -217,7 +221,7 @@ class Asking:
     def _found(self, query: Query, most: int | None, search: Callable[[], SearchResult]) -> SearchResult:
         """What `search` finds for a settled question by the collection's own model and index, perhaps found earlier."""
         flags = flags_of(query)
-        if not flags.retrieval_cache:
+        if not (flags.retrieval_cache and self._cache.retrieval.on):
             return search()
         key, collection = self._settling.search_key(query, most), query.collection
         still = partial(self._settling.is_current, collection, key)
@@ -242,7 +246,7 @@ class Asking:
             busy=self._crowded,
             pool=self._pool if self.asked + self.held_back == 1 else None,
         )
-        writer = Writer(spending.generator, deadline, cancel, self._settling.condenses(flags))
+        writer = Writer(spending.generator, deadline, cancel, bool(query.history) and self._settling.condenses(flags))
         return find(query, retrieval, writer, self._lexicons, most=most)
 
     def _crowded(self) -> bool:
@@ -253,43 +257,36 @@ class Asking:
     def _asking(self, query: Query, deadline: float, *, generates: bool = False) -> Iterator[Spending]:
         with self._asked_lock:
             self.asked += 1
+        places = 0
         try:
+            places = self._turn(query, deadline, generates)
             generator = self._generator if flags_of(query).generation else None
-            with (
-                self._turn(query, deadline, generates),
-                self._accounts.spending(query.principal, generator) as spending,
-            ):
+            with self._accounts.spending(query.principal, generator) as spending:
                 yield spending
         finally:
+            if places:
+                self._turns.give_back(places)
             self.leave(query)  # it may have failed, or its hits were known, before its vector was needed
             with self._asked_lock:
                 self.asked -= 1
 
-    @contextlib.contextmanager
-    def _turn(self, query: Query, deadline: float, generates: bool) -> Iterator[None]:
-        """A place among those who compute; whoever waits for the generator needs none.
+    def _turn(self, query: Query, deadline: float, generates: bool) -> int:
+        """Wait for places among those who compute; how many are to be given back. Whoever waits for the generator
+        needs none.
 
         There are as many as cores: more threads would only wait for the interpreter, and have the event loop wait.
         """
         if generates or self._settling.rewords(query):
-            yield
-            return
+            return 0
         places = SCANNING if self.scans(query.collection) else 1
         with stage("wait"):
             taken = self._turns.take(deadline - time.monotonic(), places)
         if not taken:
             raise DeadlineExceeded("Too many questions were asked at once.", hint="Ask again in a moment.")
-        try:
-            yield
-        finally:
-            self._turns.give_back(places)
+        return places
 
-    @contextlib.contextmanager
-    def _serving(self, query: Query) -> Iterator[Serving]:
+    def _remembering(self, query: Query, serving: Serving) -> Serving:
         """Model and index for one question; vectors of questions asked before are not computed again."""
-        with self._collections.serving(query.collection) as serving:
-            kept = flags_of(query).embedding_cache
-            if kept:
-                embedder = self._cache.embeddings.over(serving.embedder, query.collection)
-                serving = Serving(embedder, serving.index)
-            yield serving
+        if not flags_of(query).embedding_cache:
+            return serving
+        return Serving(self._cache.embeddings.over(serving.embedder, query.collection), serving.index)

@@ -20,6 +20,7 @@ class RetrievalCache:
 
     def __init__(self, bound: int) -> None:
         self._kept: MemoryLayer[SearchResult] = MemoryLayer(LAYER, bound)
+        self.on = bound > 0
 
     def through(
         self,

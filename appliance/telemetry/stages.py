@@ -1,7 +1,8 @@
 """The stages of a question and of a document: one name in `timings`, the stage histogram and the traces."""
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from appliance.telemetry.metrics import STAGE_SECONDS
 from appliance.telemetry.tracing import record, span
@@ -44,40 +45,32 @@ STAGES: Final = {  # name -> what it is
     "ingest.commit": "A transaction stores documents, words and vectors.",
     "ingest.index": "The index learns what was committed.",
 }
-_SERIES: dict[str, Any] = {}  # the histogram's series by stage, found once: labels() costs more than observing
+_OBSERVE: dict[str, Callable[[float], None]] = {}  # of the series of each stage: labels() costs more than observing
 
 
 def observed(name: str, seconds: float) -> None:
     """Count what a stage took in the histogram. `name` is one of STAGES."""
-    series = _SERIES.get(name)
-    if series is None:
+    observe = _OBSERVE.get(name)
+    if observe is None:
         assert name in STAGES, name
-        series = _SERIES[name] = STAGE_SECONDS.labels(name)
-    series.observe(seconds)
+        observe = _OBSERVE[name] = STAGE_SECONDS.labels(name).observe
+    observe(seconds)
 
 
 class stage(span):
-    """A span that is counted in the stage histogram as well."""
-
-    __slots__ = ()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        super().__exit__(kind, error, at)
-        observed(self.name, self.ended - self.began)
-
-
-class _Timed(stage):
-    """A stage whose time is noted in the answer's timings, too."""
+    """A span that is counted in the stage histogram, and added to `ms`, milliseconds by stage, where it is given."""
 
     __slots__ = ("_ms",)
 
-    def __init__(self, name: str, ms: dict[str, float]) -> None:
-        super().__init__(name)
-        self._ms = ms
+    def __init__(self, name: str, ms: dict[str, float] | None = None) -> None:
+        self.name, self._ms = name, ms
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
-        _add(self._ms, self.name, self.ended - self.began)
+        name, seconds = self.name, self.ended - self.began
+        observed(name, seconds)
+        if self._ms is not None:
+            _add(self._ms, name, seconds)
 
 
 class Stages:
@@ -88,9 +81,9 @@ class Stages:
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
 
-    def stage(self, name: str) -> _Timed:
+    def stage(self, name: str) -> stage:
         """Time the body under `name`, one of STAGES; a stage that runs twice is added up."""
-        return _Timed(name, self.ms)
+        return stage(name, self.ms)
 
     def add(self, name: str, began: float, ended: float) -> None:
         """A stage that ran beside the others, between two readings of `time.perf_counter()`."""
