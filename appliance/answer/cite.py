@@ -6,18 +6,17 @@ from collections.abc import Mapping
 
 from appliance.errors import NotFound
 from appliance.store import Store
-from appliance.types import Chunk, Citation, Document, Hit
+from appliance.types import Chunk, Citation, Hit, Quoted
 
 LONGEST_QUOTE = 600  # characters
 _WORD_START = re.compile(r"(?<!\S)\S")
 
 
 class Citer:
-    """Makes the citations of one answer; holds the cited documents while it is written."""
+    """Makes the citations of one answer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._documents: dict[int, Document | None] = {}
 
     def cite(self, hit: Hit, start: int, end: int) -> Citation | None:
         """The span `hit.chunk.text[start:end]` as a place in its document.
@@ -25,27 +24,22 @@ class Citer:
         None when the stored document no longer has that text there: it was replaced or deleted since the search.
         """
         chunk = hit.chunk
-        document = self._document(chunk.document_id)
         first, last = chunk.start + start, chunk.start + end
         quote = chunk.text[start:end]
-        if document is None or not quote or document.text[first:last] != quote:
+        try:
+            stored = self._store.documents.quoted(chunk.document_id, first, last)
+        except NotFound:
             return None
-        page = page_of(document, chunk, first)
-        return Citation(chunk.document_id, document.source, document.title, page, first, last, quote)
-
-    def _document(self, number: int) -> Document | None:
-        if number not in self._documents:
-            try:
-                self._documents[number] = self._store.documents.get(number)
-            except NotFound:
-                self._documents[number] = None
-        return self._documents[number]
+        if not quote or stored.text != quote:
+            return None
+        page = _page(stored, chunk, first)
+        return Citation(chunk.document_id, stored.source, stored.title, page, first, last, quote)
 
 
-def page_of(document: Document, chunk: Chunk, position: int) -> int | None:
+def _page(stored: Quoted, chunk: Chunk, position: int) -> int | None:
     """The page that `position` of the document's text stands on."""
-    index = bisect_right(document.pages, position, key=lambda page: page.start) - 1
-    return document.pages[index].number if index >= 0 else chunk.page
+    index = bisect_right(stored.pages, position, key=lambda page: page.start) - 1
+    return stored.pages[index].number if index >= 0 else chunk.page
 
 
 def trimmed(text: str, start: int, end: int, weights: Mapping[str, float]) -> tuple[int, int]:

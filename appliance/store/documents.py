@@ -24,6 +24,7 @@ from appliance.types import (
     Ids,
     NewDocument,
     Page,
+    Quoted,
     SentenceVectors,
 )
 
@@ -165,6 +166,21 @@ class Documents:
         *plain, pages, metadata, added_at = found[0]
         numbered = tuple(Page(*page) for page in json.loads(pages))
         return Document(*(*plain, numbered, json.loads(metadata), added_at))
+
+    def quoted(self, document_id: int, start: int, end: int) -> Quoted:
+        """Characters `[start, end)` of a document's text, as many as there are. Raises NotFound.
+
+        A fifth of the time of `get`, which makes a str of the whole text.
+        """
+        with self._database.read() as connection:
+            query = "SELECT source, title, pages, substr(text, ?, ?) FROM documents WHERE id = ?"
+            found = fetch(connection, query, (start + 1, end - start, _bounded(document_id)))
+        if not found:
+            raise _no_document(document_id)
+        source, title, pages, text = found[0]
+        if len(text) != end - start:  # SQLite counts no characters behind a NUL
+            text = self.get(document_id).text[start:end]
+        return Quoted(source, title, tuple(Page(*page) for page in json.loads(pages)), text)
 
     def info(self, document_id: int) -> DocumentInfo:
         """Raises NotFound."""

@@ -17,6 +17,7 @@ from appliance.types.documents import (
     EmbeddedChunk,
     NewDocument,
     Page,
+    Quoted,
     ReadDocument,
     SentenceVectors,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "Principal",
     "Query",
     "QueryShape",
+    "Quoted",
     "ReadDocument",
     "RerankRequest",
     "Reranker",

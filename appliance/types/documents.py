@@ -68,6 +68,16 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """Some `text` of a stored document, and what a citation of it tells of the document."""
+
+    source: str
+    title: str
+    pages: tuple[Page, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentInfo:
     """A row of a document listing: everything but the text."""
 

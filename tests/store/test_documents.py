@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import Conflict, InvalidRequest, NotFound
 from appliance.store import Store
+from appliance.types import Quoted
 from tests.store.samples import DIMENSIONS, EMBEDDER, document, unit, units
 
 
@@ -230,10 +231,23 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
     st.lists(text, max_size=4),
     text,
     st.dictionaries(text, text | st.integers() | st.booleans() | st.lists(text), max_size=3),
+    st.integers(0, 100),
+    st.integers(0, 100),
 )
-def test_any_text_survives(store: Store, texts: list[str], title: str, metadata: dict[str, str]) -> None:
+def test_any_text_survives(
+    store: Store, texts: list[str], title: str, metadata: dict[str, str], start: int, characters: int
+) -> None:
     new = document("any", texts, title=title, metadata=metadata)
     [done] = store.documents.put("default", [new])
     got = store.documents.get(done.document_id)
     assert (got.text, got.title, got.metadata) == (new.read.text, title or "any", metadata)
     assert [chunk.text for chunk in store.documents.document_chunks(done.document_id)] == texts
+    quoted = store.documents.quoted(done.document_id, start, start + characters)
+    assert quoted == Quoted(got.source, got.title, got.pages, got.text[start : start + characters])
+
+
+def test_what_is_quoted_may_stand_behind_a_character_that_ends_a_text_in_c(store: Store) -> None:
+    [done] = store.documents.put("default", [document("any", ["one\0two"], title="Numbers")])
+    assert store.documents.quoted(done.document_id, 4, 7).text == "two"
+    with pytest.raises(NotFound):
+        store.documents.quoted(done.document_id + 1, 0, 1)
