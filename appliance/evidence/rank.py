@@ -79,7 +79,9 @@ def sentences_of(
 
     Their vectors are those of `embedder` (a fingerprint), by default of the one that serves. Raises StorageError.
     """
-    stored = store.documents.sentences([hit.chunk.id for hit in hits], embedder)
+    if not hits:
+        return []
+    stored = store.documents.sentences(hits[0].chunk.collection, [hit.chunk.id for hit in hits], embedder)
     found: list[Sentence] = []
     for hit in hits:
         if (kept := stored.get(hit.chunk.id)) is None:

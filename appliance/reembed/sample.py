@@ -29,7 +29,7 @@ def known_items(store: Store, collection: str, count: int = SAMPLE) -> list[Know
     chance = random.Random(SEED)
     ids = store.documents.chunk_ids(collection).tolist()
     chosen = sorted(chance.sample(ids, min(len(ids), 3 * count)))
-    chunks, sentences = store.documents.chunks(chosen), store.documents.sentences(chosen)
+    chunks, sentences = store.documents.chunks(chosen), store.documents.sentences(collection, chosen)
     pairs = [(chunks[i], sentences[i]) for i in chosen if i in chunks and i in sentences]
     items = [item for chunk, spans in pairs if (item := _held_out(chunk, spans, chance)) is not None]
     chance.shuffle(items)

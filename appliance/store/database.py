@@ -185,9 +185,8 @@ class Reading:
         connection = self._connection = self._database.reader()
         if self._snapshot and not connection.in_transaction:
             with translated(self._database.path):
-                connection.execute("BEGIN")
+                connection.begin()
             self._began = True
-            connection.seen = {}
         return connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

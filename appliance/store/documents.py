@@ -227,12 +227,14 @@ class Documents:
             found = fetch(connection, f"{_CHUNK} WHERE k.document_id = ? ORDER BY k.id", (_bounded(document_id),))
         return [Chunk(*row) for row in found]
 
-    def sentences(self, chunk_ids: Sequence[int], embedder: str | None = None) -> dict[int, SentenceVectors]:
-        """The sentences of those of the chunks (of one collection) that exist, with the vectors of that embedder.
+    def sentences(
+        self, collection: str, chunk_ids: Sequence[int], embedder: str | None = None
+    ) -> dict[int, SentenceVectors]:
+        """The sentences of those of a collection's chunks that exist, with the vectors of that embedder.
 
         `embedder` is a fingerprint; None stands for the one that serves.
         """
-        return vectors.sentences(self._database, chunk_ids, embedder)
+        return vectors.sentences(self._database, collection, chunk_ids, embedder)
 
     def vector_source(self, collection: str, embedder: str | None = None) -> CollectionVectors:
         """The vectors that an embedder (a fingerprint; None: the one that serves) made of a collection."""

@@ -4,12 +4,14 @@ A space owns one of two slots, and a slot is a pair of tables. Each row in them 
 whichever space serves. Every function runs inside the caller's transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import apsw
 
 from appliance.store.database import fetch
+from appliance.store.reader import once
 
 if TYPE_CHECKING:
     from appliance.store.collections import Collection
@@ -38,13 +40,10 @@ class Space:
         return SENTENCE_TABLES[self.slot]
 
 
-def of(connection: apsw.Connection, collection_id: int) -> list[Space]:
-    rows = fetch(
-        connection,
-        "SELECT collection_id, slot, embedder, dimensions, filled FROM spaces WHERE collection_id = ? ORDER BY slot",
-        (collection_id,),
-    )
-    return [Space(*row) for row in rows]
+def of(connection: apsw.Connection, collection_id: int) -> Sequence[Space]:
+    query = "SELECT collection_id, slot, embedder, dimensions, filled FROM spaces WHERE collection_id = ? ORDER BY slot"
+    read = lambda: [Space(*row) for row in fetch(connection, query, (collection_id,))]  # noqa: E731
+    return once(connection, ("spaces", collection_id), read)
 
 
 def find(connection: apsw.Connection, collection: "Collection", embedder: str | None = None) -> Space | None:

@@ -70,28 +70,24 @@ class CollectionVectors:
         return _ids(pairs), rows.read_vectors([blob for _, blob in pairs], space.dimensions)
 
 
-def sentences(database: Database, chunk_ids: Sequence[int], embedder: str | None = None) -> dict[int, SentenceVectors]:
-    """The sentences of those of the chunks (of one collection) that exist, as the model of that fingerprint sees them.
+def sentences(
+    database: Database, collection: str, chunk_ids: Sequence[int], embedder: str | None = None
+) -> dict[int, SentenceVectors]:
+    """The sentences of those of a collection's chunks that exist, as the model of that fingerprint sees them.
 
     None stands for the model that serves. Raises StorageError.
     """
-    wanted = carray(chunk_ids)
     with database.read(snapshot=True) as connection:
-        slot = connection.execute(
-            "SELECT p.slot FROM chunks k JOIN collections c ON c.id = k.collection_id JOIN spaces p "
-            "ON p.collection_id = c.id AND p.embedder = ifnull(?, c.embedder) "
-            "WHERE k.id IN (SELECT value FROM carray(?)) LIMIT 1",
-            (embedder, wanted),
-        ).get
-        if slot is None:
+        found = collections.find(connection, collection)
+        space = spaces.find(connection, found, embedder) if found else None
+        if space is None:
             return {}
         query = (
-            f"SELECT chunk_id, spans, vectors FROM {spaces.SENTENCE_TABLES[slot]} "
-            "WHERE chunk_id IN (SELECT value FROM carray(?))"
+            f"SELECT chunk_id, spans, vectors FROM {space.sentences} WHERE chunk_id IN (SELECT value FROM carray(?))"
         )
-        found = fetch(connection, query, (wanted,))
-    read = rows.read_sentences([spans for _, spans, _ in found], [vectors for *_, vectors in found])
-    return {chunk_id: sentences for (chunk_id, *_), sentences in zip(found, read, strict=True)}
+        stored = fetch(connection, query, (carray(chunk_ids),))
+    read = rows.read_sentences([spans for _, spans, _ in stored], [vectors for *_, vectors in stored])
+    return {chunk_id: sentences for (chunk_id, *_), sentences in zip(stored, read, strict=True)}
 
 
 def _ids(found: Sequence[tuple[int, ...]]) -> Ids:

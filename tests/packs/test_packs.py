@@ -41,10 +41,11 @@ def test_another_machine_gives_the_same_answers(large: Site, small: Site, shelf:
 def test_vectors_and_sentences_are_the_very_same(large: Site, small: Site, shelf: Shelf) -> None:
     imported(small, shelf.export(large, "all.pack"), collection="copy")
     stores = (large.appliance.store.documents, small.appliance.store.documents)
-    ids = [store.chunk_ids(name).tolist() for store, name in zip(stores, ("default", "copy"), strict=True)]
+    names = ("default", "copy")
+    ids = [store.chunk_ids(name).tolist() for store, name in zip(stores, names, strict=True)]
     texts = [{c.text: i for i, c in store.chunks(some).items()} for store, some in zip(stores, ids, strict=True)]
     assert texts[0].keys() == texts[1].keys()
-    sentences = [store.sentences(some) for store, some in zip(stores, ids, strict=True)]
+    sentences = [store.sentences(name, some) for store, name, some in zip(stores, names, ids, strict=True)]
     for text, number in texts[0].items():
         ours, theirs = sentences[0][number], sentences[1][texts[1][text]]
         assert np.array_equal(ours.spans, theirs.spans)

@@ -148,8 +148,10 @@ def test_a_question_in_flight_finishes_with_its_model(appliance: Appliance) -> N
         assert change(appliance, FP32).state == "SUCCESS"
         found = appliance.asking.as_served(Query(QUESTION), before)
         assert found.hits
-        sentences = appliance.store.documents.sentences([found.hits[0].chunk.id], before.embedder.fingerprint)
-        fresh = appliance.store.documents.sentences([found.hits[0].chunk.id])
+        sentences = appliance.store.documents.sentences(
+            "default", [found.hits[0].chunk.id], before.embedder.fingerprint
+        )
+        fresh = appliance.store.documents.sentences("default", [found.hits[0].chunk.id])
     assert serving(appliance) == FP32
     assert before.embedder.name == INT8
     [old], [new] = sentences.values(), fresh.values()

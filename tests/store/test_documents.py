@@ -46,7 +46,7 @@ def test_vectors_keep_their_direction(store: Store) -> None:
     assert [ids.tolist() for ids, _ in store.documents.vector_source("default").vectors(int(first[-1]))] == [
         last.tolist()
     ]
-    stored = store.documents.sentences(done.chunk_ids.tolist())[int(done.chunk_ids[3])]
+    stored = store.documents.sentences("default", done.chunk_ids.tolist())[int(done.chunk_ids[3])]
     assert [texts[3][a:b] for a, b in stored.spans] == ["text number 3.", " And more of 3."]
     assert float(stored.vectors[1] @ unit(" And more of 3.")) > 0.999
     np.testing.assert_allclose(np.linalg.norm(stored.vectors, axis=1), 1, atol=1e-5)
@@ -55,7 +55,10 @@ def test_vectors_keep_their_direction(store: Store) -> None:
 def test_a_document_without_chunks_or_sentences_is_fine(store: Store) -> None:
     [none, empty] = store.documents.put("default", [document("none", []), document("empty", [""])])
     assert none.chunk_ids.tolist() == []
-    assert store.documents.sentences(empty.chunk_ids.tolist())[int(empty.chunk_ids[0])].vectors.shape == (0, 0)
+    assert store.documents.sentences("default", empty.chunk_ids.tolist())[int(empty.chunk_ids[0])].vectors.shape == (
+        0,
+        0,
+    )
     assert store.documents.check() == []
 
 

@@ -64,7 +64,7 @@ def works(appliance: Appliance) -> None:
             assert best.chunk.source.endswith(source)
             document = appliance.store.documents.get(best.chunk.document_id)
             assert document.text[best.chunk.start : best.chunk.end] == best.chunk.text
-            assert appliance.store.documents.sentences([best.chunk.id])
+            assert appliance.store.documents.sentences(collection, [best.chunk.id])
     assert [key.name for key in appliance.store.keys.list()] == ["first admin", "reporting"]
     assert not any("gone" in source for source in appliance.store.documents.hashes("default"))
 

@@ -64,8 +64,8 @@ def test_a_space_is_filled_beside_the_one_that_serves(store: Store) -> None:
     [(found, vectors)] = source.vectors(0)
     assert found.tolist() == ids
     assert float(vectors[3] @ wide(ids[3])) > 0.999
-    assert store.documents.sentences(ids)[ids[0]].vectors.shape == (2, DIMENSIONS)
-    other = store.documents.sentences(ids, "model-b")[ids[0]]
+    assert store.documents.sentences("default", ids)[ids[0]].vectors.shape == (2, DIMENSIONS)
+    other = store.documents.sentences("default", ids, "model-b")[ids[0]]
     assert (other.spans.tolist(), other.vectors.shape) == ([list(pair) for pair in first.sentences], (2, WIDE))
     assert store.changes.get(change).truncated == 3
     assert store.documents.check() == []
