@@ -145,17 +145,7 @@ class Asking:
                 query = query.but(text=found.understood.text)
             made = answer_question(query, found, answering, deadline=deadline, cancel=cancel, on_claim=on_claim)
             watch.declined = made.abstained
-            spared = found.context.dropped if found.context and made.usage.prompt_tokens else 0
-            spending.counts.update(questions=1, compression_saved_tokens=spared)
-            if query.prompt:
-                PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
-            return replace(
-                made,
-                route=query.route,
-                prompt_id=query.prompt,
-                understood=found.understood,
-                usage=spending.usage(spared),
-            )
+            return _counted(query, found, made, spending)
 
     def similar(self, query: Query) -> Kept | None:
         """The answer to an earlier question that asks the same, where a flag allows it. Raises NotFound, Conflict."""
@@ -290,3 +280,13 @@ class Asking:
         if not flags_of(query).embedding_cache:
             return serving
         return Serving(self._cache.embeddings.over(serving.embedder, query.collection), serving.index)
+
+
+def _counted(query: Query, found: SearchResult, made: Answer, spending: Spending) -> Answer:
+    """The answer with its way and its price, which are counted."""
+    spared = found.context.dropped if found.context and made.usage.prompt_tokens else 0
+    spending.counts.update(questions=1, compression_saved_tokens=spared)
+    if query.prompt:
+        PROMPT_QUESTIONS.labels(query.prompt, "abstained" if made.abstained else made.mode.value).inc()
+    usage = spending.usage(spared)
+    return replace(made, route=query.route, prompt_id=query.prompt, understood=found.understood, usage=usage)
