@@ -10,7 +10,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-TOGETHER_S = 0.1  # how long the first one waits for others
+TOGETHER_S = 0.25  # how long the first one waits for others
 BATCH_ENTRIES, BATCH_BYTES = 128, 1024**2  # of one transaction; a larger value has one to itself
 MOST_ENTRIES, MOST_BYTES = 2048, 8 * 1024**2
 CLOSE_WAIT_S = 5.0  # how long the end waits for what is left to be written

@@ -13,7 +13,8 @@ import structlog
 from diskcache import Cache, Timeout
 
 from appliance.cache.behind import Waiting, WriteBehind
-from appliance.cache.rows import BytesDisk, ForeignEntry, joined, opened, sealed, split
+from appliance.cache.present import Present
+from appliance.cache.rows import LOCK_WAIT_S, BytesDisk, ForeignEntry, joined, keys, opened, sealed, split, store
 from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 LAYER = "disk"
 FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
 LARGEST_VALUE = 4 * 1024**2  # bytes; an answer is some kilobytes, anything larger is not worth a place
-LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
 ERASE_WAIT_S = 10.0
 RETRY_AFTER_S = 2.0  # how long a cache that could not be opened is left alone
 
@@ -62,6 +62,7 @@ class DiskLayer:
         self._size_bytes = size_bytes
         self._lock = threading.RLock()  # one write or fresh start at a time; reads take no lock
         self._cache: Cache | None = None
+        self._present = Present()
         self._inode = 0
         self._not_before = 0.0
         self._closed = False
@@ -74,7 +75,10 @@ class DiskLayer:
     def get(self, key: str) -> Found | None:
         """What is stored under `key` or waits to be, or None. Safe from many threads."""
         waiting = self._behind.get(key)
-        found = self._stored(key) if waiting is None else Found(waiting.value, waiting.until, waiting.tags)
+        if waiting is not None:
+            found: Found | None = Found(waiting.value, waiting.until, waiting.tags)
+        else:
+            found = self._stored(key) if self._cache is None or self._present.may(key) else None
         self._counts.asked(found is not None)
         return found
 
@@ -119,12 +123,15 @@ class DiskLayer:
             if cache is None:
                 return
             try:
-                self._counts.evicted(_store(cache, rows))
+                self._present.add(row[0] for row in rows)
+                self._counts.evicted(store(cache, self._database, rows))
+                if self._present.full:
+                    self._present = Present(keys(self._database))
                 return
             except FAILURES as error:
                 self._failed(cache, "put", error)
                 if self._cache is cache:
-                    _close(cache)  # a commit that met a lock leaves its transaction open
+                    _close(cache)  # making room that met a lock leaves its transaction open
                     return
 
     def stats(self) -> LayerStats:
@@ -216,7 +223,9 @@ class DiskLayer:
             return
         for fresh in (False, True):
             try:
-                self._cache = self._connect(fresh=fresh)
+                cache = self._connect(fresh=fresh)
+                self._present = Present(keys(self._database))
+                self._cache = cache
                 self._inode = Path(self._database).stat().st_ino
                 return
             except FAILURES as error:
@@ -236,7 +245,7 @@ class DiskLayer:
             disk=BytesDisk,
             size_limit=self._size_bytes,
             eviction_policy="least-recently-stored",
-            cull_limit=0,  # `_store` makes room: within a transaction the file does not get smaller
+            cull_limit=0,  # `store` makes room: within a transaction the file does not get smaller
             statistics=0,
             tag_index=1,
             # Nothing is mapped into memory, so that a truncated file is an error and not a SIGBUS; WAL always maps its
@@ -273,15 +282,6 @@ class DiskLayer:
         self._errors += 1
         CACHE_ERRORS.labels(LAYER).inc()
         log.warning("cache_error", operation=operation, error=type(error).__name__, detail=str(error)[:200])
-
-
-def _store(cache: Cache, rows: list[tuple[str, bytes, float, str]]) -> int:
-    """Write keys, values, ends of life and tags together; returns how many others went to make room."""
-    with cache.transact():
-        for key, value, until, tag in rows:
-            cache.set(key, value, expire=until - time.time(), tag=tag)
-    cache.expire()
-    return int(cache.cull())
 
 
 def _not_erased(reason: str) -> StorageError:

@@ -2,13 +2,25 @@
 
 import hashlib
 import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import chain
 from typing import Any
 
-from diskcache import Disk
+from diskcache import Cache, Disk
 from diskcache.core import MODE_RAW, UNKNOWN
 
 SEAL_BYTES = 16
+LOCK_WAIT_S = 1.0  # how long a write waits for another before it is given up
 _BETWEEN = "\n"  # tags in the one column that diskcache has for them
+
+# One statement for all rows: diskcache's own `set` lets go of the interpreter's lock twice a row, and has to wait for
+# it again. Its triggers count the rows.
+_COLUMNS = ("key", "raw", "value", "expire_time", "tag", "store_time", "access_time", "mode", "size", "filename")
+_INSERT = f"INSERT INTO Cache ({', '.join(_COLUMNS)}) VALUES "
+_ROW = f"({', '.join('?' * len(_COLUMNS))})"
+_REPLACE = " ON CONFLICT (key, raw) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
 
 
 class ForeignEntry(ValueError):
@@ -63,3 +75,22 @@ def joined(tags: frozenset[str]) -> str:
 def split(tag: object) -> frozenset[str]:
     """The tags of a column."""
     return frozenset(filter(None, tag.split(_BETWEEN))) if isinstance(tag, str) else frozenset()
+
+
+def store(cache: Cache, database: str, rows: Sequence[tuple[str, bytes, float, str]]) -> int:
+    """Write keys, values, ends of life and tags in one transaction; returns how many others went to make room."""
+    now = time.time()
+    if rows:
+        whole = [(key, 1, value, until, tag, now, now, MODE_RAW, 0, None) for key, value, until, tag in rows]
+        with closing(sqlite3.connect(database, timeout=LOCK_WAIT_S, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute(_INSERT + ", ".join([_ROW] * len(rows)) + _REPLACE, list(chain.from_iterable(whole)))
+    cache.expire()
+    return int(cache.cull())
+
+
+def keys(database: str) -> list[str]:
+    """Those of all rows that this program may have written."""
+    with closing(sqlite3.connect(database, timeout=LOCK_WAIT_S, isolation_level=None)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM Cache WHERE raw = 1") if isinstance(key, str)]
