@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,18 @@ from diskcache import Cache, Timeout
 
 from appliance.cache.behind import Waiting, WriteBehind
 from appliance.cache.present import Present
-from appliance.cache.rows import LOCK_WAIT_S, BytesDisk, ForeignEntry, joined, keys, opened, sealed, split, store
+from appliance.cache.rows import (
+    LOCK_WAIT_S,
+    BytesDisk,
+    ForeignEntry,
+    connected,
+    joined,
+    keys,
+    opened,
+    sealed,
+    split,
+    store,
+)
 from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS
@@ -175,7 +186,7 @@ class DiskLayer:
 
     def _delete(self, tag: str, wait_s: float, *, for_good: bool = False) -> int:
         """The entries that carry `tag`, found in the index of tags alone."""
-        with closing(sqlite3.connect(self._database, timeout=wait_s, isolation_level=None)) as connection:
+        with connected(self._database, wait_s) as connection:
             connection.execute("PRAGMA secure_delete = ON")
             removed = connection.execute(
                 "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE instr(tag, ?))",

@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import chain
 from typing import Any
 
@@ -77,12 +77,17 @@ def split(tag: object) -> frozenset[str]:
     return frozenset(filter(None, tag.split(_BETWEEN))) if isinstance(tag, str) else frozenset()
 
 
+def connected(database: str, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[sqlite3.Connection]:
+    """A connection beside diskcache's, which commits each statement; closed at the end of the block."""
+    return closing(sqlite3.connect(database, timeout=wait_s, isolation_level=None))
+
+
 def store(cache: Cache, database: str, rows: Sequence[tuple[str, bytes, float, str]]) -> int:
     """Write keys, values, ends of life and tags in one transaction; returns how many others went to make room."""
     now = time.time()
     if rows:
         whole = [(key, 1, value, until, tag, now, now, MODE_RAW, 0, None) for key, value, until, tag in rows]
-        with closing(sqlite3.connect(database, timeout=LOCK_WAIT_S, isolation_level=None)) as connection:
+        with connected(database) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute(_INSERT + ", ".join([_ROW] * len(rows)) + _REPLACE, list(chain.from_iterable(whole)))
@@ -92,5 +97,5 @@ def store(cache: Cache, database: str, rows: Sequence[tuple[str, bytes, float, s
 
 def keys(database: str) -> list[str]:
     """Those of all rows that this program may have written."""
-    with closing(sqlite3.connect(database, timeout=LOCK_WAIT_S, isolation_level=None)) as connection:
+    with connected(database) as connection:
         return [key for (key,) in connection.execute("SELECT key FROM Cache WHERE raw = 1") if isinstance(key, str)]

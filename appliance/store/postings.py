@@ -69,7 +69,7 @@ class _State:
     fresh: Inverted
     lists: dict[str, Coded] = field(default_factory=dict)
     phrases: OrderedDict[str, tuple[Ids, Counts]] = field(default_factory=OrderedDict)
-    asked: OrderedDict[Sequence[Term], Asked] = field(default_factory=OrderedDict)
+    asked: OrderedDict[tuple[Term, ...], Asked] = field(default_factory=OrderedDict)
 
 
 class PostingSearch:
