@@ -21,7 +21,7 @@ from sources import Source, SourceError, SourceFile, extract, fetch, file_sha256
 HERE = Path(__file__).resolve().parent
 LOCK = "models.lock.json"
 LIBRARIES = ("onnx", "numpy", "safetensors", "llama_cpp_python")
-MODULES = ("make.py", "sources.py", "minilm_graph.py", "reader_graph.py", "quantise.py", "gguf.py", "manifest.json")
+MODULES = ("make.py", "sources.py", "minilm_graph.py", "reader_graph.py", "integer_graph.py", "gguf.py", "manifest.json")
 
 Product = Mapping[str, Any]
 
@@ -35,26 +35,27 @@ def copy(product: Product, files: Mapping[str, Path], target: Path) -> None:
 
 
 def bert_onnx(product: Product, files: Mapping[str, Path], target: Path) -> None:
-    from minilm_graph import build_graph
+    from minilm_graph import GraphWriter, build_graph
 
     weights, config = (files[name] for name in product["from"])
-    target.write_bytes(build_graph(weights, config).SerializeToString(deterministic=True))
+    target.write_bytes(build_graph(weights, config, GraphWriter()).SerializeToString(deterministic=True))
 
 
 def bert_onnx_int8(product: Product, files: Mapping[str, Path], target: Path) -> None:
     from minilm_graph import build_graph
-    from quantise import quantise
+    from integer_graph import IntegerWriter
 
     weights, config = (files[name] for name in product["from"])
-    target.write_bytes(quantise(build_graph(weights, config)).SerializeToString(deterministic=True))
+    target.write_bytes(build_graph(weights, config, IntegerWriter()).SerializeToString(deterministic=True))
 
 
 def reader_onnx_int8(product: Product, files: Mapping[str, Path], target: Path) -> None:
-    from quantise import quantise
+    from integer_graph import IntegerWriter
     from reader_graph import build_reader
 
     weights, config, adapter = (files[name] for name in product["from"])
-    target.write_bytes(quantise(build_reader(weights, config, adapter)).SerializeToString(deterministic=True))
+    model = build_reader(weights, config, adapter, IntegerWriter())
+    target.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def gguf_requantise(product: Product, files: Mapping[str, Path], target: Path) -> None:

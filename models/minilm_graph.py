@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -49,12 +49,14 @@ class BertShape:
 
 @dataclass
 class GraphWriter:
-    """Nodes and constants of one graph, in the order they were added."""
+    """Nodes and constants of one graph in float32, in the order they were added."""
+
+    opsets: ClassVar[Mapping[str, int]] = {"": OPSET}
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
-    def constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
+    def constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
@@ -70,25 +72,45 @@ class GraphWriter:
         product = self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], f"{name}.matmul")
         return self.node("Add", [product, self.constant(f"{name}.bias", bias)], f"{name}.out")
 
+    def table(self, name: str, rows: NDArray[np.float32]) -> str:
+        """(n, width) to look rows up in."""
+        return self.constant(name, rows)
+
+    def lookup(self, table: str, ids: str, output: str) -> str:
+        """(b, s) -> (b, s, width)."""
+        return self.node("Gather", [table, ids], output)
+
+    def mask(self) -> str:
+        """What `encode` is given of the attention mask: (b, 1, 1, s) of 0 and the lowest float."""
+        return _additive_mask(self)
+
+    def encode(self, tensors: Tensors, shape: BertShape, summed: str, mask: str, output: str) -> None:
+        """All layers over the sum of the embeddings; `output` (b, s, hidden) is the last one's."""
+        x = self.layer_norm(summed, tensors, "embeddings.LayerNorm", shape.norm_epsilon)
+        for layer in range(shape.layers):
+            prefix = f"encoder.layer.{layer}"
+            attended = _attention(self, tensors, shape, x, mask, f"{prefix}.attention")
+            last = layer == shape.layers - 1
+            x = _feed_forward(self, tensors, shape, attended, prefix, output if last else f"{prefix}.out", last=last)
+
     def layer_norm(self, x: str, tensors: Tensors, name: str, epsilon: float) -> str:
         scale = self.constant(f"{name}.weight", tensors[f"{name}.weight"])
         shift = self.constant(f"{name}.bias", tensors[f"{name}.bias"])
         return self.node("LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=epsilon)
 
 
-def build_graph(weights: Path, config: Path) -> onnx.ModelProto:
-    """The whole model, checked by onnx. Raises ValueError or KeyError when the weights do not fit the configuration."""
+def build_graph(weights: Path, config: Path, writer: GraphWriter) -> onnx.ModelProto:
+    """The whole model as `writer` writes layers, checked by onnx. Raises ValueError or KeyError when the weights do not fit the configuration."""
     shape = BertShape.read(config)
     tensors: Tensors = load_file(weights)
-    writer = GraphWriter()
     first_type = tensors["embeddings.token_type_embeddings.weight"][0]
-    mask = additive_mask(writer)
-    encode(writer, tensors, shape, embed(writer, tensors, first_type), mask, "token_embeddings")
+    mask = writer.mask()
+    writer.encode(tensors, shape, embed(writer, tensors, first_type), mask, "token_embeddings")
     _pool(writer)
     return finished(writer, "minilm-l6-v2", ENCODER_INPUTS, _encoder_outputs(shape))
 
 
-def additive_mask(writer: GraphWriter) -> str:
+def _additive_mask(writer: GraphWriter) -> str:
     """(b, s) of 1 and 0 -> (b, 1, 1, s) of 0 and the lowest float."""
     keys = writer.node("Unsqueeze", ["attention_mask", writer.integers(1, 2)], "mask.keys")
     present = writer.node("Cast", [keys], "mask.float", to=TensorProto.FLOAT)
@@ -97,23 +119,13 @@ def additive_mask(writer: GraphWriter) -> str:
     return writer.node("Mul", [absent, writer.constant("lowest", np.array(LOWEST, dtype=np.float32))], "mask.additive")
 
 
-def encode(writer: GraphWriter, tensors: Tensors, shape: BertShape, summed: str, mask: str, output: str) -> None:
-    """All layers over the sum of the embeddings; `output` (b, s, hidden) is the last one's."""
-    x = writer.layer_norm(summed, tensors, "embeddings.LayerNorm", shape.norm_epsilon)
-    for layer in range(shape.layers):
-        prefix = f"encoder.layer.{layer}"
-        attended = _attention(writer, tensors, shape, x, mask, f"{prefix}.attention")
-        last = layer == shape.layers - 1
-        x = _feed_forward(writer, tensors, shape, attended, prefix, output if last else f"{prefix}.out", last=last)
-
-
 def embed(writer: GraphWriter, tensors: Tensors, first_type: NDArray[np.float32]) -> str:
     """Words + positions + the first token type, which every token has, (b, s, hidden)."""
-    words = writer.constant("embeddings.word", tensors["embeddings.word_embeddings.weight"])
+    words = writer.table("embeddings.word", tensors["embeddings.word_embeddings.weight"])
     table = writer.constant("embeddings.position", tensors["embeddings.position_embeddings.weight"] + first_type)
     length = writer.node("Shape", ["input_ids"], "sequence.length", start=1, end=2)
     positions = writer.node("Slice", [table, writer.integers(0), length, writer.integers(0)], "embeddings.positions")
-    word = writer.node("Gather", [words, "input_ids"], "embeddings.words")
+    word = writer.lookup(words, "input_ids", "embeddings.words")
     return writer.node("Add", [word, positions], "embeddings.sum")
 
 
@@ -181,7 +193,7 @@ def finished(
     given = [helper.make_tensor_value_info(one, TensorProto.INT64, ["batch", "sequence"]) for one in inputs]
     made = [helper.make_tensor_value_info(one, TensorProto.FLOAT, dims) for one, dims in outputs.items()]
     graph = helper.make_graph(writer.nodes, name, given, made, list(writer.constants.values()))
-    opsets = [helper.make_opsetid("", OPSET)]
+    opsets = [helper.make_opsetid(domain, version) for domain, version in writer.opsets.items()]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="rag-appliance")
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from minilm_graph import BertShape, GraphWriter, Tensors, additive_mask, embed, encode, finished
+from minilm_graph import BertShape, GraphWriter, Tensors, embed, finished
 from onnx import TensorProto
 from safetensors.numpy import load_file
 
@@ -21,18 +21,17 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LOW_RANK = ".lora_b"
 
 
-def build_reader(weights: Path, config: Path, adapter: Path) -> onnx.ModelProto:
-    """The whole model, checked by onnx. Raises ValueError or KeyError when the files do not fit each other."""
+def build_reader(weights: Path, config: Path, adapter: Path, writer: GraphWriter) -> onnx.ModelProto:
+    """The whole model as `writer` writes layers, checked by onnx. Raises ValueError or KeyError when the files do not fit each other."""
     shape = BertShape.read(config)
     tensors = merged(load_file(weights), load_file(adapter))
-    writer = GraphWriter()
     first, second = tensors[TYPES]
-    mask = additive_mask(writer)
+    mask = writer.mask()
     types = writer.node("Cast", ["token_type_ids"], "types.float", to=TensorProto.FLOAT)
     column = writer.node("Unsqueeze", [types, writer.integers(2)], "types.column")
     added = writer.node("Mul", [column, writer.constant("types.second", second - first)], "types.added")
     summed = writer.node("Add", [embed(writer, tensors, first), added], "embeddings.typed")
-    encode(writer, tensors, shape, summed, mask, "token_embeddings")
+    writer.encode(tensors, shape, summed, mask, "token_embeddings")
     _head(writer, tensors, types)
     outputs: dict[str, list[str | int]] = {"logits": ["batch", 1], "token_logits": ["batch", "sequence"]}
     return finished(writer, "minilm-l6-v2-reader", INPUTS, outputs)

@@ -18,6 +18,7 @@ import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
 from appliance.errors import ModelError
+from appliance.inference import operators
 from appliance.inference.files import file_sha256
 from appliance.inference.graph import EmbeddingGraph, inspect_graph
 from appliance.inference.pooling import (
@@ -37,6 +38,13 @@ GROUP_ROWS = 8  # passages one thread takes at a time
 MAX_TOKENS = 256  # of one text, special ones included
 ALIKE = 1.4  # longest over shortest of the questions in one run
 BATCH_TOKENS = 512  # rows x longest row of one run: larger ones leave the processor's cache and are slower
+# Files whose vectors are those of a file before them but for rounding, as between two kinds of processors: collections
+# keep the vectors that they have.
+CONTINUED = {
+    "9e431e831a63d251526eb4d92adaeac53c957a1ff9719d4c1be72ab3ea7f793f": (  # operators of our own between its products
+        "447d857e5428db8eb94ea32614c8ec0aa9c83b44d9baa543924a0e630fad0cef"
+    ),
+}
 _NO_SENTENCES: TokenIds = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -216,7 +224,7 @@ class OnnxEmbedder:
 
 def fingerprint(model_sha256: str, tokenizer_sha256: str, max_tokens: int) -> str:
     """What an embedder's vectors depend on, hashed; its files need not be opened to know it."""
-    parts = (model_sha256, tokenizer_sha256, str(max_tokens), POOLING_VERSION)
+    parts = (CONTINUED.get(model_sha256, model_sha256), tokenizer_sha256, str(max_tokens), POOLING_VERSION)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -228,6 +236,7 @@ def open_session(model: Path) -> ort.InferenceSession:
     options.enable_cpu_mem_arena = False  # the arena keeps its high-water mark for ever (onnxruntime issue 11627)
     options.log_severity_level = 4  # errors reach us as exceptions
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.register_custom_ops_library(operators.__file__)
     try:
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except ort_errors() as error:

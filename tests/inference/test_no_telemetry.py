@@ -19,7 +19,7 @@ time.sleep(1)
 def traces(module: str, home: Path) -> list[str]:
     """What opening a model leaves in a new user's home."""
     home.mkdir()
-    model = str(BUNDLED_MODELS / "minilm-l6-v2.int8.onnx")
+    model = str(BUNDLED_MODELS / "minilm-l6-v2.fp32.onnx")
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(PACKAGE.parent)}
     code = OPEN.format(module=module, model=model)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=60)
