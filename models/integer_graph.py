@@ -62,9 +62,7 @@ class IntegerWriter(GraphWriter):
             x, rows = self._layer(tensors, shape, x, rows, mask, f"encoder.layer.{layer}")
         self.node("Identity", [x], output)
 
-    def _layer(
-        self, tensors: Tensors, shape: BertShape, x: str, rows: Rows, mask: str, name: str
-    ) -> tuple[str, Rows]:
+    def _layer(self, tensors: Tensors, shape: BertShape, x: str, rows: Rows, mask: str, name: str) -> tuple[str, Rows]:
         attended = self._attention(tensors, shape, rows, mask, f"{name}.attention.self")
         x, rows = self._norm(tensors, shape, attended, x, f"{name}.attention.output")
         inner = f"{name}.intermediate.dense"
@@ -79,7 +77,8 @@ class IntegerWriter(GraphWriter):
         weight = np.concatenate([tensors[f"{name}.{part}.weight"] * factor for part, factor in parts])
         bias = np.concatenate([tensors[f"{name}.{part}.bias"] * factor for part, factor in parts])
         inputs = [*self._product(weight, rows, name), self.constant(f"{name}.bias", bias), mask]
-        return self._own("AttentionQuantise", inputs, name, "bytes", "range", heads=shape.heads)
+        attended: Rows = self._own("AttentionQuantise", inputs, name, "bytes", "range")
+        return attended
 
     def _norm(self, tensors: Tensors, shape: BertShape, rows: Rows, x: str, name: str) -> tuple[str, Rows]:
         """Dense layer, residual and norm."""

@@ -21,7 +21,15 @@ from sources import Source, SourceError, SourceFile, extract, fetch, file_sha256
 HERE = Path(__file__).resolve().parent
 LOCK = "models.lock.json"
 LIBRARIES = ("onnx", "numpy", "safetensors", "llama_cpp_python")
-MODULES = ("make.py", "sources.py", "minilm_graph.py", "reader_graph.py", "integer_graph.py", "gguf.py", "manifest.json")
+MODULES = (
+    "make.py",
+    "sources.py",
+    "minilm_graph.py",
+    "reader_graph.py",
+    "integer_graph.py",
+    "gguf.py",
+    "manifest.json",
+)
 
 Product = Mapping[str, Any]
 
@@ -42,8 +50,8 @@ def bert_onnx(product: Product, files: Mapping[str, Path], target: Path) -> None
 
 
 def bert_onnx_int8(product: Product, files: Mapping[str, Path], target: Path) -> None:
-    from minilm_graph import build_graph
     from integer_graph import IntegerWriter
+    from minilm_graph import build_graph
 
     weights, config = (files[name] for name in product["from"])
     target.write_bytes(build_graph(weights, config, IntegerWriter()).SerializeToString(deterministic=True))

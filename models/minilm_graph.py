@@ -100,7 +100,10 @@ class GraphWriter:
 
 
 def build_graph(weights: Path, config: Path, writer: GraphWriter) -> onnx.ModelProto:
-    """The whole model as `writer` writes layers, checked by onnx. Raises ValueError or KeyError when the weights do not fit the configuration."""
+    """The whole model as `writer` writes layers, checked by onnx.
+
+    Raises ValueError or KeyError when the weights do not fit the configuration.
+    """
     shape = BertShape.read(config)
     tensors: Tensors = load_file(weights)
     first_type = tensors["embeddings.token_type_embeddings.weight"][0]

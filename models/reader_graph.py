@@ -22,7 +22,10 @@ LOW_RANK = ".lora_b"
 
 
 def build_reader(weights: Path, config: Path, adapter: Path, writer: GraphWriter) -> onnx.ModelProto:
-    """The whole model as `writer` writes layers, checked by onnx. Raises ValueError or KeyError when the files do not fit each other."""
+    """The whole model as `writer` writes layers, checked by onnx.
+
+    Raises ValueError or KeyError when the files do not fit each other.
+    """
     shape = BertShape.read(config)
     tensors = merged(load_file(weights), load_file(adapter))
     first, second = tensors[TYPES]

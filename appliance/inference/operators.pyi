@@ -1,6 +1,6 @@
 """`operators.cpp`: operators for onnxruntime, compiled; sessions are given the module's file as a library.
 
-Domain `rag_appliance`; rows are of a multiple of 16 floats; a product is that of bytes, to be multiplied by its row's range:
+Domain `rag_appliance`. Rows are of a multiple of 16 floats; a product is one of bytes, short of its row's range:
 
 - Quantise: x (…, n) -> uint8 around 128 (…, n), range (…, 1): x = range / 127 * (uint8 - 128).
 - GeluQuantise: product (…, n), range (…, 1), bias (n) -> Quantise of GELU(product * range + bias).
