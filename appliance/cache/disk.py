@@ -12,20 +12,9 @@ from typing import NamedTuple
 import structlog
 from diskcache import Cache, Timeout
 
+from appliance.cache import rows
 from appliance.cache.behind import Waiting, WriteBehind
 from appliance.cache.present import Present
-from appliance.cache.rows import (
-    LOCK_WAIT_S,
-    BytesDisk,
-    ForeignEntry,
-    connected,
-    joined,
-    keys,
-    opened,
-    sealed,
-    split,
-    store,
-)
 from appliance.cache.stats import Counts, LayerStats
 from appliance.errors import StorageError
 from appliance.telemetry.metrics import CACHE_ERRORS
@@ -99,8 +88,8 @@ class DiskLayer:
             return None
         try:
             value, until, tag = cache.get(key, expire_time=True, tag=True)
-            return None if value is None else Found(opened(key, value), float(until), split(tag))
-        except ForeignEntry as error:
+            return None if value is None else Found(rows.opened(key, value), float(until), rows.split(tag))
+        except rows.ForeignEntry as error:
             self._drop(cache, key, error)
         except FAILURES as error:
             self._failed(cache, "get", error)
@@ -124,8 +113,8 @@ class DiskLayer:
     def _write(self, batch: list[Waiting]) -> None:
         """What may still be kept of it, in one transaction; called under the lock."""
         self._counts.evicted(self._behind.dropped())
-        rows = [
-            (entry.key, sealed(entry.key, entry.value), entry.until, joined(entry.tags))
+        new = [
+            (entry.key, rows.sealed(entry.key, entry.value), entry.until, rows.joined(entry.tags))
             for entry in batch
             if entry.lives()
         ]
@@ -134,10 +123,10 @@ class DiskLayer:
             if cache is None:
                 return
             try:
-                self._present.add(row[0] for row in rows)
-                self._counts.evicted(store(cache, self._database, rows))
+                self._present.add(row[0] for row in new)
+                self._counts.evicted(rows.store(cache, self._database, new))
                 if self._present.full:
-                    self._present = Present(keys(self._database))
+                    self._present = Present(rows.keys(self._database))
                 return
             except FAILURES as error:
                 self._failed(cache, "put", error)
@@ -165,7 +154,7 @@ class DiskLayer:
             if cache is None:
                 return removed
             try:
-                return removed + (int(cache.clear()) if tag is None else self._delete(tag, LOCK_WAIT_S))
+                return removed + (int(cache.clear()) if tag is None else self._delete(tag, rows.LOCK_WAIT_S))
             except FAILURES as error:
                 self._failed(cache, "clear", error)
                 return removed
@@ -186,11 +175,11 @@ class DiskLayer:
 
     def _delete(self, tag: str, wait_s: float, *, for_good: bool = False) -> int:
         """The entries that carry `tag`, found in the index of tags alone."""
-        with connected(self._database, wait_s) as connection:
+        with rows.connected(self._database, wait_s) as connection:
             connection.execute("PRAGMA secure_delete = ON")
             removed = connection.execute(
                 "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache WHERE instr(tag, ?))",
-                (joined(frozenset({tag})),),
+                (rows.joined(frozenset({tag})),),
             ).rowcount
             if for_good:
                 connection.execute("VACUUM")
@@ -235,7 +224,7 @@ class DiskLayer:
         for fresh in (False, True):
             try:
                 cache = self._connect(fresh=fresh)
-                self._present = Present(keys(self._database))
+                self._present = Present(rows.keys(self._database))
                 self._cache = cache
                 self._inode = Path(self._database).stat().st_ino
                 return
@@ -252,8 +241,8 @@ class DiskLayer:
                 (self._directory / name).unlink(missing_ok=True)
         return Cache(
             str(self._directory),
-            timeout=LOCK_WAIT_S,
-            disk=BytesDisk,
+            timeout=rows.LOCK_WAIT_S,
+            disk=rows.BytesDisk,
             size_limit=self._size_bytes,
             eviction_policy="least-recently-stored",
             cull_limit=0,  # `store` makes room: within a transaction the file does not get smaller
@@ -281,7 +270,7 @@ class DiskLayer:
                     (self._directory / name).unlink(missing_ok=True)
             self._open()
 
-    def _drop(self, cache: Cache, key: str, error: ForeignEntry) -> None:
+    def _drop(self, cache: Cache, key: str, error: rows.ForeignEntry) -> None:
         self._note("get", error)
         with self._lock:
             try:
