@@ -220,7 +220,7 @@ def _passages(store: Store, ids: Sequence[int], embedder: Embedder) -> list[Pass
     """What the pipeline gave the model for these chunks."""
     made: list[Passage] = []
     chunks = store.documents.chunks(ids)
-    sentences = store.documents.sentences("default", ids)
+    sentences = store.documents.sentences(COLLECTION, ids)
     for _, group in itertools.groupby(
         sorted(chunks.values(), key=lambda chunk: chunk.id), lambda chunk: chunk.document_id
     ):
