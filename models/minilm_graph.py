@@ -82,7 +82,12 @@ class GraphWriter:
 
     def mask(self) -> str:
         """What `encode` is given of the attention mask: (b, 1, 1, s) of 0 and the lowest float."""
-        return _additive_mask(self)
+        keys = self.node("Unsqueeze", ["attention_mask", self.integers(1, 2)], "mask.keys")
+        present = self.node("Cast", [keys], "mask.float", to=TensorProto.FLOAT)
+        one = self.constant("one", np.array(1.0, dtype=np.float32))
+        absent = self.node("Sub", [one, present], "mask.absent")
+        lowest = self.constant("lowest", np.array(LOWEST, dtype=np.float32))
+        return self.node("Mul", [absent, lowest], "mask.additive")
 
     def encode(self, tensors: Tensors, shape: BertShape, summed: str, mask: str, output: str) -> None:
         """All layers over the sum of the embeddings; `output` (b, s, hidden) is the last one's."""
@@ -111,15 +116,6 @@ def build_graph(weights: Path, config: Path, writer: GraphWriter) -> onnx.ModelP
     writer.encode(tensors, shape, embed(writer, tensors, first_type), mask, "token_embeddings")
     _pool(writer)
     return finished(writer, "minilm-l6-v2", ENCODER_INPUTS, _encoder_outputs(shape))
-
-
-def _additive_mask(writer: GraphWriter) -> str:
-    """(b, s) of 1 and 0 -> (b, 1, 1, s) of 0 and the lowest float."""
-    keys = writer.node("Unsqueeze", ["attention_mask", writer.integers(1, 2)], "mask.keys")
-    present = writer.node("Cast", [keys], "mask.float", to=TensorProto.FLOAT)
-    one = writer.constant("one", np.array(1.0, dtype=np.float32))
-    absent = writer.node("Sub", [one, present], "mask.absent")
-    return writer.node("Mul", [absent, writer.constant("lowest", np.array(LOWEST, dtype=np.float32))], "mask.additive")
 
 
 def embed(writer: GraphWriter, tensors: Tensors, first_type: NDArray[np.float32]) -> str:

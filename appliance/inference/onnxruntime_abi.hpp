@@ -46,7 +46,6 @@ struct Api {
   Status* output(Context* of, size_t index, const int64_t* dims, size_t rank, Value** made) const {
     return call<91, Status*>(of, index, dims, rank, made);
   }
-  void release(Status* status) const { call<93, void>(status); }
   void release(Shape* shape) const { call<99, void>(shape); }
 };
 
