@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from appliance.errors import ApplianceError
-from appliance.ingest.priority import give_way, lower_priority
+from appliance.priority import give_way, lower_priority
 from appliance.pulse import Pulse
 from appliance.store import Store
 

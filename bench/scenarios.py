@@ -142,17 +142,29 @@ def measure(scenario: Scenario, target: Target, *, seed: int = 1) -> Measured:
 
 def _spec(scenario: Scenario, target: Target, seed: int) -> dict[str, Any]:
     spec: dict[str, Any] = {"url": target.url, "key": target.key, "path": scenario.path}
-    seconds = 60 * scenario.minutes
     if scenario.per_minute:
-        spec["at"] = arrivals(scenario.per_minute / 60, seconds, seed)
-        count = len(spec["at"])
+        spec["at"] = arrivals(scenario.per_minute / 60, 60 * scenario.minutes, seed)
     else:
-        spec |= {"users": scenario.users, "seconds": seconds}
-        count = ceil(seconds * MOST_PER_S[scenario.mode] * (2.5 if scenario.repeats else 1))
+        spec |= {"users": scenario.users, "seconds": 60 * scenario.minutes}
+    count = requests(scenario, seed)
     fresh = target.fresh(fresh_needed(count, scenario.repeats))
     asked = mixed(target.pool, fresh, count, scenario.repeats, seed)
     spec["bodies"] = [body_of(question, scenario.path, target.collection, scenario.mode) for question in asked]
     return spec
+
+
+def requests(scenario: Scenario, seed: int = 1) -> int:
+    """How many a run sends; in a closed loop at most."""
+    seconds = 60 * scenario.minutes
+    if scenario.per_minute:
+        return len(arrivals(scenario.per_minute / 60, seconds, seed))
+    return ceil(seconds * MOST_PER_S[scenario.mode] * (2.5 if scenario.repeats else 1))
+
+
+def new_questions(scenario: Scenario) -> int:
+    """How many a run asks at most."""
+    filling = FILLS * FILL if scenario.name == "soak" else 0
+    return fresh_needed(requests(scenario), scenario.repeats) + filling
 
 
 def prime(target: Target) -> None:

@@ -212,20 +212,20 @@ def texts(url: str, key: str, collection: str | None = None) -> list[str]:
     return [call(url, key, f"/documents/{one}/text?end={READ_CHARACTERS}")["text"] for one in ids[::step]]
 
 
-def word_questions(texts: Sequence[str], count: int, *, seed: int) -> list[str]:
+def word_questions(texts: Sequence[str], count: int, *, seed: int, words: int = WORDS) -> list[str]:
     """Different runs of words from the documents: questions that hold, but are all new to the cache.
 
     Fewer where the texts are too short for so many. Raises RuntimeError without any text.
     """
     chance = random.Random(seed)
-    words = [found for text in texts if len(found := text.split()) > WORDS]
-    if not words:
+    sources = [found for text in texts if len(found := text.split()) > words]
+    if not sources:
         raise RuntimeError("The folder holds no text to make questions of.")
     made: dict[str, None] = {}
     for _ in range(count * 3):
         if len(made) >= count:
             break
-        source = chance.choice(words)
-        start = chance.randrange(len(source) - WORDS)
-        made[" ".join(source[start : start + WORDS])] = None
+        source = chance.choice(sources)
+        start = chance.randrange(len(source) - words)
+        made[" ".join(source[start : start + words])] = None
     return list(made)

@@ -17,6 +17,7 @@ from bench.handbook_questions import QUESTIONS
 from bench.retrieval import read_texts
 from bench.scenarios import Target
 from bench.serving import (
+    WORDS,
     copied,
     fill,
     held,
@@ -29,6 +30,7 @@ from bench.serving import (
     word_questions,
 )
 
+MOST_WORDS = 24  # of a question that is made
 DRAWN = 5_000  # questions made at a time: of those left to few texts most were given before
 FEW_PASSAGES = 2_000  # below, latencies say little about a collection of ordinary size
 
@@ -49,29 +51,34 @@ class Source:
 
 @dataclass(slots=True)
 class Fresh:
-    """New questions: first real ones, then runs of words of the documents. Gives none twice."""
+    """New questions: first the real ones in `ready`, then runs of words of the documents. Gives none twice."""
 
     texts: Sequence[str]
-    real: list[str] = field(default_factory=list)
+    ready: list[str] = field(default_factory=list)
     given: set[str] = field(default_factory=set)
+    words: int = WORDS  # of a run; more when all runs of so many are nearly used up
     seed: int = 0
 
     def __call__(self, count: int) -> list[str]:
-        taken, self.real = self.real[:count], self.real[count:]
-        tries = 0
-        while len(taken) < count and tries < 20:
-            self.seed, tries = self.seed + 1, tries + 1
-            wanted = count - len(taken)
-            drawn = word_questions(self.texts, max(DRAWN, 2 * wanted), seed=self.seed)
+        self.prepare(count)
+        taken, self.ready = self.ready[:count], self.ready[count:]
+        return taken
+
+    def prepare(self, count: int) -> None:
+        """Have so many ready. Raises InvalidRequest where the documents do not hold them."""
+        most = min(MOST_WORDS, max((len(text.split()) for text in self.texts), default=0) - 1)
+        while (wanted := count - len(self.ready)) > 0:
+            if self.words > most:
+                raise InvalidRequest(
+                    f"The documents hold too few words for {count} different questions.", code="too_few_texts",
+                    hint="Take more documents in, or ask for a shorter run.",
+                )  # fmt: skip
+            self.seed += 1
+            drawn = word_questions(self.texts, max(DRAWN, 2 * wanted), seed=self.seed, words=self.words)
             new = [one for one in drawn if one not in self.given][:wanted]
             self.given.update(new)
-            taken += new
-        if len(taken) < count:
-            raise InvalidRequest(
-                f"The documents hold too few words for {count} different questions.", code="too_few_texts",
-                hint="Take more documents in, or ask for a shorter run.",
-            )  # fmt: skip
-        return taken
+            self.ready += new
+            self.words += len(new) < wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from appliance.config import Settings
 from bench.own import NO_CACHE, own_overhead
 from bench.reach import judged
-from bench.scenarios import SCENARIOS, Measured, Scenario, measure
+from bench.scenarios import SCENARIOS, Measured, Scenario, measure, new_questions
 from bench.target import FEW_PASSAGES, Site, Source, site
 
 
@@ -39,6 +39,7 @@ def bench_under_load(
     """
     measured: list[Measured] = []
     with site(source, settings) as place:
+        place.fresh.prepare(sum(map(new_questions, scenarios)))  # what is missing is told before the first run
         for scenario in scenarios:
             others: dict[str, object] = {} if scenario.per_minute else NO_CACHE
             with place.target(**others) as target:

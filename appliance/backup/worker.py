@@ -20,8 +20,8 @@ from appliance.collections import Collections
 from appliance.config import LoadedSettings
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.inference import Embedders, ModelRegistry
-from appliance.ingest.priority import give_way, lower_priority
 from appliance.paths import DataPaths
+from appliance.priority import give_way, lower_priority
 from appliance.store import Store
 from appliance.telemetry.metrics import BACKUPS, LAST_BACKUP
 

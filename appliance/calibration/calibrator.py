@@ -18,7 +18,7 @@ from appliance.calibration.spec import CalibrationSpec, CalibrationStatus, check
 from appliance.collections import Collections
 from appliance.config import Settings
 from appliance.errors import ApplianceError, Conflict, NotFound
-from appliance.ingest.priority import give_way, lower_priority
+from appliance.priority import give_way, lower_priority
 from appliance.store import Store
 from appliance.types import Query, SearchResult
 

@@ -9,9 +9,9 @@ from appliance.errors import DocumentError, ModelError
 from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, cause
 from appliance.ingest.channel import Channel
-from appliance.ingest.priority import give_way
 from appliance.ingest.progress import Progress
 from appliance.ingest.unit import Draft, Unit, embedded, passages
+from appliance.priority import give_way
 from appliance.telemetry.stages import stage
 from appliance.telemetry.tracing import note
 from appliance.types import ChunkSpan, Embedder, Passage, PassageVectors

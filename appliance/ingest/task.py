@@ -18,13 +18,13 @@ from appliance.ingest.committing import Committing, VectorIndex, update_index
 from appliance.ingest.embedding import Embedding
 from appliance.ingest.listing import explain, list_files, source_prefix
 from appliance.ingest.names import path_to_bytes
-from appliance.ingest.priority import lower_priority
 from appliance.ingest.progress import Progress
 from appliance.ingest.reading import FileReader
 from appliance.ingest.sandbox import ReaderProcess
 from appliance.ingest.spec import IngestSpec, decode_spec
 from appliance.ingest.unit import Unit
 from appliance.ingest.version import intake_version
+from appliance.priority import lower_priority
 from appliance.store import Store
 from appliance.store.ingested import take_out, unchanged
 from appliance.store.job_rows import Failure, ItemRow, TaskRow, container

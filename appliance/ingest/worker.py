@@ -13,11 +13,11 @@ from appliance.errors import ApplianceError
 from appliance.faults import reached
 from appliance.ingest.breaker import Breaker, Stopped
 from appliance.ingest.inbox import Inbox
-from appliance.ingest.priority import lower_priority
 from appliance.ingest.spool import Spool
 from appliance.ingest.status import nothing_done
 from appliance.ingest.task import Surroundings, TaskFailed, TaskRun
 from appliance.ingest.tracing import end_of_task, traced_task
+from appliance.priority import lower_priority
 from appliance.pulse import IDLE_S, Pulse
 from appliance.store.job_rows import TaskRow
 from appliance.telemetry.traces import Traces

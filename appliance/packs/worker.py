@@ -19,13 +19,13 @@ import structlog
 from appliance.collections import Collections
 from appliance.errors import ApplianceError, DiskFull, InvalidRequest, NotFound, StorageError, TooManyRequests
 from appliance.inference import Embedders
-from appliance.ingest.priority import give_way, lower_priority
 from appliance.packs import form
 from appliance.packs.export import export
 from appliance.packs.reembed import reembedded
 from appliance.packs.take_in import Import, TakenIn
 from appliance.packs.verify import Reading, digest_pass
 from appliance.paths import DataPaths, sync_path
+from appliance.priority import give_way, lower_priority
 from appliance.store import Store
 from appliance.trust import PublicKey, known_keys
 

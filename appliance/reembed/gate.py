@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from appliance.collections import Serving
 from appliance.ingest.breaker import Stopped
-from appliance.ingest.priority import give_way
 from appliance.ingest.unit import context_of
+from appliance.priority import give_way
 from appliance.reembed.sample import KnownItem, known_items
 from appliance.reembed.spec import AskedQuestion, ChangeSpec
 from appliance.store import Store

@@ -21,9 +21,9 @@ from appliance.errors import ApplianceError, Conflict
 from appliance.faults import reached
 from appliance.inference import Embedders
 from appliance.ingest.breaker import Breaker, Stopped
-from appliance.ingest.priority import give_way
 from appliance.ingest.progress import Progress
 from appliance.ingest.unit import SPECIAL_TOKENS, Readable, fitted
+from appliance.priority import give_way
 from appliance.reembed.gate import Find, Gate, Report
 from appliance.reembed.spec import ChangeSpec
 from appliance.store import ChangeRow, ChunkText, Space, Store

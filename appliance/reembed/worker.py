@@ -11,7 +11,7 @@ import structlog
 from appliance.allocator import give_back
 from appliance.errors import ApplianceError, Conflict, ModelError, NotFound
 from appliance.ingest.breaker import Stopped
-from appliance.ingest.priority import lower_priority
+from appliance.priority import lower_priority
 from appliance.reembed.run import ChangeRun, Refused, Surroundings
 from appliance.reembed.spec import ChangeSpec, ChangeStatus, check_spec, status_of
 from appliance.store import ChangeRow, NewChange, Space

@@ -1,7 +1,6 @@
 """The one long piece of work on an index at a time: its progress, how it ended, and stopping it."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +10,7 @@ from typing import Literal
 import structlog
 
 from appliance.errors import ApplianceError, StorageError
-
-NICE = 10  # added to the niceness of a background thread and what it starts: questions come first
+from appliance.priority import lower_priority
 
 _log = structlog.get_logger(__name__)
 
@@ -102,8 +100,7 @@ class Jobs:
             self._thread.join()
 
     def _in_background(self, name: str, reason: str, work: Work) -> None:
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
+        lower_priority()
         try:
             with contextlib.suppress(Stopped, ApplianceError, MemoryError):  # they are in the log and in `last`
                 self._run(name, reason, work)

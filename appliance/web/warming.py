@@ -7,7 +7,7 @@ import structlog
 
 from appliance.app import Appliance
 from appliance.errors import ApplianceError
-from appliance.ingest.priority import give_way, lower_priority
+from appliance.priority import give_way, lower_priority
 from appliance.telemetry.metrics import PREWARMED
 from appliance.types import Mode, Query
 from appliance.web.questions import Questions

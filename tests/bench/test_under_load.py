@@ -1,5 +1,6 @@
 """`bench load SCENARIO` with servers of its own, on texts, on a copy of a data directory, and on one that runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,24 @@ def test_few_texts_give_as_many_new_questions_as_they_hold() -> None:
     fresh = Fresh(texts)
     asked = [question for _ in range(50) for question in fresh(100)]
     assert len(set(asked)) == 5_000
-    with pytest.raises(InvalidRequest):
-        fresh(1_000)
+    longer = fresh(10_000)  # more than there are runs of as many words
+    assert len({*asked, *longer}) == 15_000
+    with pytest.raises(InvalidRequest) as told:
+        fresh(100_000)
+    assert told.value.code == "too_few_texts"
+
+
+@pytest.mark.slow
+def test_too_few_texts_are_told_before_the_first_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    scenarios = chosen(["stress", "stress"], minutes=0.02, repeats=0.0, rate=2_000)
+    scenarios[1] = replace(scenarios[1], minutes=20, per_minute=20_000)
+    monkeypatch.setattr("bench.under_load.measure", lambda scenario, _: ran.append(scenario.name))
+    with pytest.raises(InvalidRequest) as told:
+        bench_under_load(_settings(tmp_path), Source(data=folder), scenarios)
+    assert (told.value.code, ran) == ("too_few_texts", [])
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The llama.cpp generator as others see it: callers wait in a fair queue, one owner thread does the work of all."""
 
 import hashlib
-import os
 import queue
 import threading
 import time
@@ -19,6 +18,7 @@ from appliance.inference.llama.engine import Engine
 from appliance.inference.llama.job import Job, trace_job
 from appliance.inference.llama.loading import LazyModel
 from appliance.inference.llama.spare_cores import SpareCores
+from appliance.priority import lower_priority
 from appliance.pulse import IDLE_S, Pulse
 from appliance.types import CancelToken, Generated, GenerationRequest, GeneratorState, TokenSink, Usage, Waiting
 
@@ -234,8 +234,7 @@ class LlamaGenerator:
 
     def _own(self) -> None:
         """The owner thread: one step after another while there is work, until close()."""
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
+        lower_priority(NICE)
         while True:
             self._pulse.beat()
             with self._condition:

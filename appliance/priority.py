@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 
-NICE = 10  # added to the niceness of background threads
+BACKGROUND = 10  # added to the niceness of background threads
 YIELD_S = 0.25  # longest pause before a batch while questions are worked on
 YIELD_STEP_S = 0.005
 
 
-def lower_priority() -> None:
-    """Make the calling thread and what it starts give way to others (Linux: niceness is per thread, setpriority(2))."""
+def lower_priority(by: int = BACKGROUND) -> None:
+    """Add to the niceness of the calling thread and of what it starts, so that others go first.
+
+    On Linux niceness is a thread's own (setpriority(2)).
+    """
     with contextlib.suppress(OSError):
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICE))
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + by))
 
 
 def give_way(busy: Callable[[], bool], stopped: threading.Event) -> None:
