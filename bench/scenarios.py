@@ -24,7 +24,7 @@ REPEATS = 0.85
 FILL = 2_000  # questions between two looks at the memory, while the caches fill
 FILLS = 12  # looks at most: twice what fills the caches of a server with the default settings
 GREW = 2 * MIB  # bytes of FILL questions that are no growth
-MOST_PER_S = {"extractive": 400, "generative": 25}  # new questions that users in a closed loop are given; then it ends
+MOST_PER_S = {"extractive": 1_000, "generative": 25}  # questions that users in a closed loop are given; then it ends
 
 
 @dataclass(frozen=True, slots=True)
