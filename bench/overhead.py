@@ -1,18 +1,16 @@
 """What tracing, metrics and the log take of the throughput: the same load against a server with them and one without.
 
-Both servers run at once on data of their own with the same documents; rounds of load alternate between them, so that
-whatever else the host does meets both. The ratio of each pair of rounds gives the mean and its confidence interval.
+Both servers run at once on copies of the same data; rounds of load alternate between them, so that whatever else the
+host does meets both. The ratio of each pair of rounds gives the mean and its confidence interval.
 """
 
 import contextlib
 import json
 import math
 import os
-import random
 import signal
 import statistics
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +21,11 @@ from typing import Any
 import psutil
 
 from appliance.config import Settings, load_settings
-from appliance.paths import HANDBOOK, DataPaths
+from appliance.paths import DataPaths
+from bench.serving import copied, scratch
+from bench.target import Source, site
 
-START_S, INGEST_S = 60.0, 600.0
-WORDS = 9  # of a question
-MOST_QUESTIONS = 100_000
+START_S = 60.0
 CACHED = 20  # questions that are asked again and again
 TICK_S = 0.01  # of the clock of processor time
 ALLOWED = 0.05  # share of the throughput
@@ -71,26 +69,30 @@ class Server:
         return float(times.user + times.system)
 
 
-def bench_overhead(settings: Settings, *, rounds: int = 8, seconds: float = 2.0) -> dict[str, Any]:
-    """Measure cached and new questions, `rounds` pairs of `seconds` each. Returns {"runs": […], "allowed"}."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(_server(settings, stripped=stripped)) for stripped in (False, True)]
-        for one in servers:
-            _ingest(one)
-        fresh = _questions(MOST_QUESTIONS)
-        cached = [next(fresh) for _ in range(CACHED)]
+def bench_overhead(settings: Settings, source: Source, *, rounds: int = 8, seconds: float = 2.0) -> dict[str, Any]:
+    """Measure cached and new questions, `rounds` pairs of `seconds` each, on copies of the same data.
+
+    Returns {"runs": […], "allowed", "documents", "passages", "source"}. Raises InvalidRequest, RuntimeError.
+    """
+    with site(source, settings) as place, contextlib.ExitStack() as stack:
+        assert place.data is not None, "servers of our own are compared"
+        servers = [stack.enter_context(_server(settings, place.data, stripped=stripped)) for stripped in (False, True)]
+        cached = list(place.pool[:CACHED])
         for one in servers:
             for question in cached:
                 one.call("/query", {"question": question, "mode": "extractive"})
+
+        def mixed() -> list[str]:
+            return _mixed(cached, _some(place.fresh, seconds))
+
         runs = [
             _compare("cached, 32 clients", servers, rounds, seconds, lambda: cached, clients=32),
             _compare("cached, 1 client", servers, rounds, seconds, lambda: cached, clients=1),
-            _compare(
-                "85 % repeats, 32 clients", servers, rounds, seconds, lambda: _mixed(cached, fresh, seconds), clients=32
-            ),
-            _compare("new, 8 clients", servers, rounds, seconds, lambda: _some(fresh, seconds), clients=8),
+            _compare("85 % repeats, 32 clients", servers, rounds, seconds, mixed, clients=32),
+            _compare("new, 8 clients", servers, rounds, seconds, lambda: _some(place.fresh, seconds), clients=8),
         ]
-    return {"runs": [asdict(run) for run in runs], "allowed": ALLOWED, "rounds": rounds, "seconds": seconds}
+    told: dict[str, Any] = {"documents": place.documents, "passages": place.passages, "source": place.told}
+    return {"runs": [asdict(run) for run in runs], "allowed": ALLOWED, "rounds": rounds, "seconds": seconds} | told
 
 
 def _compare(
@@ -132,14 +134,15 @@ def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
 
 
 @contextlib.contextmanager
-def _server(settings: Settings, *, stripped: bool) -> Iterator[Server]:
-    """A forked process that serves on data of its own; `stripped` of what is measured here."""
-    with tempfile.TemporaryDirectory(prefix="rag-bench-") as folder:
+def _server(settings: Settings, data: Path, *, stripped: bool) -> Iterator[Server]:
+    """A forked process that serves on a copy of `data`; `stripped` of what is measured here."""
+    with scratch() as folder:
+        copied(data, folder)
         pid = os.fork()
         if not pid:
-            os._exit(_serve(Path(folder), settings, stripped=stripped))
+            os._exit(_serve(folder, settings, stripped=stripped))
         try:
-            yield _reached(DataPaths(Path(folder)).server, pid)
+            yield _reached(DataPaths(folder).server, pid)
         finally:
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
@@ -182,41 +185,13 @@ def _reached(path: Path, pid: int) -> Server:
     raise RuntimeError(f"The server did not start:\n{path.with_name('server.log').read_text(errors='replace')[-2000:]}")
 
 
-def _ingest(server: Server) -> None:
-    task = server.call("/ingest", {"directory": str(HANDBOOK), "label": "handbook"})["task_id"]
-    until = time.monotonic() + INGEST_S
-    while time.monotonic() < until:
-        state = server.call(f"/tasks/{task}")["state"]
-        if state == "SUCCESS":
-            return
-        if state == "FAILURE":
-            raise RuntimeError("The handbook could not be taken in.")
-        time.sleep(0.2)
-    raise RuntimeError("The handbook was not taken in in time.")
-
-
-def _questions(count: int) -> Iterator[str]:
-    """Runs of words from the handbook, each another one."""
-    chance = random.Random(1)
-    texts = [path.read_text("utf-8").split() for path in sorted(HANDBOOK.glob("*.md"))]
-    seen: set[str] = set()
-    while len(seen) < count:
-        words = chance.choice(texts)
-        start = chance.randrange(max(1, len(words) - WORDS))
-        question = " ".join(words[start : start + WORDS])
-        if question not in seen:
-            seen.add(question)
-            yield question
-
-
-def _mixed(cached: Sequence[str], fresh: Iterator[str], seconds: float) -> list[str]:
+def _mixed(cached: Sequence[str], new: Sequence[str]) -> list[str]:
     """As people ask: of 20 questions 17 were asked before."""
-    new = _some(fresh, seconds)
     return [
         new[at // 20 * 3 + at % 20 - 17] if at % 20 >= 17 else cached[at % len(cached)] for at in range(len(new) * 6)
     ]
 
 
-def _some(fresh: Iterator[str], seconds: float) -> list[str]:
+def _some(fresh: Callable[[int], list[str]], seconds: float) -> list[str]:
     """Enough new questions for a round, whatever the host can do."""
-    return [next(fresh) for _ in range(int(600 * seconds))]
+    return fresh(int(600 * seconds))

@@ -230,12 +230,22 @@ def semantic(invocation: Invocation, data: Path, similarity: float | None) -> No
     show(invocation, module("semantic").run(data, settings(invocation), similarity=similarity))
 
 
-@command("overhead", group=bench, examples=["bench overhead", "bench overhead --rounds 12 --seconds 3 --json"])
+@command(
+    "overhead",
+    group=bench,
+    examples=["bench overhead --rounds 12 --seconds 3", "bench overhead --data beir --passages 10000 --json"],
+)
+@data_option(
+    False, "Folder of documents, or of BEIR data sets, to take in (default: your own data, else the handbook)."
+)
+@click.option("--passages", type=click.IntRange(100, 10_000_000),
+              help="Of data sets in --data, take in only about as many passages.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(2, 100), default=8, show_default=True, help="Pairs of rounds.")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Length of a round.")
-def overhead(invocation: Invocation, rounds: int, seconds: float) -> None:
+def overhead(invocation: Invocation, rounds: int, seconds: float, **source: Any) -> None:
     """What tracing, metrics and the log take of the throughput, against a server without them."""
-    show(invocation, module("overhead").bench_overhead(settings(invocation), rounds=rounds, seconds=seconds))
+    made = module("overhead")
+    show(invocation, made.bench_overhead(settings(invocation), made.Source(**source), rounds=rounds, seconds=seconds))
 
 
 @command("ingest", group=bench, examples=["bench ingest", "bench ingest --data ~/documents --json"])

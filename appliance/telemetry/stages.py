@@ -50,11 +50,13 @@ _OBSERVE: dict[str, Callable[[float], None]] = {}  # of the series of each stage
 
 def observed(name: str, seconds: float) -> None:
     """Count what a stage took in the histogram. `name` is one of STAGES."""
-    observe = _OBSERVE.get(name)
-    if observe is None:
-        assert name in STAGES, name
-        observe = _OBSERVE[name] = STAGE_SECONDS.labels(name).observe
-    observe(seconds)
+    (_OBSERVE.get(name) or _observer(name))(seconds)
+
+
+def _observer(name: str) -> Callable[[float], None]:
+    assert name in STAGES, name
+    observe = _OBSERVE[name] = STAGE_SECONDS.labels(name).observe
+    return observe
 
 
 class stage(span):
@@ -67,10 +69,11 @@ class stage(span):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)
-        name, seconds = self.name, self.ended - self.began
-        observed(name, seconds)
-        if self._ms is not None:
-            _add(self._ms, name, seconds)
+        name, seconds, ms = self.name, self.ended - self.began, self._ms
+        (_OBSERVE.get(name) or _observer(name))(seconds)
+        if ms is not None:
+            ms[name] = ms.get(name, 0.0) + seconds * 1000
+            self._ms = None  # the trace keeps this step, and need not keep the times of all
 
 
 class Stages:
@@ -89,8 +92,4 @@ class Stages:
         """A stage that ran beside the others, between two readings of `time.perf_counter()`."""
         record(name, began, ended)
         observed(name, ended - began)
-        _add(self.ms, name, ended - began)
-
-
-def _add(ms: dict[str, float], name: str, seconds: float) -> None:
-    ms[name] = ms.get(name, 0.0) + seconds * 1000
+        self.ms[name] = self.ms.get(name, 0.0) + (ended - began) * 1000

@@ -23,6 +23,7 @@ MOST_SPANS = 400  # kept of one trace; what comes after is summed up by name
 LONGEST_VALUE = 200  # characters of an attribute
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _MASK = (1 << 64) - 1
+_SUMMING = threading.Lock()  # of all traces: few have so many spans
 
 
 class Span:
@@ -30,10 +31,9 @@ class Span:
 
     __slots__ = ("attributes", "began", "ended", "error", "name", "parent", "trace")
 
-    def __init__(self, trace: "Trace", name: str, parent: "Span | None", began: float) -> None:
+    def __init__(self, trace: "Trace | Complete", name: str, parent: "Span | None", began: float) -> None:
         self.trace, self.name, self.parent, self.began = trace, name, parent, began
-        self.ended = 0.0
-        self.error = ""
+        self.ended, self.error = 0.0, ""
         self.attributes: Mapping[str, Any] | None = None
 
     def note(self, attributes: Mapping[str, Attribute | None]) -> None:
@@ -65,7 +65,7 @@ class Trace:
             "sampled",
             "started_at",
         ),
-        *("_caller", "_lock", "_steps", "status"),
+        *("_caller", "_steps", "status"),
     )
 
     def __init__(
@@ -83,7 +83,6 @@ class Trace:
         self.status = 0
         self.complete = complete
         self.hold_count = 1
-        self._lock = threading.Lock()
         self.left_out: dict[str, list[float]] = {}  # by name: [spans, seconds]
         self.root = Span(self, "", None, time.perf_counter() if began is None else began)
         self._steps: list[Span | tuple[str, float, float]] = []  # the other spans; plain ones below the root as tuples
@@ -141,7 +140,7 @@ class Trace:
 
     def sum_up(self, span: Span) -> None:
         """Count a span that has ended and was not kept."""
-        with self._lock:
+        with _SUMMING:
             known = self.left_out.setdefault(span.name, [0, 0.0])
             known[0] += 1
             known[1] += span.ended - span.began
@@ -153,43 +152,73 @@ class Trace:
     def let_go(self) -> None:
         """One part of the work is done; the last one completes the trace."""
         self.hold_count -= 1
-        if not self.hold_count and self.complete is not None:
-            self.complete(self)
+        if not self.hold_count:
+            self._detach()
+            if self.complete is not None:
+                self.complete(self)
+
+    def _detach(self) -> None:
+        """Have the spans forget it, so that it is freed when the last shelf gives it up. Rings of objects wait for the
+        cyclic collector: with a few thousand answers a second it stopped everybody for 20 ms, three times a second.
+        """
+        self.root.trace = complete = Complete(self.kind, self.query_id)
+        for step in self._steps:
+            if isinstance(step, Span):
+                step.trace = complete
+
+
+class Complete:
+    """In the place of a trace that is complete: whose it was, for the log. Nothing is added to it any more."""
+
+    __slots__ = ("kind", "query_id")
+
+    def __init__(self, kind: str, query_id: str) -> None:
+        self.kind, self.query_id = kind, query_id
+
+    def add(self, step: "Span | tuple[str, float, float]") -> bool:
+        """Too late."""
+        return True
+
+    def sum_up(self, span: Span) -> None:
+        """Too late."""
 
 
 OnComplete = Callable[[Trace], None]
 CURRENT: Final[contextvars.ContextVar[Span | None]] = contextvars.ContextVar("span", default=None)
 
 
-class span:
-    """Times its body as a child of the span under way, if there is one; an error that leaves it is its status."""
+class span(Span):
+    """Times its body as a child of the span under way, if there is one; an error that leaves it is its status.
 
-    __slots__ = ("_kept", "_span", "_token", "began", "ended", "name")
+    It is that child itself: another object for each step would be a third of what a step costs.
+    """
+
+    __slots__ = ("_kept", "_token")
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __enter__(self) -> Self:
+        self._token: contextvars.Token[Span | None] | None = None
         parent = CURRENT.get()
-        self._span = None
-        self.began = time.perf_counter()
         if parent is not None:
-            self._span = made = Span(parent.trace, self.name, parent, self.began)
-            self._kept = parent.trace.add(made)
-            self._token = CURRENT.set(made)
+            self.trace, self.parent = parent.trace, parent
+            self.ended, self.error, self.attributes = 0.0, "", None
+            self._kept = parent.trace.add(self)
+            self._token = CURRENT.set(self)
+        self.began = time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.ended = time.perf_counter()
-        made = self._span
-        if made is None:
+        if self._token is None:
             return
         CURRENT.reset(self._token)
-        made.ended = self.ended
+        self._token = None  # it holds the span before, and is never used twice
         if error is not None:
-            made.error = code_of(error)
+            self.error = code_of(error)
         if not self._kept:
-            made.trace.sum_up(made)
+            self.trace.sum_up(self)
 
 
 def record(name: str, began: float, ended: float, **attributes: Attribute | None) -> None:
@@ -215,7 +244,8 @@ def note(**attributes: Attribute | None) -> None:
 def current_trace() -> Trace | None:
     """The trace that this thread works for."""
     current = CURRENT.get()
-    return current.trace if current is not None else None
+    trace = current.trace if current is not None else None
+    return trace if isinstance(trace, Trace) else None
 
 
 def carried(work: Callable[[], T]) -> Callable[[], T]:

@@ -3,11 +3,13 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from appliance.config import load_settings
 from bench.overhead import _mixed, bench_overhead, interval
+from bench.target import Source
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_rounds() -> None:
@@ -20,8 +22,7 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_rounds() -> None:
 
 
 def test_of_twenty_questions_seventeen_were_asked_before() -> None:
-    fresh = (f"new {number}" for number in range(10_000))
-    asked = _mixed([f"old {number}" for number in range(20)], fresh, 0.1)
+    asked = _mixed([f"old {number}" for number in range(20)], [f"new {number}" for number in range(60)])
     new = [question for question in asked if question.startswith("new")]
     assert len(new) == len(set(new)) == len(asked) * 3 // 20
 
@@ -38,8 +39,11 @@ def test_a_server_without_traces_ingests() -> None:
 
 
 @pytest.mark.slow
-def test_both_servers_answer_and_are_compared() -> None:
-    found = bench_overhead(load_settings({"embedder": "hash", "generator": "none"}).settings, rounds=2, seconds=0.2)
+def test_both_servers_answer_and_are_compared(tmp_path: Path) -> None:
+    settings = load_settings({"embedder": "hash", "generator": "none", "data_dir": tmp_path}).settings
+    found = bench_overhead(settings, Source(), rounds=2, seconds=0.2)
+    assert found["source"] == "the handbook"
+    assert found["passages"] > 100
     assert [run["name"].split(",")[0] for run in found["runs"]] == ["cached", "cached", "85 % repeats", "new"]
     for run in found["runs"]:
         assert run["errors"] == 0
