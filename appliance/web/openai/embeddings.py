@@ -67,12 +67,13 @@ async def embeddings(request: Request[Any, Any, Any]) -> ASGIApp:
     def work(cancel: CancelToken, _: Tell) -> Finished:
         with web.appliance.accounts.spending(principal) as spending:
             spending.counts["embeddings"] += 1
-            began = time.monotonic()
+            began, own_s = time.monotonic(), time.thread_time()
             with stage("embed"):
                 made = _embedded(asked, texts, web.appliance, cancel)
                 note(texts=len(texts))
-            if len(texts) > 1 and settings.threads > 1:  # shared out over threads; this one only waits
-                spending.beside_s = (time.monotonic() - began) * settings.threads
+            if len(texts) > 1 and settings.threads > 1:  # shared out over threads
+                all_s = (time.monotonic() - began) * settings.threads
+                spending.beside_s = max(0.0, all_s - (time.thread_time() - own_s))  # this one's own is counted anyway
             spending.counts["embedded_tokens"] += made.usage.prompt_tokens
             return Finished(msgspec.json.encode(made), {})
 
