@@ -117,7 +117,6 @@ def serve(
         log.info("serving", url=url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(appliance, listening, notifier, watchdog_s))
-        closing()
         log.info("stopped", url=url)
     return 0
 
@@ -131,6 +130,7 @@ async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Not
 
     with contextlib.suppress(asyncio.CancelledError), handled(cancel, *STOPS):  # as long as the server does not listen
         await _serve(appliance, sockets, notifier, watchdog_s)
+    closing()  # before the event loop is closed: an interrupt amid that leaves it open
 
 
 async def _serve(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
