@@ -4,6 +4,7 @@ It takes them out of the running process, so that no setting exists by which an 
 """
 
 import contextlib
+import contextvars
 from typing import Any
 
 from prometheus_client import Counter, Gauge
@@ -11,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from appliance.telemetry import log
 from appliance.telemetry.histogram import Histogram
+from appliance.telemetry.steps import CURRENT, Place, observe_with
 from appliance.telemetry.traces import Traces
 from appliance.web.envelope import Envelope
 
@@ -18,10 +20,13 @@ from appliance.web.envelope import Envelope
 class _NoTrace:
     """What a request or a task without a trace has in its place."""
 
-    root = None
     query_id = ""
     status = 0
-    complete = None
+    kept = True
+
+    def here(self) -> contextvars.Token[Place | None]:
+        """No thread works for it."""
+        return CURRENT.set(None)
 
     def end(self, *_: object) -> None:
         """Nobody will see it."""
@@ -50,4 +55,5 @@ def strip() -> None:
     ]
     for owner, name, instead in patches:
         setattr(owner, name, instead)
+    observe_with(None)
     log.configure("error", "json")

@@ -22,8 +22,9 @@ from bench.watch import MIB, Watch, watched
 
 REPEATS = 0.85
 FILL = 4_000  # questions between two looks at the memory, while the caches fill
-FILLS = 16  # looks at most
-GREW = MIB // 2  # bytes of 2 FILL questions, about as many as a soak asks for the first time, that are no growth
+FILLS = 30  # looks at most
+LOOKS = 4  # together they see four times as many new questions as a soak does
+GREW = MIB // 2  # bytes in so many looks that are no growth
 MOST_PER_S = {"extractive": 1_000, "generative": 25}  # questions that users in a closed loop are given; then it ends
 
 
@@ -176,11 +177,11 @@ def _fill(target: Target, process: psutil.Process) -> None:
     """Ask new questions, many at once, until memory grows no more: the caches, which are bounded, are full then, and
     all threads have begun. What grows after it, grows without end.
     """
-    seen = [0, process.memory_info().rss]
+    seen = [0] * LOOKS
     for _ in range(FILLS):
         _ask_all(target, target.fresh(FILL), users=16, seconds=300)
         seen.append(process.memory_info().rss)
-        if seen[-1] - seen[-3] < GREW:
+        if seen[-1] - seen[-1 - LOOKS] < GREW:
             return
 
 

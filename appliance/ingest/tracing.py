@@ -17,14 +17,15 @@ PUT_DOWN, FAILED, CANCELLED, DONE = 0, 500, 499, 200
 def traced_task(traces: Traces, task: TaskRow) -> Iterator[None]:
     """What is done within belongs to the task; its trace is kept at the end, unless the task was only put down."""
     trace = traces.begin(task.id)
-    token = CURRENT.set(trace.root)
+    trace.live = True  # it may take hours
+    token = trace.here()
     try:
         yield
     finally:
         CURRENT.reset(token)
         trace.end(ROUTE, trace.status, {"collection": task.collection}, time.perf_counter())
         if trace.status == PUT_DOWN:
-            trace.complete = None
+            trace.kept = False
         trace.let_go()
 
 

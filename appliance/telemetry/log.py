@@ -18,7 +18,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from appliance.telemetry.redaction import describe_exception, redact, without_keys
-from appliance.telemetry.tracing import CURRENT
+from appliance.telemetry.steps import CURRENT
 
 MOST_WAITING = 200  # lines
 
@@ -78,9 +78,9 @@ def _indented(exception: Mapping[str, Any]) -> str:
 
 def _of_what(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """The question or the ingestion task that the line is about, whichever thread writes it."""
-    current = CURRENT.get()
-    if current is not None:
-        event.setdefault(current.trace.kind, current.trace.query_id)
+    place = CURRENT.get()
+    if place is not None:
+        event.setdefault("task" if len(place.query_id) == 32 else "query_id", place.query_id)
     return event
 
 

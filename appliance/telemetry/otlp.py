@@ -130,42 +130,37 @@ def request(batch: Sequence[Trace]) -> bytes:
     """An ExportTraceServiceRequest in JSON: ids in hexadecimal, 64-bit integers as text, enums as numbers."""
     resource = {"service.name": "rag-appliance", "service.version": __version__}
     scope = {"name": "appliance", "version": __version__}
-    spans = [_span(trace, found, place) for trace in batch for found in [trace.spans] for place in range(len(found))]
+    spans = [_span(trace, span, place) for trace in batch for place, span in enumerate(trace.spans)]
     found = {"resource": {"attributes": _attributes(resource)}, "scopeSpans": [{"scope": scope, "spans": spans}]}
     return msgspec.json.encode({"resourceSpans": [found]})
 
 
-def _span(trace: Trace, spans: Sequence[Span], place: int) -> dict[str, Any]:
-    span = spans[place]
-    began = trace.started_at + (span.began - trace.root.began)
-    ended = began + max(0.0, (span.ended or trace.root.ended) - span.began)
-    given = span.attributes or {}
-    renamed = {_NAMES.get(name, f"rag.{name}") if not place else f"rag.{name}": value for name, value in given.items()}
+def _span(trace: Trace, span: Span, place: int) -> dict[str, Any]:
+    began = trace.started_at + (span.began - trace.began)
+    ended = began + max(0.0, (span.ended or trace.ended) - span.began)
+    names = _NAMES if not place else {}
+    renamed = {names.get(name, f"rag.{name}"): value for name, value in span.attributes.items()}
     if not place:
         renamed["rag.query_id"] = trace.query_id
     if span.error:
         renamed["error.type"] = span.error
-    method = given.get("method") if not place else None
+    method = span.attributes.get("method") if not place else None
     return {
         "traceId": trace.trace_id,
         "spanId": trace.span_id(place),
-        "parentSpanId": trace.parent_id if not place else trace.span_id(_parent(span, spans)),
+        "parentSpanId": trace.parent_id if not place else trace.span_id(span.parent),
         "name": f"{method} {span.name}" if method else span.name,
         "kind": _INTERNAL if place or trace.route == "ingest" else _SERVER,
         "startTimeUnixNano": str(int(began * 1e9)),
         "endTimeUnixNano": str(int(ended * 1e9)),
         "attributes": _attributes(renamed),
-        "status": {"code": _ERROR, "message": span.error} if _failed(span, trace) else {"code": _OK},
+        "status": {"code": _ERROR, "message": span.error} if _failed(span, place, trace) else {"code": _OK},
     }
 
 
-def _failed(span: Span, trace: Trace) -> bool:
+def _failed(span: Span, place: int, trace: Trace) -> bool:
     """A server's span failed where the server did (semantic conventions for HTTP): status 500 and above."""
-    return bool(span.error) and (span is not trace.root or trace.failed)
-
-
-def _parent(span: Span, spans: Sequence[Span]) -> int:
-    return next((place for place, one in enumerate(spans) if one is span.parent), 0)
+    return bool(span.error) and (place > 0 or trace.failed)
 
 
 def _attributes(given: Mapping[str, Any]) -> list[dict[str, Any]]:

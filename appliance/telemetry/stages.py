@@ -1,11 +1,12 @@
 """The stages of a question and of a document: one name in `timings`, the stage histogram and the traces."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final
 
 from appliance.telemetry.metrics import STAGE_SECONDS
-from appliance.telemetry.tracing import record, span
+from appliance.telemetry.steps import observe_with, record, stage
+
+__all__ = ["STAGES", "Stages", "stage"]
 
 STAGES: Final = {  # name -> what it is
     "receive": "The body of the request comes in and is decoded.",
@@ -45,35 +46,18 @@ STAGES: Final = {  # name -> what it is
     "ingest.commit": "A transaction stores documents, words and vectors.",
     "ingest.index": "The index learns what was committed.",
 }
-_OBSERVE: dict[str, Callable[[float], None]] = {}  # of the series of each stage: labels() costs more than observing
 
 
-def observed(name: str, seconds: float) -> None:
-    """Count what a stage took in the histogram. `name` is one of STAGES."""
-    (_OBSERVE.get(name) or _observer(name))(seconds)
+class _Observers(dict[str, Callable[[float], None]]):
+    """What counts the seconds of each stage: its series of the histogram, made when it first runs."""
+
+    def __missing__(self, name: str) -> Callable[[float], None]:
+        assert name in STAGES, name
+        self[name] = found = STAGE_SECONDS.labels(name).observe
+        return found
 
 
-def _observer(name: str) -> Callable[[float], None]:
-    assert name in STAGES, name
-    observe = _OBSERVE[name] = STAGE_SECONDS.labels(name).observe
-    return observe
-
-
-class stage(span):
-    """A span that is counted in the stage histogram, and added to `ms`, milliseconds by stage, where it is given."""
-
-    __slots__ = ("_ms",)
-
-    def __init__(self, name: str, ms: dict[str, float] | None = None) -> None:
-        self.name, self._ms = name, ms
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        super().__exit__(kind, error, at)
-        name, seconds, ms = self.name, self.ended - self.began, self._ms
-        (_OBSERVE.get(name) or _observer(name))(seconds)
-        if ms is not None:
-            ms[name] = ms.get(name, 0.0) + seconds * 1000
-            self._ms = None  # the trace keeps this step, and need not keep the times of all
+observe_with(_Observers())
 
 
 class Stages:
@@ -91,5 +75,4 @@ class Stages:
     def add(self, name: str, began: float, ended: float) -> None:
         """A stage that ran beside the others, between two readings of `time.perf_counter()`."""
         record(name, began, ended)
-        observed(name, ended - began)
         self.ms[name] = self.ms.get(name, 0.0) + (ended - began) * 1000

@@ -18,7 +18,7 @@ from appliance.telemetry import log as telemetry_log
 from appliance.telemetry.log import OFTEN
 from appliance.telemetry.metrics import HTTP_IN_FLIGHT, HTTP_SECONDS
 from appliance.telemetry.traces import Traces
-from appliance.telemetry.tracing import CURRENT, Trace
+from appliance.telemetry.tracing import Trace, record
 from appliance.web.endpoint import Receive, Scope, Send, header
 from appliance.web.problems import problem_reply
 
@@ -72,7 +72,7 @@ class Envelope:
         started = perf_counter()
         query_id = f"{random.getrandbits(64):016x}"  # a name, not a secret
         trace = self._traces.begin(query_id, started, header(scope, b"traceparent"))
-        CURRENT.set(trace.root)  # a request has a task, and so a context, of its own
+        trace.here()  # a request has a task, and so a context, of its own
         scope.update({"query_id": query_id, "started": started, "fields": {}})
         sent = _Sent(send, query_id, self._draining)
         self._in_flight += 1
@@ -141,10 +141,10 @@ class Envelope:
             **scope["fields"],
         }
         if sent.began:
-            trace.add(("send", sent.began, ended))
+            record("send", sent.began, ended)
         trace.end(route, status, line, ended)
         if route not in QUESTIONS and not trace.failed:
-            trace.complete = None
+            trace.kept = False
         trace.let_go()
         if route in _QUIET:
             log.debug("request", **line)

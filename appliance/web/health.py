@@ -63,6 +63,7 @@ async def prometheus(request: Request[Any, Any, Any]) -> ASGIApp:
     """All metrics for Prometheus; without a key from this host itself."""
     web = rooms(request)
     seen = web.observer.known() or await _looked_up(web)
+    web.appliance.traces.count()
     return Reply(metrics.render(_with_questions(seen, web)), media_type=metrics.CONTENT_TYPE.encode())
 
 

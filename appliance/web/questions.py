@@ -10,8 +10,8 @@ import msgspec
 from appliance.app import Appliance
 from appliance.cache import Kept
 from appliance.errors import DeadlineExceeded, Overloaded
-from appliance.telemetry.stages import observed, stage
-from appliance.telemetry.tracing import Trace, carried, current_trace, note, record, span
+from appliance.telemetry.stages import stage
+from appliance.telemetry.tracing import Trace, carried, current_trace, note, record
 from appliance.turns import SCANNING
 from appliance.types import CancelToken, Claim, Mode, Query, Waiting
 from appliance.web.endpoint import ClientGone, Receive, Scope
@@ -93,9 +93,7 @@ class Questions:
         submitted, trace = time.perf_counter(), current_trace()
 
         def begun() -> T:
-            waited = time.perf_counter()
-            record("wait", submitted, waited)
-            observed("wait", waited - submitted)
+            record("wait", submitted, time.perf_counter())
             return work()
 
         future = lane.run(carried(begun))
@@ -224,7 +222,7 @@ class Questions:
         Where a flag allows it that may be the answer from before an ingestion; it is then computed anew beside.
         """
         appliance = self._appliance
-        with span("settle"):
+        with stage("settle"):
             key = appliance.cache_key(wanted)
         if appliance.settings.keep_questions and is_plain(wanted):
             appliance.cache.asked.note(wanted.collection, wanted.mode, wanted.text)

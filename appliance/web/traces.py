@@ -96,7 +96,7 @@ async def list_traces(request: Request[Any, Any, Any]) -> ASGIApp:
         for one in traces.list(asked.shelf)
         if asked.route in (None, one.route) and one.seconds * 1000 >= asked.min_ms
     ]
-    return reply(TracesBody([_line(one) for one in found[: asked.limit]], traces.seen))
+    return reply(TracesBody([_line(one) for one in found[: asked.limit]], traces.count()))
 
 
 @get("/admin/traces/{query_id:str}", opt=endpoint(Role.ADMIN, "admin", returns=TraceBody))
@@ -113,14 +113,12 @@ async def show_trace(request: Request[Any, Any, Any], query_id: FromPath[str]) -
 
 
 def _line(trace: Trace) -> TraceLine:
-    spans = trace.spans
-    inner = {id(one.parent) for one in spans}
-    steps = [one for one in spans[1:] if id(one) not in inner]
-    longest = max(steps, key=_seconds, default=None)
-    given = trace.root.attributes or {}
+    root, *steps = trace.spans
+    inner = {one.parent for one in steps}
+    longest = max((one for at, one in enumerate(steps, 1) if at not in inner), key=_seconds, default=None)
     return TraceLine(
         *(trace.query_id, trace.route, trace.started_at, round(trace.seconds * 1000, 3), trace.status),
-        *(trace.root.error, bool(given.get("cache_hit"))),
+        *(root.error, bool(root.attributes.get("cache_hit"))),
         *((longest.name, round(_seconds(longest) * 1000, 3)) if longest is not None else ("", 0.0)),
     )
 
@@ -130,24 +128,20 @@ def _seconds(span: Span) -> float:
 
 
 def _body(trace: Trace) -> TraceBody:
-    spans = trace.spans
-    places = {id(span): place for place, span in enumerate(spans)}
     return TraceBody(
         *(trace.query_id, trace.trace_id, trace.parent_id, trace.route, trace.started_at),
         *(round(trace.seconds * 1000, 3), trace.status),
-        [_span(span, trace, places) for span in spans],
+        [_span(span, trace) for span in trace.spans],
         {name: LeftOutBody(int(count), round(seconds * 1000, 3)) for name, (count, seconds) in trace.left_out.items()},
     )
 
 
-def _span(span: Span, trace: Trace, places: dict[int, int]) -> SpanBody:
-    parent = None if span.parent is None else places.get(id(span.parent), 0)
-    seconds = span.ended - span.began if span.ended else trace.seconds - (span.began - trace.root.began)
+def _span(span: Span, trace: Trace) -> SpanBody:
+    parent = None if span.parent < 0 else span.parent
+    seconds = span.ended - span.began if span.ended else trace.seconds - (span.began - trace.began)
     status = span.error or ("ok" if span.ended else "unfinished")
-    start_ms = round((span.began - trace.root.began) * 1000, 3)
-    return SpanBody(
-        span.name, parent, start_ms, round(max(0.0, seconds) * 1000, 3), status, dict(span.attributes or {})
-    )
+    start_ms = round((span.began - trace.began) * 1000, 3)
+    return SpanBody(span.name, parent, start_ms, round(max(0.0, seconds) * 1000, 3), status, dict(span.attributes))
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (list_traces, show_trace)

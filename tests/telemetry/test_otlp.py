@@ -21,8 +21,9 @@ from appliance.config import bare_environment
 from appliance.paths import DataPaths
 from appliance.telemetry import otlp
 from appliance.telemetry.metrics import TRACES_DROPPED, TRACES_EXPORTED
+from appliance.telemetry.stages import stage
 from appliance.telemetry.traces import Traces
-from appliance.telemetry.tracing import CURRENT, Trace, record, span
+from appliance.telemetry.tracing import CURRENT, Trace, record
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -100,8 +101,8 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made_trace(query_id: str = "00112233445566aa", traceparent: bytes = b"", status: int = 200) -> Trace:
     trace = Trace(query_id, traceparent=traceparent)
-    token = CURRENT.set(trace.root)
-    with span("answer"):
+    token = trace.here()
+    with stage("answer"):
         record("lexical", time.perf_counter(), time.perf_counter() + 0.001, hits=3, share=0.5, exact=True, model="x")
     CURRENT.reset(token)
     line = {"method": "POST", "route": "/query", "status": status, "code": "disk_gone" if status >= 400 else None}

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 
 from appliance.inference.llama.context import Tokens
-from appliance.telemetry.stages import observed
 from appliance.telemetry.tracing import record
 from appliance.types import CancelToken, Generated, GenerationRequest, Usage
 
@@ -66,14 +65,9 @@ def trace_job(job: Job) -> None:
     ended = time.monotonic()
     began, wrote = job.began or ended, job.wrote or ended
     usage = job.result.usage if job.result is not None else Usage()
-    _stage("queue", job.queued, began)
+    record("queue", job.queued, began)
     if job.began:
-        _stage("prompt", began, wrote, tokens=len(job.tokens))
+        record("prompt", began, wrote, tokens=len(job.tokens))
     if job.wrote:
         reason = job.result.finish_reason if job.result is not None else None
-        _stage("decode", wrote, ended, tokens=usage.completion_tokens, finish_reason=reason)
-
-
-def _stage(name: str, began: float, ended: float, **attributes: int | str | None) -> None:
-    record(name, began, ended, **attributes)
-    observed(name, ended - began)
+        record("decode", wrote, ended, tokens=usage.completion_tokens, finish_reason=reason)
