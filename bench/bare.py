@@ -7,10 +7,11 @@ import contextlib
 import contextvars
 from typing import Any
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from prometheus_client.metrics import MetricWrapperBase
 
 from appliance.telemetry import log
+from appliance.telemetry.counter import Counter
 from appliance.telemetry.histogram import Histogram
 from appliance.telemetry.steps import CURRENT, Place, observe_with
 from appliance.telemetry.traces import Traces

@@ -112,6 +112,14 @@ def _write(lines: str) -> None:
         return
 
 
+_LINE = msgspec.json.Encoder(enc_hook=str)
+
+
+def _spliced(one: bytes, other: bytes) -> bytes:
+    """Two JSON objects as a line of both; the second is not empty."""
+    return (other if one == b"{}" else one[:-1] + b"," + other[1:]) + b"\n"
+
+
 class Often:
     """A way to the log for lines that are written thousands of times a second: a tenth of the cost of the other.
 
@@ -145,14 +153,14 @@ class Often:
 
     def flush(self) -> None:
         """Write the lines that wait. From any thread."""
-        lines = []
+        lines: list[bytes] = []
         with contextlib.suppress(IndexError):
             while True:
                 component, event, fields, now = self._lines.popleft()
-                line = {**fields, "event": event, "level": "info", "component": component, "at": _iso(now)}
-                lines.append(msgspec.json.encode(line, enc_hook=str).decode())
+                own = {"event": event, "level": "info", "component": component, "at": _iso(now)}
+                lines.append(_spliced(_LINE.encode(fields), _LINE.encode(own)))
         if lines:
-            _write("\n".join(lines) + "\n")
+            _write(b"".join(lines).decode())
 
 
 OFTEN = Often()

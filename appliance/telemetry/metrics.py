@@ -6,12 +6,12 @@ Times are in seconds, sizes in bytes, as the Prometheus naming guide asks.
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     disable_created_metrics,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from appliance.telemetry.counter import Counter
 from appliance.telemetry.exposition import Page, Readings
 from appliance.telemetry.histogram import Histogram
 

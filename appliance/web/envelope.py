@@ -24,7 +24,7 @@ from appliance.web.problems import problem_reply
 
 log = telemetry_log.get(__name__)
 
-FLUSH_S = 0.05
+FLUSH_S = 0.2  # writing lets go of the interpreter, and whoever computes may have it for a while then
 BESIDE_QUESTIONS = 200  # requests in flight that are allowed on top of the questions
 _QUIET = frozenset({"/health", "/health/ready", "/metrics", "/assets/{name}"})
 QUESTIONS = frozenset({"/query", "/search", "/v1/chat/completions", "/v1/embeddings"})  # whose traces are kept

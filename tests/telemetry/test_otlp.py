@@ -111,6 +111,7 @@ def made_trace(query_id: str = "00112233445566aa", traceparent: bytes = b"", sta
 
 
 def count(counter: Any) -> float:
+    counter.count()
     return float(counter._value.get())
 
 
