@@ -8,6 +8,7 @@ closed one; what is still in work after CUT_S is cut off and told so; the rest i
 import asyncio
 import contextlib
 import errno
+import functools
 import gc
 import json
 import os
@@ -15,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -105,8 +106,10 @@ def serve(
 
     Raises AddressUnusable (code port_in_use when another process listens there).
     """
-    settings, notifier = appliance.settings, notifier or Notifier("")
+    settings, notifier, stop = appliance.settings, notifier or Notifier(""), _Stop()
     with contextlib.ExitStack() as stack:
+        stack.callback(closing)  # the appliance itself is still to be closed, which no second SIGTERM interrupts
+        stack.enter_context(handled(stop, *STOPS))
         listening = list(sockets) or [listen(settings.host, settings.port)]
         for one in listening:
             stack.enter_context(one)
@@ -116,21 +119,42 @@ def serve(
         sys.stdout.flush()
         log.info("serving", url=url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(appliance, listening, notifier, watchdog_s))
+            runner.run(_run(appliance, listening, notifier, watchdog_s, stop))
         log.info("stopped", url=url)
     return 0
 
 
-async def _run(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+class _Stop:
+    """A stop by signal, from before the server says that it listens until all is closed; uvicorn has one of its own."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._cancel: Callable[[], object] | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if self._cancel is not None:
+            self._cancel()
+
+    @contextlib.contextmanager
+    def cancels(self, task: "asyncio.Task[object]") -> Iterator[None]:
+        """The task, within the block; at once, when it was asked for before. Afterwards everything ends anyway."""
+        self._cancel = functools.partial(task.get_loop().call_soon_threadsafe, task.cancel)
+        if self._asked:
+            self._cancel()
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+
+async def _run(
+    appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float, stop: _Stop
+) -> None:
+    task = asyncio.current_task()
     assert task is not None
-
-    def cancel(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(task.cancel)
-
-    with contextlib.suppress(asyncio.CancelledError), handled(cancel, *STOPS):  # as long as the server does not listen
+    with contextlib.suppress(asyncio.CancelledError), stop.cancels(task):
         await _serve(appliance, sockets, notifier, watchdog_s)
-    closing()  # before the event loop is closed: an interrupt amid that leaves it open
 
 
 async def _serve(appliance: Appliance, sockets: list[socket.socket], notifier: Notifier, watchdog_s: float) -> None:
