@@ -105,8 +105,9 @@ def _compare(
     cpu: tuple[list[float], list[float]] = ([], [])
     errors = 0
     for number in range(rounds):
+        questions = ask()  # the same for both: some are harder than others
         for which in (0, 1) if number % 2 == 0 else (1, 0):
-            server, questions = servers[which], ask()
+            server = servers[which]
             before = server.cpu_s()
             done = run(
                 server.url, server.key, name=name, questions=questions, clients=clients, seconds=seconds,
