@@ -16,6 +16,11 @@ WHOLE = frozenset(("answer", "search", "wait", "queue", "send", "receive"))  # h
 BUSY = 0.75  # of a resource, from which on it is what limits
 
 
+def figure(value: float) -> str:
+    """Three digits, as people write numbers: 1,560, 37.2, 0.53."""
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One offered rate (requests a second) and what became of it."""
@@ -57,7 +62,7 @@ class Step:
         kept = ("requests", "requests_per_s", "p50_ms", "p95_ms", "p99_ms", "errors", "hit_rate", "memory_highest_mib")
         cores = self.server_cores()
         return {
-            "name": f"{self.mode}, {self.offered:.3g}/s",
+            "name": f"{self.mode}, {figure(self.offered)}/s",
             "mode": self.mode,
             "offered_per_s": round(self.offered, 2),
             **{name: told.get(name) for name in kept},
@@ -95,7 +100,7 @@ def limit(steps: Sequence[Step], cores: int) -> dict[str, Any]:
     total = sum(seconds for _, seconds in stages) or 1.0
     shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in stages[:4])
     server, client = last.server_cores(), last.run.cpu_s / last.run.seconds
-    told = f"at {last.offered:.3g} requests/s: "
+    told = f"at {figure(last.offered)} requests/s: "
     if server is not None:
         told += f"the server kept {server:.2f} of {cores} cores busy, "
     if last.run.watch.host_cores is not None and server is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from bench.capacity import HEADROOM, SECONDS_BETWEEN_QUESTIONS
+from bench.capacity import HEADROOM, SECONDS_BETWEEN_QUESTIONS, figure
 from bench.plots import Line, plot
 
 STYLE = """
@@ -43,10 +43,10 @@ def headline(found: dict[str, Any]) -> str:
     written = next((one for one in found["modes"] if "generated" in one["mode"]), None)
     parts = []
     if best is not None:
-        parts.append(f"{best['sustained_per_s']:,.3g} new questions a second ({best['users']:,} people at work)")
+        parts.append(f"{figure(best['sustained_per_s'])} new questions a second ({best['users']:,} people at work)")
     if cached is not None:
         parts.append(
-            f"{cached['sustained_per_s']:,.3g} a second where 85 % were asked before ({cached['users']:,} people)"
+            f"{figure(cached['sustained_per_s'])} a second where 85 % were asked before ({cached['users']:,} people)"
         )
     slo = found["slo"]
     told = (
@@ -98,7 +98,7 @@ def modes(found: dict[str, Any]) -> Rows:
         (
             one["mode"],
             f"{one['slo_p95_s']:g} s",
-            f"{one['sustained_per_s']:,.3g}",
+            figure(one["sustained_per_s"]),
             f"{one['users']:,}",
             one["limit"]["what"],
             one["limit"]["evidence"],

@@ -19,7 +19,7 @@ from appliance import __version__
 from appliance.config import Settings
 from appliance.paths import HANDBOOK, DataPaths
 from bench import capacity
-from bench.capacity import SECONDS_BETWEEN_QUESTIONS, Step, sustained
+from bench.capacity import SECONDS_BETWEEN_QUESTIONS, Step, figure, sustained
 from bench.capacity_page import headline, html, markdown
 from bench.load import run
 from bench.own import NO_CACHE, overhead_at
@@ -164,7 +164,7 @@ def _knee(template: Scenario, target: Target, tell: Callable[[str], None]) -> li
     steps: list[Step] = []
 
     def offer(rate: float) -> Step:
-        tell(f"{template.name}: {rate:.3g} requests/s")
+        tell(f"{template.name}: {figure(rate)} requests/s")
         step = Step(template.name, rate, measure(template.at(60 * rate), target, seed=len(steps) + 1))
         if step.arrived:  # at a low rate nobody may come within a step
             steps.append(step)

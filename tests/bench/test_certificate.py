@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from appliance.config import Settings
-from bench.capacity import Memory, Step, limit, per_passage, sizes, sustained
+from bench.capacity import Memory, Step, figure, limit, per_passage, sizes, sustained
 from bench.capacity_page import _cell, html
 from bench.certificate import Level, Source, certify
 from bench.histogram import Histogram
@@ -110,3 +110,8 @@ def test_the_three_files_are_written_and_need_nothing_else(tmp_path: Path, monke
     assert page.count("<svg") == 3
     assert "# Capacity of this host" in (folder / "CAPACITY.md").read_text()
     assert told
+
+
+def test_figures_are_written_as_people_write_them() -> None:
+    shown = [figure(value) for value in (1556.25, 37.24, 0.5321, 123_456.0, 100.0, 0.0)]
+    assert shown == ["1,560", "37.2", "0.532", "123,000", "100", "0"]
