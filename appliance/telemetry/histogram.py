@@ -1,7 +1,6 @@
 """prometheus_client's histogram with a cheaper `observe`: some twenty are made for one question."""
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import Histogram as Original
@@ -17,19 +16,20 @@ class Histogram(Original):
 
     def _metric_init(self) -> None:
         super()._metric_init()
-        self._uncounted: deque[float] = deque()
+        self.uncounted: list[float] = []  # whoever adds to it calls `count` when it is long
 
     def observe(self, amount: float, exemplar: Mapping[str, str] | None = None) -> None:
         """Count `amount` (seconds or bytes) in the first bucket whose bound is not below it. Exemplars are not kept."""
-        self._uncounted.append(amount)
-        if len(self._uncounted) >= MOST_UNCOUNTED:
+        self.uncounted.append(amount)
+        if len(self.uncounted) >= MOST_UNCOUNTED:
             self.count()
 
     def count(self) -> None:
         """Bring sum and buckets up to date with what was observed until now."""
         with self._sum._lock:
-            for _ in range(len(self._uncounted)):  # others may add to them meanwhile; nobody else takes any away
-                amount = self._uncounted.popleft()
+            amounts = self.uncounted[:]
+            del self.uncounted[: len(amounts)]  # others may add to them meanwhile; nobody else takes any away
+            for amount in amounts:
                 self._sum._value += amount
                 self._buckets[bisect_left(self._upper_bounds, amount)]._value += 1.0
 

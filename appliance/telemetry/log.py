@@ -115,9 +115,10 @@ def _write(lines: str) -> None:
 _LINE = msgspec.json.Encoder(enc_hook=str)
 
 
-def _spliced(one: bytes, other: bytes) -> bytes:
-    """Two JSON objects as a line of both; the second is not empty."""
-    return (other if one == b"{}" else one[:-1] + b"," + other[1:]) + b"\n"
+@lru_cache(maxsize=64)
+def _end(component: str, event: str) -> bytes:
+    """What stands in a line between the fields, of which there are some, and the time."""
+    return b"," + _LINE.encode({"event": event, "level": "info", "component": component})[1:-1]
 
 
 class Often:
@@ -139,7 +140,7 @@ class Often:
     def info(self, component: str, event: str, fields: Mapping[str, Any]) -> bool:
         """Write a line; False when it does not wait for `flush`, because it is written, or not wanted at this level.
 
-        `fields` stay as they are from now on.
+        `fields`, at least one, stay as they are from now on.
         """
         if not self._json or "question" in fields:
             get(component).info(event, **fields)
@@ -157,8 +158,9 @@ class Often:
         with contextlib.suppress(IndexError):
             while True:
                 component, event, fields, now = self._lines.popleft()
-                own = {"event": event, "level": "info", "component": component, "at": _iso(now)}
-                lines.append(_spliced(_LINE.encode(fields), _LINE.encode(own)))
+                lines.append(
+                    b'%b%b,"at":"%b"}\n' % (_LINE.encode(fields)[:-1], _end(component, event), _iso(now).encode())
+                )
         if lines:
             _write(b"".join(lines).decode())
 

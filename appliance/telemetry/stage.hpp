@@ -8,7 +8,9 @@
 namespace steps {
 
 inline PyObject* current = nullptr;   // the context variable: where this thread is, a Place or None
-inline PyObject* observed = nullptr;  // what takes the seconds of a stage, by its name; None: nobody
+inline PyObject* observed = nullptr;  // by the name of a stage: (list for its seconds, what counts them); None: nobody
+
+constexpr Py_ssize_t kMostUncounted = 128;
 
 // Where a thread is in a trace.
 struct Place {
@@ -49,13 +51,18 @@ inline PyObject* here() {
 // Have the seconds of a stage counted. False with an error.
 inline bool count(PyObject* name, double seconds) {
   if (observed == Py_None) return true;
-  PyObject* observe = PyObject_GetItem(observed, name);
-  PyObject* amount = observe ? PyFloat_FromDouble(seconds) : nullptr;
-  PyObject* done = amount ? PyObject_CallOneArg(observe, amount) : nullptr;
-  Py_XDECREF(observe);
+  PyObject* pair = PyObject_GetItem(observed, name);
+  PyObject *list = nullptr, *add_up = nullptr;
+  PyObject* amount = pair ? PyFloat_FromDouble(seconds) : nullptr;
+  bool well = amount && PyArg_ParseTuple(pair, "O!O", &PyList_Type, &list, &add_up) && PyList_Append(list, amount) == 0;
+  if (well && PyList_GET_SIZE(list) >= kMostUncounted) {
+    PyObject* done = PyObject_CallNoArgs(add_up);
+    well = done != nullptr;
+    Py_XDECREF(done);
+  }
   Py_XDECREF(amount);
-  Py_XDECREF(done);
-  return done != nullptr;
+  Py_XDECREF(pair);
+  return well;
 }
 
 // A step that is not among the steps of a trace is counted at once, and summed up by the trace. False with an error.

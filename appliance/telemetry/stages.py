@@ -48,12 +48,13 @@ STAGES: Final = {  # name -> what it is
 }
 
 
-class _Observers(dict[str, Callable[[float], None]]):
-    """What counts the seconds of each stage: its series of the histogram, made when it first runs."""
+class _Observers(dict[str, tuple[list[float], Callable[[], None]]]):
+    """Where the seconds of each stage are put down: in its series of the histogram, made when it first runs."""
 
-    def __missing__(self, name: str) -> Callable[[float], None]:
+    def __missing__(self, name: str) -> tuple[list[float], Callable[[], None]]:
         assert name in STAGES, name
-        self[name] = found = STAGE_SECONDS.labels(name).observe
+        series = STAGE_SECONDS.labels(name)
+        self[name] = found = (series.uncounted, series.count)
         return found
 
 

@@ -88,6 +88,12 @@ PyObject* ended_at(PyObject* self, void*) {
 
 PyObject* query_id_of(PyObject* self, void*) { return Py_NewRef(trace_of(self)->query_id); }
 
+PyObject* seconds_of(PyObject* self, void*) {
+  if (!begun(self)) return nullptr;
+  const Step& root = as_steps(self)->all[0];
+  return PyFloat_FromDouble((root.ended != 0.0 ? root.ended : now()) - root.began);
+}
+
 PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
@@ -105,6 +111,7 @@ PyMemberDef steps_members[] = {
 PyGetSetDef steps_properties[] = {
     {"began", began_at, nullptr, nullptr, nullptr},
     {"ended", ended_at, nullptr, nullptr, nullptr},
+    {"seconds", seconds_of, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyMethodDef steps_methods[] = {

@@ -8,6 +8,7 @@ from typing import Any, Final, Self, TypeAlias
 from appliance.telemetry.tracing import Trace
 
 Attribute: TypeAlias = str | int | float | bool | None
+Observer: TypeAlias = tuple[list[float], Callable[[], None]]  # for the seconds, and what counts them when they are many
 Row: TypeAlias = tuple[str, int, float, float, str | None, dict[str, Any] | None]
 
 MOST_STEPS: Final = 400  # kept of one trace; what comes after is summed up by name
@@ -30,6 +31,10 @@ class Steps:
     @property
     def ended(self) -> float:
         """When the root ended, 0 while it goes on."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the root took, until now where it goes on."""
 
     def close(self, name: str, ended: float, error: str, attributes: dict[str, Any], /) -> None:
         """The root has ended. `attributes` stay as they are from now on."""
@@ -71,7 +76,7 @@ def note(**attributes: Attribute) -> None:
     are left out, long texts cut.
     """
 
-def observe_with(observers: Mapping[str, Callable[[float], None]] | None, /) -> None:
-    """What takes the seconds of each stage, by its name; None: nobody. Those of a trace are counted when it is
-    complete, the others at once.
+def observe_with(observers: Mapping[str, Observer] | None, /) -> None:
+    """Where the seconds of each stage are put down, by its name; None: nowhere. Those of a trace are put down when it
+    is complete, the others at once.
     """

@@ -26,9 +26,9 @@ class _Recent:
         self._spans = 0
         self.traces: deque[Trace] = deque()
 
-    def add(self, trace: Trace) -> None:
-        self.traces.append(trace)
-        self._spans += len(trace)
+    def add(self, traces: list[Trace]) -> None:
+        self.traces.extend(traces)
+        self._spans += sum(map(len, traces))
         while len(self.traces) > self._most or (self._spans > MOST_SPANS_KEPT and len(self.traces) > 1):
             self._spans -= len(self.traces.popleft())
 
@@ -67,12 +67,11 @@ class Traces:
         del self._put_down[: len(traces)]  # others may add to them meanwhile; nobody else takes any away
         for trace in traces:
             trace.count()
-            if not trace.kept:
-                continue
-            self._seen += 1
-            self._newest.add(trace)
-            if trace.failed:
-                self._errors.add(trace)
+        kept = [one for one in traces if one.kept]
+        self._seen += len(kept)
+        self._newest.add(kept)
+        self._errors.add([one for one in kept if one.failed])
+        for trace in kept:
             self._keep_slow(trace)
 
     def count(self) -> int:

@@ -85,11 +85,6 @@ class Trace(Steps):
         ]
 
     @property
-    def seconds(self) -> float:
-        """How long the root took, until now where it goes on."""
-        return (self.ended or time.perf_counter()) - self.began
-
-    @property
     def failed(self) -> bool:
         """Whether the appliance itself failed; a question that was refused for its own fault did not."""
         return self.status >= 500
