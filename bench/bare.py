@@ -1,10 +1,12 @@
 """The appliance without tracing, metrics and the log: what `bench overhead` compares with, never for use.
 
-It takes them out of the running process, so that no setting exists by which an operator could lose them.
+It takes them out of the running process, so that no setting exists by which an operator could lose them, and puts them
+back: with and without, it is the same process, with the same memory.
 """
 
 import contextlib
 import contextvars
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Gauge
@@ -13,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from appliance.telemetry import log
 from appliance.telemetry.counter import Counter
 from appliance.telemetry.histogram import Histogram
+from appliance.telemetry.stages import OBSERVERS
 from appliance.telemetry.steps import CURRENT, Place, observe_with
 from appliance.telemetry.traces import Traces
 from appliance.web.envelope import Envelope
@@ -36,8 +39,10 @@ class _NoTrace:
         """It was not held."""
 
 
-def strip() -> None:
-    """Take all of it out of this process. Recording the audit of changes stays: no question writes to it."""
+def strip() -> Callable[[], None]:
+    """Take all of it out of this process; returns what puts it back. Recording the audit of changes stays: no question
+    writes to it.
+    """
 
     def nothing(*_: Any, **__: Any) -> None:
         return None
@@ -54,7 +59,19 @@ def strip() -> None:
         (Traces, "begin", lambda *_, **__: _NoTrace()),
         (Envelope, "_record", nothing),
     ]
+    before = [(owner, name, vars(owner).get(name)) for owner, name, _ in patches]
     for owner, name, instead in patches:
         setattr(owner, name, instead)
     observe_with(None)
     log.configure("error", "json")
+
+    def restore() -> None:
+        for owner, name, own in before:
+            if own is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+        observe_with(OBSERVERS)
+        log.configure("info", "json")
+
+    return restore

@@ -1,7 +1,8 @@
-"""What tracing, metrics and the log take of the throughput: the same load against a server with them and one without.
+"""What tracing, metrics and the log take of the throughput: the same load against a server with them and without.
 
-Both servers run at once on copies of the same data; rounds of load alternate between them, so that whatever else the
-host does meets both. The ratio of each pair of rounds gives the mean and its confidence interval.
+It is one server, which a signal strips of them and another gives them back: two of the same code, on copies of the same
+data, differ by 2 %. Rounds with and without alternate, so that whatever else the host does meets both. The ratio of
+each pair of rounds gives the mean and its confidence interval.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -27,6 +29,7 @@ from bench.target import Source, site
 
 START_S = 60.0
 CACHED = 20  # questions that are asked again and again
+STRIP, RESTORE = signal.SIGUSR1, signal.SIGUSR2
 TICK_S = 0.01  # of the clock of processor time
 ALLOWED = 0.05  # share of the throughput
 # Student's t for 95 %, two-sided, by degrees of freedom (more: 1.96)
@@ -64,39 +67,43 @@ class Server:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=60) as answer:
             return json.loads(answer.read())
 
+    def strip(self, bare: bool) -> None:
+        """Take it out, or put it back."""
+        os.kill(self.process.pid, STRIP if bare else RESTORE)
+        self.call("/health")  # by then the main thread has taken the signal
+
     def cpu_s(self) -> float:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
 
 def bench_overhead(settings: Settings, source: Source, *, rounds: int = 8, seconds: float = 2.0) -> dict[str, Any]:
-    """Measure cached and new questions, `rounds` pairs of `seconds` each, on copies of the same data.
+    """Measure cached and new questions, `rounds` pairs of `seconds` each, on a copy of the data.
 
     Returns {"runs": […], "allowed", "documents", "passages", "source"}. Raises InvalidRequest, RuntimeError.
     """
     with site(source, settings) as place, contextlib.ExitStack() as stack:
-        assert place.data is not None, "servers of our own are compared"
-        servers = [stack.enter_context(_server(settings, place.data, stripped=stripped)) for stripped in (False, True)]
+        assert place.data is not None, "a server of our own is measured"
+        server = stack.enter_context(_server(settings, place.data))
         cached = list(place.pool[:CACHED])
-        for one in servers:
-            for question in cached:
-                one.call("/query", {"question": question, "mode": "extractive"})
+        for question in cached:
+            server.call("/query", {"question": question, "mode": "extractive"})
 
         def mixed() -> list[str]:
             return _mixed(cached, _some(place.fresh, seconds))
 
         runs = [
-            _compare("cached, 32 clients", servers, rounds, seconds, lambda: cached, clients=32),
-            _compare("cached, 1 client", servers, rounds, seconds, lambda: cached, clients=1),
-            _compare("85 % repeats, 32 clients", servers, rounds, seconds, mixed, clients=32),
-            _compare("new, 8 clients", servers, rounds, seconds, lambda: _some(place.fresh, seconds), clients=8),
+            _compare("cached, 32 clients", server, rounds, seconds, lambda: cached, clients=32),
+            _compare("cached, 1 client", server, rounds, seconds, lambda: cached, clients=1),
+            _compare("85 % repeats, 32 clients", server, rounds, seconds, mixed, clients=32),
+            _compare("new, 8 clients", server, rounds, seconds, lambda: _some(place.fresh, seconds), clients=8),
         ]
     told: dict[str, Any] = {"documents": place.documents, "passages": place.passages, "source": place.told}
     return {"runs": [asdict(run) for run in runs], "allowed": ALLOWED, "rounds": rounds, "seconds": seconds} | told
 
 
 def _compare(
-    name: str, servers: Sequence[Server], rounds: int, seconds: float, ask: Callable[[], list[str]], *, clients: int
+    name: str, server: Server, rounds: int, seconds: float, ask: Callable[[], list[str]], *, clients: int
 ) -> Compared:
     """Rounds in the order with, without, without, with, …: what drifts meets both alike."""
     from bench.load import run
@@ -105,10 +112,9 @@ def _compare(
     cpu: tuple[list[float], list[float]] = ([], [])
     errors = 0
     for number in range(rounds):
-        questions = ask()  # the same for both: some are harder than others
         for which in (0, 1) if number % 2 == 0 else (1, 0):
-            server = servers[which]
-            before = server.cpu_s()
+            server.strip(bool(which))
+            questions, before = ask(), server.cpu_s()
             done = run(
                 server.url, server.key, name=name, questions=questions, clients=clients, seconds=seconds,
                 repeat=len(questions) == CACHED,
@@ -135,13 +141,13 @@ def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
 
 
 @contextlib.contextmanager
-def _server(settings: Settings, data: Path, *, stripped: bool) -> Iterator[Server]:
-    """A forked process that serves on a copy of `data`; `stripped` of what is measured here."""
+def _server(settings: Settings, data: Path) -> Iterator[Server]:
+    """A forked process that serves on a copy of `data`; STRIP takes out what is measured here, RESTORE puts it back."""
     with scratch() as folder:
         copied(data, folder)
         pid = os.fork()
         if not pid:
-            os._exit(_serve(folder, settings, stripped=stripped))
+            os._exit(_serve(folder, settings))
         try:
             yield _reached(DataPaths(folder).server, pid)
         finally:
@@ -149,7 +155,7 @@ def _server(settings: Settings, data: Path, *, stripped: bool) -> Iterator[Serve
             os.waitpid(pid, 0)
 
 
-def _serve(folder: Path, settings: Settings, *, stripped: bool) -> int:
+def _serve(folder: Path, settings: Settings) -> int:
     """Serve until SIGTERM; in the forked process."""
     with (folder / "server.log").open("wb") as out:
         for stream in (1, 2):
@@ -160,10 +166,7 @@ def _serve(folder: Path, settings: Settings, *, stripped: bool) -> int:
         from appliance.web import serve
 
         log.configure("info", "json")
-        if stripped:
-            from bench.bare import strip
-
-            strip()
+        _take_signals()
         taken = {name: getattr(settings, name) for name in ("embedder", "threads", "abstain_below")}
         loaded = load_settings({**taken, "data_dir": folder, "port": 0, "generator": "none"})
         with Appliance.open(loaded, purpose="bench") as appliance:
@@ -171,6 +174,21 @@ def _serve(folder: Path, settings: Settings, *, stripped: bool) -> int:
     except BaseException as error:  # noqa: BLE001 - told by the log; a forked process must not return
         sys.stderr.write(f"{error!r}\n")
         return 1
+
+
+def _take_signals() -> None:
+    from bench.bare import strip
+
+    undo: list[Callable[[], None]] = []  # one at most
+
+    def change(number: int, frame: FrameType | None) -> None:
+        if number == STRIP and not undo:
+            undo.append(strip())
+        elif number == RESTORE and undo:
+            undo.pop()()
+
+    for number in (STRIP, RESTORE):
+        signal.signal(number, change)
 
 
 def _reached(path: Path, pid: int) -> Server:

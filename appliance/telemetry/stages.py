@@ -58,7 +58,8 @@ class _Observers(dict[str, tuple[list[float], Callable[[], None]]]):
         return found
 
 
-observe_with(_Observers())
+OBSERVERS: Final = _Observers()
+observe_with(OBSERVERS)
 
 
 class Stages:

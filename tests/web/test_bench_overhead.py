@@ -1,4 +1,4 @@
-"""`bench overhead`: the interval, and a run against two real servers."""
+"""`bench overhead`: the interval, what is taken out and put back, and a run against a real server."""
 
 import math
 import subprocess
@@ -27,19 +27,36 @@ def test_of_twenty_questions_seventeen_were_asked_before() -> None:
     assert len(new) == len(set(new)) == len(asked) * 3 // 20
 
 
-def test_a_server_without_traces_ingests() -> None:
-    """In a process of its own: what is taken out stays out."""
-    program = (
-        "from types import SimpleNamespace; from bench.bare import strip; strip()\n"
-        "from appliance.ingest.tracing import traced_task; from appliance.telemetry.traces import Traces\n"
-        "with traced_task(Traces(), SimpleNamespace(id='1', collection='default')): print('done')"
-    )
+def test_what_is_taken_out_is_put_back() -> None:
+    """In a process of its own: the log is set up anew."""
+    program = """
+from types import SimpleNamespace
+from appliance.ingest.tracing import traced_task
+from appliance.telemetry.metrics import INGESTED_CHUNKS, REGISTRY, STAGE_SECONDS
+from appliance.telemetry.stages import stage
+from appliance.telemetry.traces import Traces
+from bench.bare import strip
+
+def work():
+    traces = Traces()
+    with traced_task(traces, SimpleNamespace(id='1' * 32, collection='default')), stage('ingest.list'):
+        INGESTED_CHUNKS.inc()
+    count = REGISTRY.get_sample_value('rag_stage_seconds_count', {'stage': 'ingest.list'})
+    return count, REGISTRY.get_sample_value('rag_ingested_chunks_total')
+
+print(work())
+restore = strip()
+print(work())
+restore()
+print(work())
+"""
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    assert (told.stdout, told.returncode) == ("done\n", 0), told.stderr
+    shown = "(1.0, 1.0)\n(1.0, 1.0)\n(2.0, 2.0)\n"
+    assert (told.stdout, told.returncode) == (shown, 0), told.stderr
 
 
 @pytest.mark.slow
-def test_both_servers_answer_and_are_compared(tmp_path: Path) -> None:
+def test_a_server_answers_with_and_without_and_is_compared(tmp_path: Path) -> None:
     settings = load_settings({"embedder": "hash", "generator": "none", "data_dir": tmp_path}).settings
     found = bench_overhead(settings, Source(), rounds=2, seconds=0.2)
     assert found["source"] == "the handbook"
