@@ -6,6 +6,7 @@ from prometheus_client import Counter as Original
 from prometheus_client.samples import Sample
 
 from appliance.telemetry.histogram import MOST_UNCOUNTED
+from appliance.telemetry.put_down import taken
 
 
 class Counter(Original):
@@ -26,9 +27,7 @@ class Counter(Original):
     def count(self) -> None:
         """Bring the value up to date with what was put down until now."""
         with self._value._lock:
-            amounts = self._uncounted[:]
-            del self._uncounted[: len(amounts)]  # others may add to them meanwhile; nobody else takes any away
-            self._value._value += sum(amounts)
+            self._value._value += sum(taken(self._uncounted))
 
     def _child_samples(self) -> Iterable[Sample]:
         self.count()

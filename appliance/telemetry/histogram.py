@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import Histogram as Original
 from prometheus_client.samples import Sample
 
+from appliance.telemetry.put_down import taken
+
 MOST_UNCOUNTED = 128
 
 
@@ -27,9 +29,7 @@ class Histogram(Original):
     def count(self) -> None:
         """Bring sum and buckets up to date with what was observed until now."""
         with self._sum._lock:
-            amounts = self.uncounted[:]
-            del self.uncounted[: len(amounts)]  # others may add to them meanwhile; nobody else takes any away
-            for amount in amounts:
+            for amount in taken(self.uncounted):
                 self._sum._value += amount
                 self._buckets[bisect_left(self._upper_bounds, amount)]._value += 1.0
 
