@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import Counter as Original
 from prometheus_client.samples import Sample
 
-from appliance.telemetry.histogram import MOST_UNCOUNTED
 from appliance.telemetry.put_down import taken
+from appliance.telemetry.steps import MOST_UNCOUNTED
 
 
 class Counter(Original):

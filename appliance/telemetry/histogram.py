@@ -7,8 +7,7 @@ from prometheus_client import Histogram as Original
 from prometheus_client.samples import Sample
 
 from appliance.telemetry.put_down import taken
-
-MOST_UNCOUNTED = 128
+from appliance.telemetry.steps import MOST_UNCOUNTED
 
 
 class Histogram(Original):

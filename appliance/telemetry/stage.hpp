@@ -10,7 +10,7 @@ namespace steps {
 inline PyObject* current = nullptr;   // the context variable: where this thread is, a Place or None
 inline PyObject* observed = nullptr;  // by the name of a stage: (list for its seconds, what counts them); None: nobody
 
-constexpr Py_ssize_t kMostUncounted = 128;
+constexpr Py_ssize_t kMostUncounted = 128;  // amounts put down before somebody counts them
 
 // Where a thread is in a trace.
 struct Place {
@@ -52,11 +52,11 @@ inline PyObject* here() {
 inline bool count(PyObject* name, double seconds) {
   if (observed == Py_None) return true;
   PyObject* pair = PyObject_GetItem(observed, name);
-  PyObject *list = nullptr, *add_up = nullptr;
+  PyObject *list = nullptr, *counter = nullptr;
   PyObject* amount = pair ? PyFloat_FromDouble(seconds) : nullptr;
-  bool well = amount && PyArg_ParseTuple(pair, "O!O", &PyList_Type, &list, &add_up) && PyList_Append(list, amount) == 0;
+  bool well = amount && PyArg_ParseTuple(pair, "O!O", &PyList_Type, &list, &counter) && PyList_Append(list, amount) == 0;
   if (well && PyList_GET_SIZE(list) >= kMostUncounted) {
-    PyObject* done = PyObject_CallNoArgs(add_up);
+    PyObject* done = PyObject_CallNoArgs(counter);
     well = done != nullptr;
     Py_XDECREF(done);
   }

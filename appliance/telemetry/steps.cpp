@@ -181,6 +181,7 @@ PyMODINIT_FUNC PyInit_steps() {
   PyObject* module = ready() ? PyModule_Create(&definition) : nullptr;
   const bool well = module && PyModule_AddObjectRef(module, "CURRENT", current) == 0 &&
                     PyModule_AddIntConstant(module, "MOST_STEPS", kMost) == 0 &&
+                    PyModule_AddIntConstant(module, "MOST_UNCOUNTED", kMostUncounted) == 0 &&
                     PyModule_AddType(module, &steps_type) == 0 && PyModule_AddType(module, &place_type) == 0 &&
                     PyModule_AddType(module, &stage_type) == 0;
   if (!well) Py_CLEAR(module);

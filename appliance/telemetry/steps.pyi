@@ -12,6 +12,7 @@ Observer: TypeAlias = tuple[list[float], Callable[[], None]]  # for the seconds,
 Row: TypeAlias = tuple[str, int, float, float, str | None, dict[str, Any] | None]
 
 MOST_STEPS: Final = 400  # kept of one trace; what comes after is summed up by name
+MOST_UNCOUNTED: Final = 128  # amounts put down before somebody counts them
 CURRENT: Final[ContextVar[Place | None]]  # where this thread is
 
 class Steps:

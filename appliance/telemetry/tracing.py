@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from appliance.telemetry.steps import CURRENT, MOST_STEPS, Place, Steps, note, record
+from appliance.telemetry.steps import CURRENT, Place, Steps, note, record
 
-__all__ = ["CURRENT", "MOST_STEPS", "Place", "Span", "Trace", "carried", "current_trace", "note", "record"]
+__all__ = ["CURRENT", "Span", "Trace", "carried", "current_trace", "note", "record"]
 
 T = TypeVar("T")
 
