@@ -71,7 +71,7 @@ $(VENV)/include/hnswlib: build/hnswlib.sh | $(VENV)/.build
 	@bash build/hnswlib.sh $(VENV)
 	@touch $@
 
-appliance/%.so: appliance/%.cpp $(wildcard appliance/*/*.hpp) build/kernel.sh build/native.sh | $(VENV)/include/hnswlib
+appliance/%.so: appliance/%.cpp $(wildcard appliance/*.hpp appliance/*/*.hpp) build/kernel.sh build/native.sh | $(VENV)/include/hnswlib
 	@echo "setup 2/3: $<"
 	@bash build/kernel.sh $(BIN)/python $< $@
 

@@ -71,10 +71,9 @@ def load(
     something falls short of what must be reached. Without a scenario: a few seconds each, cached and not.
 
     With --generate: tokens a second of 8 streams, times to the first token, search beside them, 100 clients at once,
-    and how soon a cancelled answer frees its place. With --soak instead:
-    whether memory stays flat under all kinds of requests, and every sequence is free at the end. llama-server is built
-    from llama.cpp (cmake with -DLLAMA_BUILD_SERVER=ON); the source package of llama-cpp-python has it under
-    vendor/llama.cpp.
+    and how soon a cancelled answer frees its place. With --soak too: whether memory stays flat under all kinds of
+    requests, and every sequence is free at the end. llama-server is built from llama.cpp (cmake with
+    -DLLAMA_BUILD_SERVER=ON); the source package of llama-cpp-python has it under vendor/llama.cpp.
     """
     if scenarios:
         under = module("under_load")
