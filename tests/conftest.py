@@ -11,6 +11,7 @@ import pytest
 from appliance import airgap
 from appliance.app import Appliance
 from appliance.config import load_settings
+from appliance.telemetry.log import OFTEN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +32,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's lock cannot be taken off again: commands run in the tests' own process do not take it."""
     monkeypatch.setattr(airgap, "enforce", lambda mode: airgap.in_force())
+
+
+@pytest.fixture(autouse=True)
+def _log_written() -> Iterator[None]:
+    """Lines of the log that wait belong to the test that wrote them, not to the terminal."""
+    yield
+    OFTEN.flush()
 
 
 @pytest.fixture
