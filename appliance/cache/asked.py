@@ -8,6 +8,8 @@ from pathlib import Path
 
 import structlog
 
+from appliance.types import Mode
+
 log = structlog.get_logger(__name__)
 
 FILE = "asked.json"
@@ -77,5 +79,5 @@ class AskedQuestions:
     def _read(self) -> dict[tuple[str, str, str], int]:
         with contextlib.suppress(OSError, ValueError, TypeError):
             rows = json.loads(self._path.read_text("utf-8"))[:MOST]
-            return {(str(c), str(m), str(t)): int(n) for c, m, t, n in rows}
+            return {(str(c), Mode(m).value, str(t)): int(n) for c, m, t, n in rows}
         return {}

@@ -99,7 +99,12 @@ def _findings(invocation: Invocation, *, quick: bool) -> Iterator[Finding]:
     yield files.guarded("certificate", lambda: files.certificate(settings.data_dir))
     yield files.guarded("monitoring", lambda: files.monitoring(settings.monitoring_dir))
     foreign = files.owner(settings.data_dir) if server is None else None
-    yield from [foreign] if foreign is not None else _opened(invocation, quick=quick)
+    if foreign is not None:
+        yield foreign
+    else:
+        if not quick:  # before they are opened, which mends them
+            yield files.guarded("index files", lambda: files.index_files(paths))
+        yield from _opened(invocation, quick=quick)
     yield host.clock(offset, host.newest_write(settings.data_dir))
 
 

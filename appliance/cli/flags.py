@@ -1,6 +1,7 @@
 """`flags`: what may be switched while the appliance runs."""
 
 import json
+import math
 from typing import Any
 
 import rich_click as click
@@ -74,9 +75,10 @@ def typed(value: str, takes: str) -> Any:
         return None
     if "number" in takes:
         try:
-            return json.loads(value)
+            number = json.loads(value)
         except ValueError:
             return value
+        return value if isinstance(number, float) and not math.isfinite(number) else number
     return value
 
 

@@ -167,6 +167,28 @@ def manifests(directory: Path) -> list[tuple[int, Manifest]]:
     return found
 
 
+def damaged(directory: Path) -> list[tuple[int, str]]:
+    """The generations whose graph file is not the one that was written, and why: missing or torn. All bytes are read.
+
+    One that is replaced meanwhile is left out. Raises OSError where a file cannot be read.
+    """
+    found = []
+    for number in numbers(directory):
+        folder = directory / str(number)
+        try:
+            manifest = Manifest.read(folder)
+            why = "" if _sha256(folder / GRAPH_FILE) == manifest.sha256 else "torn"
+        except UnusableGenerationError as error:
+            why = str(error)
+        except FileNotFoundError:
+            why = "missing"
+        except IsADirectoryError:
+            why = "torn"
+        if why and folder.is_dir():
+            found.append((number, why))
+    return found
+
+
 def bytes_on_disk(directory: Path) -> int:
     """Of all files below it; one that vanishes meanwhile counts nothing."""
     total = 0

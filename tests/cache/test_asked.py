@@ -47,3 +47,5 @@ def test_it_is_bounded_and_what_is_asked_often_stays(tmp_path: Path) -> None:
 def test_a_torn_file_is_as_none(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('[["default", "auto"')
     assert AskedQuestions(tmp_path, on=True).most("default", 9) == []
+    (tmp_path / FILE).write_text('[["default", "no mode", "a question", 3]]')
+    assert AskedQuestions(tmp_path, on=True).most("default", 9) == []

@@ -8,14 +8,17 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from appliance import __version__
+from appliance.backup.repository import Repository
 from appliance.cli.checks import CHECKS, configuration, files, host
 from appliance.config import LoadedSettings, Settings
 from appliance.monitoring import export
+from appliance.paths import DataPaths
 from tests.cli.test_metadata_commands import run
 
 __all__ = ["run"]  # a fixture
@@ -45,7 +48,7 @@ def test_all_checks_are_listed_and_every_fault_has_a_hint(run: Any) -> None:
 
 def test_quick_reads_no_data(run: Any) -> None:
     found = looked(run, "--quick")
-    assert not {"model_files", "database", "index"} & found.keys()
+    assert not {"model_files", "database", "index", "index_files"} & found.keys()
     assert {"part", "collection_size", "dead_documents"} <= found.keys()
 
 
@@ -194,8 +197,42 @@ def test_a_certificate_of_this_host_and_program(tmp_path: Path) -> None:
     assert "version 0.0.1" in found(program="0.0.1")[1]
     assert "cores" in found(cores=999)[1]
     assert "another processor" in found(processor="Imaginary 9000")[1]
+    assert "future" in found(made=datetime.fromtimestamp(time.time() + 86_400, UTC).isoformat())[1]
     (folder / "capacity.json").write_text("{")
     assert "cannot be read" in files.certificate(tmp_path).detail
+
+
+@pytest.mark.parametrize(
+    ("every", "age_days", "severity", "said"),
+    [
+        (0, 3, "ok", "72 h"),
+        (0, 40, "notice", "960 h"),
+        (24, 3, "warning", "72 h"),
+        (24, 1, "ok", "24 h"),
+        (24, -1, "warning", "future"),
+    ],
+)
+def test_the_age_of_the_newest_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: float, age_days: float, severity: str, said: str
+) -> None:
+    taken = SimpleNamespace(taken_at=time.time() - 86_400 * age_days, documents=7)
+    monkeypatch.setattr(Repository, "all", lambda _: [taken])
+    finding = files.backups(Settings(data_dir=tmp_path, threads=1, backup_every=every), DataPaths(tmp_path))
+    assert finding.severity == severity
+    assert said in finding.detail
+    assert bool(finding.hint) == (severity != "ok")
+
+
+@pytest.mark.slow
+def test_a_damaged_index_is_told_before_it_is_mended(run: Any, tmp_path: Path) -> None:
+    assert looked(run)["index_files"][0]["severity"] == "ok"
+    folder = tmp_path / "data" / "index" / "1" / "1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    [found] = looked(run, code=3)["index_files"]
+    assert str(folder) in found["detail"]
+    assert "index_files" not in looked(run, "--quick")
+    assert looked(run)["index_files"][0]["severity"] == "ok"
 
 
 def test_monitoring_is_there_and_of_this_program(tmp_path: Path) -> None:

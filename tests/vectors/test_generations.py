@@ -68,6 +68,23 @@ def test_a_damaged_generation_is_made_anew(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "why"), [("cut", "torn"), ("flipped", "torn"), ("a folder", "torn"), ("gone", "missing")]
+)
+def test_damage_is_told_without_opening(built: CollectionIndex, tmp_path: Path, how: str, why: str) -> None:
+    built.close()
+    [folder] = {path.parent.parent for path in tmp_path.rglob("hnsw.bin")}
+    assert generation.damaged(folder) == []
+    path = folder / "1" / "hnsw.bin"
+    content = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    elif how != "gone":
+        path.write_bytes(content[:-1] if how == "cut" else content[:3000] + b"garbage" + content[3007:])
+    assert generation.damaged(folder) == [(1, why)]
+
+
 def test_the_one_before_serves_where_the_newest_is_torn(
     built: CollectionIndex, opened: Opener, source: MemorySource, tmp_path: Path
 ) -> None:

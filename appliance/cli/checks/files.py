@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 FEW_ENTRIES = 10_000
+OLD_BACKUP_DAYS = 30  # where the settings ask for none
+FUTURE_S = 120  # by which clocks may differ
 CERTIFICATE_DAYS = 90
 _SHOWN_AFTER = 64 * 1024**2  # bytes of a model file from which on hashing it takes long enough to be told
 
@@ -112,11 +114,29 @@ def backups(settings: "Settings", paths: DataPaths) -> Finding:
         severity = "warning" if settings.backup_every else "notice" if paths.database.exists() else "ok"
         hint = "`backup create` makes one, the setting backup_every makes them by itself." if severity != "ok" else ""
         return Finding("backups", severity, "none yet", hint)
-    hours = (time.time() - found[-1].taken_at) / 3600
-    detail = f"{len(found)}, the newest {duration(3600 * hours)} old, {found[-1].documents:,} documents"
-    if settings.backup_every and hours > 2 * settings.backup_every:
+    seconds = time.time() - found[-1].taken_at
+    documents = f"{found[-1].documents:,} documents"
+    if seconds < -FUTURE_S:
+        detail = f"{len(found)}, the newest dated {duration(-seconds)} in the future, {documents}"
+        return Finding("backups", "warning", detail, "Set the clock: the next backup is due by it.")
+    detail = f"{len(found)}, the newest {duration(max(0.0, seconds))} old, {documents}"
+    if settings.backup_every and seconds > 2 * 3600 * settings.backup_every:
         return Finding("backups", "warning", detail, f"One is due every {settings.backup_every:g} h: see the log.")
+    if seconds > 86_400 * OLD_BACKUP_DAYS:
+        return Finding("backups", "notice", detail, "`backup create` makes one, the setting backup_every keeps at it.")
     return Finding("backups", "ok", detail)
+
+
+def index_files(paths: DataPaths) -> Finding:
+    """Whether the graphs on disk are as they were written. A start does without one that is not, and mends it."""
+    from appliance.vectors import damaged
+
+    folders = sorted(path for path in paths.index.iterdir() if path.is_dir()) if paths.index.is_dir() else []
+    found = [f"{folder / str(number)} is {why}" for folder in folders for number, why in damaged(folder)]
+    if found:
+        hint = "`index rebuild` writes a new one; where none is whole, a start does so. Look after the disk."
+        return Finding("index files", "warning", "; ".join(found), hint)
+    return Finding("index files", "ok", "as they were written")
 
 
 def certificate(data_dir: Path) -> Finding:
@@ -129,8 +149,9 @@ def certificate(data_dir: Path) -> Finding:
         return Finding("certificate", "notice", "none", hint)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Finding("certificate", "notice", f"it cannot be read: {error}", hint)
-    detail = f"made {duration(86_400 * days)} ago" if days < 2 else f"made {days:.0f} days ago"
+    detail = f"made {duration(86_400 * max(0.0, days))} ago" if days < 2 else f"made {days:.0f} days ago"
     reasons = [
+        *(["dated in the future"] if 86_400 * days < -FUTURE_S else []),
         *([f"older than {CERTIFICATE_DAYS} days"] if days > CERTIFICATE_DAYS else []),
         *([f"of version {told.get('program')}"] if told.get("program") != __version__ else []),
         *_otherwise(told),
