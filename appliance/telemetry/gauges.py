@@ -31,7 +31,8 @@ ANSWERS = Sampled(
 )
 TOKENS = Sampled(
     "rag_tokens",
-    "Tokens since the start: read and written by the generator, embedded, and spared by the cache and by compression.",
+    "Tokens since the start: read (`prompt`) and written (`completion`) by the generator, `embedded` for callers of "
+    "/v1/embeddings, and spared by the cache and by compression.",
     ("kind",),
     kind="counter",
 )

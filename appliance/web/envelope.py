@@ -146,7 +146,7 @@ class Envelope:
         if route not in QUESTIONS and not trace.failed:
             trace.kept = False
         trace.let_go()
-        if route in _QUIET:
+        if route in _QUIET and status < 400:
             log.debug("request", **line)
         elif OFTEN.info(__name__, "request", line):
             self._flush_soon(ended)

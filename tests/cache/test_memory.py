@@ -33,6 +33,14 @@ def test_the_least_recently_used_goes_first_and_bytes_stay_bounded() -> None:
     assert layer.get("1") is None
 
 
+def test_a_layer_that_is_off_keeps_and_counts_nothing() -> None:
+    layer: MemoryLayer[bytes] = MemoryLayer("memory", 0)
+    put(layer, "k", 1)
+    assert layer.get("k") is None
+    stats = layer.stats()
+    assert (stats.hits, stats.misses, stats.entries) == (0, 0, 0)
+
+
 def test_a_value_that_would_push_out_all_others_is_left_out() -> None:
     layer: MemoryLayer[bytes] = MemoryLayer("memory", 10_000)
     put(layer, "k", 5_000)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from appliance.errors import StorageError
+from appliance.telemetry.log import OFTEN
 from tests.web.conftest import Service
 
 
@@ -18,13 +19,19 @@ def test_a_missing_generator_leaves_the_appliance_ready(open_service: Callable[.
     assert "absent" in body["components"]["generator"]["detail"]
 
 
-def test_a_part_that_questions_need_makes_it_unready(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_questions_need_makes_it_unready(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fails() -> str:
         raise StorageError("the database cannot be read")
 
     monkeypatch.setattr(service.appliance.collections, "all", fails)
     with service.client(None) as client:
+        client.get("/health")
         response = client.get("/health/ready")
+    OFTEN.flush()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if '"route":"/health' in line]
+    assert response.headers["x-query-id"] in line, "what is well has no line, what is not has one"
     assert response.status_code == 503
     assert not response.json()["ready"]
     assert response.json()["components"]["database"] == {"ready": False, "detail": "the database cannot be read"}
