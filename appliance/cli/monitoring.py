@@ -1,13 +1,14 @@
 """`monitoring`: what Prometheus and Grafana need to watch the appliance."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import rich_click as click
 
 from appliance.cli.invocation import Invocation, command, group
 from appliance.cli.output import print_json, print_table
-from appliance.cli.problem import DONE, PARTLY
+from appliance.cli.problem import DONE, PARTLY, Problem
 
 monitoring = group("monitoring", "Alert rules and dashboards for Prometheus and Grafana.")
 
@@ -43,11 +44,18 @@ def export(invocation: Invocation, folder: Path, force: bool) -> None:
 def show(invocation: Invocation, seconds: float) -> int:
     """Traffic, latency, errors, cache, memory, disk and queues on one screen, and which alerts' bounds are crossed.
 
-    Needs no Prometheus. Exit code 3 when a bound is crossed.
+    Needs no Prometheus. Exit code 3 when a bound is crossed, 1 without a server.
     """
+    from appliance.cli.client import running_server
     from appliance.monitoring.summary import Page, summary
+    from appliance.paths import DataPaths
 
-    with invocation.connect() as client:
+    data = invocation.settings().settings.data_dir
+    client = running_server(DataPaths(data))
+    if client is None:
+        hint = "Start it, or name the data directory of the one that runs with --data-dir."
+        raise Problem(f"No server answers on {data}.", code="no_server", status=503, hint=hint)
+    with closing(client):
         before = Page(client.text("/metrics") if seconds else "")
         time.sleep(seconds)
         lines = summary(before, Page(client.text("/metrics")), seconds)

@@ -93,3 +93,10 @@ def test_the_command_shows_a_running_server(tmp_path: Path, open_service: Callab
     figures = {figure["name"]: figure["value"] for figure in told["figures"]}
     assert figures["index lacks"] == "0 chunks, 0 s behind"
     assert figures["queue of ingest"].startswith("0 of ")
+
+
+def test_without_a_server_nothing_looks_well(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["monitoring", "show", "--json", "--data-dir", str(tmp_path)], standalone_mode=False)
+    assert done.exit_code == 1
+    assert json.loads(done.output)["code"] == "no_server"
+    assert not list(tmp_path.iterdir())
