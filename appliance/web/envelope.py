@@ -59,6 +59,8 @@ class Envelope:
         self._flushing = False  # lines of the log wait, and will be written soon
         self._flushed_at = 0.0
         self._seconds: dict[tuple[str, str, str], Histogram] = {}  # bounded: methods x routes x status classes
+        for route in QUESTIONS:
+            HTTP_SECONDS.labels("POST", route, "5xx")  # there from the start: a first failure is an increase
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -123,7 +125,8 @@ class Envelope:
 
     def _record(self, scope: Scope, sent: "_Sent", trace: Trace) -> None:
         ended = perf_counter()
-        status, seconds = sent.status or 499, ended - scope["started"]
+        seconds = ended - scope["started"]
+        status = scope.get("failed") or sent.status or 499  # of a stream that failed: what it failed with
         route = str(scope.get("path_template") or "unmatched")
         method = scope["method"] if route != "unmatched" and scope["method"] in _METHODS else "ANY"
         kind = f"{status // 100}xx"

@@ -112,7 +112,9 @@ class AnswerStream:
 
     async def _failed(self, error: Exception, scope: Scope, send: Send) -> None:
         self._count("error")
-        await send(_part(self._wording.failed(problem_reply(error, scope).body), more=False))
+        problem = problem_reply(error, scope)
+        scope["failed"] = problem.status
+        await send(_part(self._wording.failed(problem.body), more=False))
 
     async def _begin(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})

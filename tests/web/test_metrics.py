@@ -55,6 +55,13 @@ def test_the_page_is_whole(service: Service) -> None:
     assert queues == {"ingest", "questions"}
 
 
+def test_failures_are_there_before_the_first(service: Service) -> None:
+    with service.client() as client:
+        page = client.get("/metrics").text
+    for route in ("/query", "/search", "/v1/chat/completions"):
+        assert f'rag_http_request_seconds_count{{method="POST",route="{route}",status="5xx"}} ' in page
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"

@@ -10,7 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import Histogram
 
+from appliance.telemetry import log
+from appliance.telemetry.metrics import HTTP_SECONDS
 from tests.web.conftest import QUESTION, Gate, Service, until
 
 ANSWER_FIELDS = {
@@ -186,6 +189,33 @@ def test_a_question_over_its_deadline_is_let_go(open_service: Callable[..., Serv
     gate.open()
 
 
+@pytest.mark.slow
+def test_a_stream_that_fails_counts_as_failed(
+    open_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = open_service(query_timeout_s=0.5)
+    gate = Gate(service.appliance)
+    failed = HTTP_SECONDS.labels("POST", "/query", "5xx")
+    before = samples(failed)
+    with service.client() as client:
+        response = client.post("/query", json={"question": "slow", "stream": True})
+        assert response.status_code == 200
+        name, problem = list(events(iter(response.text.splitlines())))[-1]
+        assert (name, problem["status"]) == ("error", 504)
+        gate.open()
+        trace = f"/admin/traces/{problem['query_id']}"
+        assert until(lambda: client.get(trace).status_code == 200)
+        assert client.get(trace).json()["status"] == 504
+    assert samples(failed) == before + 1
+    log.OFTEN.flush()
+    lines = [line for line in capsys.readouterr().err.splitlines() if problem["query_id"] in line]
+    assert any('"status":504' in line for line in lines)
+
+
+def samples(histogram: Histogram) -> float:
+    return next(sample.value for sample in histogram._child_samples() if sample.name == "_count")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_frees_its_worker(open_service: Callable[..., Service], stream: bool) -> None:
     service = open_service(query_concurrency=1)
@@ -231,7 +261,6 @@ def test_cache_off_still_answers(open_service: Callable[..., Service]) -> None:
 
 @pytest.mark.slow
 def test_log_has_the_query_id_and_never_the_question(corpus: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    from appliance.telemetry import log
     from appliance.web.envelope import FLUSH_S
 
     log.configure("info", "json")
