@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import rich_click as click
@@ -61,7 +62,7 @@ class Client:
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **content)
+            response = self._http.request(method, _to_the_letter(path), **content)
         except httpx.TransportError as error:
             raise self._lost(error) from error
         if response.status_code >= 400 and not (path == "/health/ready" and response.status_code == 503):
@@ -75,6 +76,11 @@ class Client:
     @staticmethod
     def _decoded(response: httpx.Response) -> Any:
         return response.json() if response.content else None
+
+
+def _to_the_letter(path: str) -> str:
+    """The path with what would end or shorten it quoted: `collections delete 'old#2'` is not about `old`."""
+    return "/".join(part.replace(".", "%2E") if part in {".", ".."} else quote(part) for part in path.split("/"))
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:

@@ -94,6 +94,9 @@ def test_deleting_documents_and_collections(data: Path, docs: Path) -> None:
     assert partly.exit_code == 3
     assert "1 deleted, 1 not found." in partly.stdout
     assert run(data, "documents", "delete", "999").exit_code == 1
+    for other in ("papers#2", "papers?", "nowhere/../papers"):
+        assert run(data, "collections", "delete", other, "--yes").exit_code != 0, other
+    assert "papers" in {c["name"] for c in told(data, "collections", "list")["collections"]}
     assert run(data, "collections", "delete", "papers", "--yes").exit_code == 0
     assert [c["name"] for c in told(data, "collections", "list")["collections"]] == ["default"]
 

@@ -96,3 +96,6 @@ def test_without_a_server_there_is_nothing_to_list(run: Any) -> None:
     gone = run("traces", "show", "0123456789abcdef")
     assert gone.exit_code == 1
     assert "Kept in memory" in gone.output
+    elsewhere = run("traces", "show", "../keys")
+    assert elsewhere.exit_code == 1
+    assert "Not Found" in elsewhere.output
