@@ -3,11 +3,11 @@
 import contextlib
 import json
 import threading
-from collections import Counter
 from pathlib import Path
 
 import structlog
 
+from appliance.cache.tally import Tally
 from appliance.types import Mode
 
 log = structlog.get_logger(__name__)
@@ -18,17 +18,13 @@ LONGEST = 500  # characters of one
 
 
 class AskedQuestions:
-    """Counts of plain questions by collection and mode, in memory and in a file of the cache. Thread-safe.
-
-    Where there is no room the one that was asked least makes some, and the new one inherits its count ("space saving",
-    Metwally et al. 2005): whatever is asked more often than 1 / MOST of the time is counted for sure.
-    """
+    """Counts of plain questions by collection and mode, in memory and in a file of the cache. Thread-safe."""
 
     def __init__(self, directory: Path, *, on: bool) -> None:
         self._path, self._on = directory / FILE, on
         self._lock = threading.Lock()
-        self._counts: Counter[tuple[str, str, str]] = Counter(self._read() if on else {})
-        self._written = self._counts.total()
+        self._counts: Tally[tuple[str, str, str]] = Tally(MOST, self._read() if on else {})
+        self._written = self._counts.total
         if not on:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -39,11 +35,7 @@ class AskedQuestions:
             return
         one = (collection, mode, " ".join(text.split()))
         with self._lock:
-            if one not in self._counts and len(self._counts) >= MOST:
-                least, count = min(self._counts.items(), key=lambda pair: pair[1])
-                del self._counts[least]
-                self._counts[one] = count
-            self._counts[one] += 1
+            self._counts.add(one)
 
     def most(self, collection: str, number: int) -> list[tuple[str, str]]:
         """(mode, text) of the questions to a collection that were asked most, the most frequent first."""
@@ -54,15 +46,16 @@ class AskedQuestions:
     def forget(self, collection: str | None = None) -> None:
         """Those of a collection, or all; also in the file."""
         with self._lock:
-            for one in [one for one in self._counts if collection in {None, one[0]}]:
-                del self._counts[one]
+            for one, _ in self._counts.items():
+                if collection in {None, one[0]}:
+                    self._counts.forget(one)
             self._written = -1
         self.write()
 
     def write(self) -> None:
         """Into the file, if anything was asked since. What cannot be written is lost with this process."""
         with self._lock:
-            total = self._counts.total()
+            total = self._counts.total
             if not self._on or total == self._written:
                 return
             rows = [[*one, count] for one, count in self._counts.items()]
@@ -79,5 +72,5 @@ class AskedQuestions:
     def _read(self) -> dict[tuple[str, str, str], int]:
         with contextlib.suppress(OSError, ValueError, TypeError):
             rows = json.loads(self._path.read_text("utf-8"))[:MOST]
-            return {(str(c), Mode(m).value, str(t)): int(n) for c, m, t, n in rows}
+            return {(str(c), Mode(m).value, str(t)): max(1, int(n)) for c, m, t, n in rows}
         return {}
