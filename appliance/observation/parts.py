@@ -49,6 +49,7 @@ def queues(appliance: Appliance) -> Iterator[Reading]:
     yield gauges.QUEUE_LIMIT, ("ingest",), float(appliance.settings.ingest_queue)
     yield gauges.OLDEST_JOB, (), max(0.0, time.time() - oldest) if oldest is not None else 0.0
     yield gauges.BREAKER_OPEN, ("ingestion",), float(bool(appliance.ingestion.waiting))
+    yield gauges.BREAKER_OPEN, ("reembedding",), float(bool(appliance.reembedding.waiting))
     if appliance.generator is not None:
         state = generator_state(appliance.generator)
         yield gauges.QUEUE_DEPTH, ("generator",), float(state.waiting)

@@ -52,6 +52,11 @@ class Reembedding:
         if self._thread is not None:
             self._thread.join(STOP_S)
 
+    @property
+    def waiting(self) -> str:
+        """What the change that is worked on waits for; "" while it goes on, or where there is none."""
+        return run.waiting if (run := self._run) else ""
+
     # --- changes -----------------------------------------------------------------------------------------------------
 
     def submit(self, collection: str, model: str, spec: ChangeSpec) -> ChangeStatus:

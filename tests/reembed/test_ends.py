@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from appliance.app import Appliance
-from appliance.errors import ApplianceError, Conflict, InvalidRequest, NotFound
+from appliance.errors import ApplianceError, Conflict, DiskFull, InvalidRequest, NotFound
 from appliance.inference import HashEmbedder, embedders
 from appliance.ingest.spec import IngestSpec
+from appliance.observation.parts import queues
 from appliance.reembed import AskedQuestion, ChangeSpec, run
+from appliance.telemetry.gauges import BREAKER_OPEN
 from appliance.types import Query
 from tests.reembed.changes import FP32, INT8, assert_whole, change, ended, opened, serving, take_in
+from tests.web.conftest import until
 
 
 @pytest.mark.slow
@@ -31,6 +34,23 @@ def test_cancelled_kept_discarded(appliance: Appliance, monkeypatch: pytest.Monk
     assert appliance.embedders.name_of(discarded) == FP32
     assert appliance.reembedding.discard("default") is None
     assert_whole(appliance)
+
+
+@pytest.mark.slow
+def test_a_change_that_waits_for_room_is_told(appliance: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull("The disk is full.")
+
+    def open_now() -> float:
+        return {labels: value for gauge, labels, value in queues(appliance) if gauge is BREAKER_OPEN}["reembedding",]
+
+    monkeypatch.setattr(run.ChangeRun, "_batch", full)
+    assert open_now() == 0
+    status = appliance.reembedding.submit("default", FP32, ChangeSpec())
+    assert until(lambda: open_now() == 1)
+    appliance.reembedding.cancel(status.id)
+    assert ended(appliance, status).code == "cancelled"
+    assert open_now() == 0
 
 
 @pytest.mark.slow
