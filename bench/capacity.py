@@ -8,7 +8,7 @@ from bench.scenarios import Measured
 
 SLO_P95_S = {"extractive": 2.0, "generative": 20.0}  # by mode: a small host writes for seconds what it finds at once
 SLO_OK = 0.999
-KEEPS_UP = 0.93  # of the offered requests must be answered within the step, else a queue grows
+KEEPS_UP = 0.93  # of the rate that came must be answered, else a queue grows
 SECONDS_BETWEEN_QUESTIONS = 30.0  # of a person at work: reads an answer, asks the next
 HEADROOM = 0.7  # of what is sustained: beyond it, a busy hour or a lost core breaks the SLO
 MEMORY_SHARE = 0.7  # of the host's memory
@@ -40,12 +40,22 @@ class Step:
 
     @property
     def sustained(self) -> bool:
-        """Within the SLO, and no queue grew."""
-        return (
-            self.run.latencies.quantile_ms(0.95) < 1000 * self.slo_p95_s
-            and self.ok_share >= SLO_OK
-            and self.run.rate >= KEEPS_UP * self.arrived
-        )
+        return not self.broken
+
+    @property
+    def broken(self) -> str:
+        """What broke, as the page has it; empty where the step was within the SLO and no queue grew."""
+        held = {
+            "errors": self.ok_share >= SLO_OK,
+            "p95": self.run.latencies.quantile_ms(0.95) < 1000 * self.slo_p95_s,
+            "a queue grew": self._keeps_up(),
+        }
+        return ", ".join(what for what, holds in held.items() if not holds)
+
+    def _keeps_up(self) -> bool:
+        """A step ends with its last answer, which took its time without any queue: as long as the quickest did."""
+        own_s = self.run.latencies.quantile_ms(0) / 1000
+        return self.run.latencies.count >= KEEPS_UP * self.arrived * (self.run.seconds - own_s)
 
     @property
     def arrived(self) -> float:
@@ -70,6 +80,7 @@ class Step:
             "server_cores": None if cores is None else round(cores, 2),
             "client_cores": round(self.run.cpu_s / self.run.seconds, 2),
             "sustained": self.sustained,
+            "broken": self.broken,
         }
 
 

@@ -1,10 +1,12 @@
 """`bench compare A B`: what changed between two result files of one benchmark, and whether anything became worse.
 
 A change counts when it is more than MOST and more than the noise: what repeats of a run in either file differ by, else
-NOISE of its kind. Which way is better is declared here, by the ends of names.
+NOISE of its kind, and of p95 and p99 what so few requests let them differ by. Which way is better is declared here, by
+the ends of names.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,33 @@ MOST = 0.10  # share of change that is no regression
 LARGER_IS_BETTER = (
     *("_per_s", "ndcg@10", "recall@100", "recall@10", "hit_rate", "accuracy", "right", "f1", "exact", "overlap"),
     *("requests_per_s", "answers_per_s", "searches_per_s", "of_raw", "users", "cosine", "ours", "precision", "recall"),
+    *("hit@1", "hit@10", "mrr@10", "rank_1", "auc", "answer_shown", "best_sentence", "right_document"),
+    *("rightly_declined", "answerable_kept", "others_refused", "kept", "answer_after", "fewer"),
 )
+SHARES_OF_FAULTS = ("wrongly_declined", "false_shown", "without_notice", "obeyed", "instruction_quoted")
 SMALLER_IS_BETTER = (
     *("_ms", "_s", "_mib", "_mb", "_bytes", "errors", "_bytes_per_passage", "wrong", "overhead", "false"),
+    *SHARES_OF_FAULTS,
 )
-NOISE: Mapping[str, float] = {"_ms": 0.10, "_per_s": 0.05, "_s": 0.10, "_mib": 0.03, "_mb": 0.03}  # by ends; else 0
-LEAST = {"_ms": 0.2, "_s": 0.05, "_mib": 2.0, "_mb": 2.0}  # differences that are nothing, in the unit of the metric
+NOISE: Mapping[str, float] = {  # by ends; else 0. A certificate's search for the load that is sustained goes in steps
+    "_ms": 0.10,
+    "_per_s": 0.05,
+    "_s": 0.10,
+    "_mib": 0.03,
+    "_mb": 0.03,
+    "_bytes": 0.03,
+    "sustained_per_s": 0.20,
+}
+LEAST = {  # differences that are nothing, in the unit of the metric
+    "_ms": 0.2,
+    "_s": 0.05,
+    "_mib": 2.0,
+    "_mb": 2.0,
+    "share": 0.01,
+    **dict.fromkeys(SHARES_OF_FAULTS, 0.01),
+}
+TAILS = {"p95_ms": 0.95, "p99_ms": 0.99}
+MOST_OF_TAILS = 0.40  # noise they are given at most: what changes by half is told, however few the requests
 NAMES = ("set", "name", "what", "data", "scenario", "repeats", "passages")  # tell which run is which, in this order
 IGNORED = ("max_ms", "p999_ms", "client_late_p99_ms", "client_cpu_ms")  # of the client, or of one request
 HINT = "Name two files that `bench ... --json` wrote."
@@ -94,9 +117,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}.", code="no_data", hint=HINT) from error
     except ValueError as error:
         raise InvalidRequest(f"{path} is not JSON: {error}.", code="bad_data", hint=HINT) from error
-    if not isinstance(found, dict) or not isinstance(found.get("runs"), list) or not found["runs"]:
+    runs = found.get("runs") if isinstance(found, dict) else None
+    if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
         raise InvalidRequest(f"{path} is no result of a benchmark: it has no runs.", code="bad_data", hint=HINT)
-    return found
+    return {**found, "runs": _of_certificate(found)} if "modes" in found else found
+
+
+def _of_certificate(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What two certificates have in common: their steps are offered at rates of their own."""
+    return [
+        *({"name": mode["mode"], "sustained_per_s": mode["sustained_per_s"]} for mode in found["modes"]),
+        *({**one, "name": f"{one['users']} users"} for one in found["users"]),
+        {"name": "overhead", **found["overhead"]},
+        {"name": "memory", **found["memory"]},
+    ]
 
 
 def _check_alike(one: Mapping[str, Any], two: Mapping[str, Any], *, force: bool) -> None:
@@ -125,12 +159,15 @@ def _changes(name: str, one: Sequence[Mapping[str, Any]], two: Sequence[Mapping[
         direction = larger_is_better(metric)
         if direction is None and metric == "value":  # rows of {"what", "unit", "value"}
             direction = str(one[0].get("unit", "")).endswith(("/s", "share"))
+        elif metric == "share":  # of claims that are marked as supported
+            direction = bool(one[0].get("supported"))
         before, after = _numbers(one, metric), _numbers(two, metric)
         if direction is None or metric in IGNORED or metric in NAMES or not before or not after:
             continue
         noise = _noise(before, after)
-        known = _of(NOISE, metric) if noise is None else noise
-        yield Change(name, metric, round(mean(before), 4), round(mean(after), 4), known, direction)
+        if noise is None:
+            noise = max(_of(NOISE, metric), _of_tail(metric, [run.get("requests") for run in (*one, *two)]))
+        yield Change(name, metric, round(mean(before), 4), round(mean(after), 4), noise, direction)
 
 
 def _numbers(runs: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
@@ -145,6 +182,17 @@ def _noise(before: Sequence[float], after: Sequence[float]) -> float | None:
         return None
     variance = stdev(before) ** 2 / len(before) + stdev(after) ** 2 / len(after)
     return float(2 * variance**0.5 / abs(mean(before)))
+
+
+def _of_tail(metric: str, requests: Sequence[Any]) -> float:
+    """Twice the standard error of the difference of two such quantiles, as a share: with latencies that fall off
+    exponentially, sqrt(q / (n (1 - q))) / -ln(1 - q) for one. 0 where it is not told how many requests there were.
+    """
+    told = [count for count in requests if isinstance(count, int) and count > 0]
+    if metric not in TAILS or not told:
+        return 0.0
+    share = TAILS[metric]
+    return min(MOST_OF_TAILS, 2 * math.sqrt(2 * share / (min(told) * (1 - share))) / -math.log(1 - share))
 
 
 def _of(known: Mapping[str, float], metric: str) -> float:

@@ -164,6 +164,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                         message = f"{path}, line {number}: not an object with `_id`."
                         raise InvalidRequest(message, code="bad_data", hint=HINT) from error
                     yield row
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} is not UTF-8: {error}.", code="bad_data", hint=HINT) from error
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}.", code="no_data", hint=HINT) from error
 

@@ -97,7 +97,16 @@ def call(url: str, key: str, path: str, body: dict[str, Any] | None = None) -> A
         with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"{path}: {error.code}: {error.read(2000).decode(errors='replace')}") from None
+        raise RuntimeError(f"{path}: {error.code}: {_told(error)}") from None
+
+
+def _told(error: urllib.error.HTTPError) -> str:
+    """What a problem says, else the beginning of the answer."""
+    text = error.read(2000).decode(errors="replace")
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, LookupError, TypeError):
+        return text
 
 
 def ingest(url: str, key: str, folder: Path) -> tuple[int, int]:

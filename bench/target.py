@@ -5,9 +5,11 @@ or on the handbook; and the questions that it is asked.
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from appliance.config import Settings
 from appliance.errors import InvalidRequest
@@ -118,6 +120,7 @@ def site(source: Source, settings: Settings) -> Iterator[Site]:
     Raises InvalidRequest, RuntimeError.
     """
     if source.url:
+        source = replace(source, url=_address(source.url))
         yield _described(source, settings, None, source.url, source.key, f"the server at {source.url}")
         return
     with scratch() as folder:
@@ -134,13 +137,26 @@ def site(source: Source, settings: Settings) -> Iterator[Site]:
         yield prepared
 
 
+def _address(url: str) -> str:
+    """`http://host:port`, which is what the load client speaks. Raises InvalidRequest."""
+    try:
+        parts = urlsplit(url.rstrip("/"))
+        known = parts.scheme == "http" and bool(parts.hostname) and not parts.path and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        hint = "Write http://HOST:PORT of the appliance itself; the load client speaks neither TLS nor to a path."
+        raise InvalidRequest(f"{url!r} is no address that can be asked.", code="invalid_url", hint=hint)
+    return url.rstrip("/")
+
+
 def _described(source: Source, settings: Settings, data: Path | None, url: str, key: str, told: str) -> Site:
     try:
         documents, passages = held(url, key, source.collection)
         found = texts(url, key, source.collection) if passages else []
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, HTTPException) as error:
         hint = "Check --url, and --key (a key of the role reader or above)."
-        raise InvalidRequest(f"The server does not answer: {error}.", code="no_server", hint=hint) from error
+        raise InvalidRequest(f"The server cannot be asked: {error}", code="no_server", hint=hint) from error
     if not passages:
         raise InvalidRequest(
             f"The collection {source.collection!r} holds no passages.", code="no_data",
@@ -188,13 +204,10 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
     hint = 'Write one JSON object a line: {"question": "…", "document": "guide.pdf", "answer": "…"}.'
     rows: list[dict[str, Any]] = []
     try:
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
             if not line.strip():
                 continue
-            row = json.loads(line)
-            if not isinstance(row, dict) or not str(row.get("question") or "").strip():
-                raise ValueError(f"line {number} has no question")
-            rows.append(row)
+            rows.append(_question(line, number))
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}.", code="no_data", hint=hint) from error
     except ValueError as error:
@@ -202,3 +215,14 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise InvalidRequest(f"{path} holds no question.", code="no_data", hint=hint)
     return rows
+
+
+def _question(line: str, number: int) -> dict[str, Any]:
+    """Raises ValueError naming the line."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number} is not JSON: {error}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("question"), str) or not row["question"].strip():
+        raise ValueError(f"line {number} has no question")
+    return row

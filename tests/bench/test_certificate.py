@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -44,6 +45,14 @@ def test_what_is_sustained_ends_at_the_first_step_that_breaks_the_slo() -> None:
     assert sustained([]) == 0
     assert sustained([_step(10, 5.0, mode="generative")]) == pytest.approx(10), "what is written may take longer"
     assert sustained([_step(10, 25.0, mode="generative")]) == 0
+
+
+def test_a_step_says_what_broke() -> None:
+    assert _step(10, 0.1).broken == ""
+    assert _step(10, 3.0, failed=2).broken == "errors, p95"
+    late = _step(1, 6.0, mode="generative")
+    assert replace(late, run=replace(late.run, seconds=16.0)).broken == "", "the last answer took no longer than any"
+    assert replace(late, run=replace(late.run, seconds=20.0)).broken == "a queue grew"
 
 
 def test_cells_are_for_people() -> None:
@@ -108,6 +117,7 @@ def test_the_three_files_are_written_and_need_nothing_else(tmp_path: Path, monke
     assert page == html(found)
     assert not re.search(r"https?://|<script|src=|url\(", page)
     assert page.count("<svg") == 3
+    assert all(run["sustained"] is not bool(run["broken"]) for run in kept["runs"])
     assert "# Capacity of this host" in (folder / "CAPACITY.md").read_text()
     assert told
 

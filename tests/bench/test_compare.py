@@ -42,6 +42,43 @@ def test_what_repeats_differ_by_is_noise(tmp_path: Path) -> None:
     assert _compared(tmp_path, steady, worse) == {"p50_ms": "worse"}
 
 
+def test_tails_of_few_requests_are_noise(tmp_path: Path) -> None:
+    few, many = ({"name": "a", "requests": count, "p95_ms": 100, "p99_ms": 200} for count in (100, 10_000))
+    rise = {"p95_ms": 120, "p99_ms": 240}
+    assert _compared(tmp_path, [few], [few | rise]) == {"p95_ms": "same", "p99_ms": "same"}
+    assert _compared(tmp_path, [many], [many | rise]) == {"p95_ms": "worse", "p99_ms": "worse"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "after"),
+    [("hit@1", 0.83, 0.60), ("mrr@10", 0.9, 0.7), ("answer_shown", 0.58, 0.40), ("rightly_declined", 1, 0.5),
+     ("wrongly_declined", 0.0, 0.1), ("false_shown", 0.1, 0.2), ("others_refused", 0.95, 0.80), ("rank_1", 1.0, 0.8)],
+)  # fmt: skip
+def test_worse_answers_are_a_regression(tmp_path: Path, metric: str, before: float, after: float) -> None:
+    assert _compared(tmp_path, [{"name": "a", metric: before}], [{"name": "a", metric: after}]) == {metric: "worse"}
+    assert _compared(tmp_path, [{"name": "a", metric: after}], [{"name": "a", metric: before}]) == {metric: "better"}
+
+
+def test_claims_marked_as_supported_are_better_where_they_are(tmp_path: Path) -> None:
+    for supported, verdict in ((True, "worse"), (False, "better")):
+        before = {"name": "a", "supported": supported, "share": 0.9}
+        assert _compared(tmp_path, [before], [before | {"share": 0.5}]) == {"share": verdict}
+
+
+def test_certificates_are_compared_by_what_is_sustained(tmp_path: Path) -> None:
+    def certificate(name: str, rate: float) -> Path:
+        runs = [{"name": f"new, {rate:g}/s", "mode": "new", "p95_ms": 10.0}]
+        return _file(tmp_path / name, runs, modes=[{"mode": "new", "sustained_per_s": rate}],
+                     users=[{"users": 8, "requests_per_s": rate}], overhead={"own_p50_ms": 1.0}, memory={})  # fmt: skip
+
+    before = certificate("a.json", 300)
+    assert compare(before, certificate("b.json", 290))["worse"] == 0
+    worse = compare(before, certificate("c.json", 200))
+    assert [(row["run"], row["metric"]) for row in worse["runs"] if row["verdict"] == "worse"] == [
+        ("new", "sustained_per_s"), ("8 users", "requests_per_s")
+    ]  # fmt: skip
+
+
 def test_first_errors_are_a_regression_and_a_tenth_of_a_millisecond_is_not(tmp_path: Path) -> None:
     before = {"name": "a", "errors": 0, "p50_ms": 0.2}
     assert _compared(tmp_path, [before], [{"name": "a", "errors": 3, "p50_ms": 0.3}]) == {
@@ -61,7 +98,7 @@ def test_runs_that_are_gone_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("{", "bad_data"), ("[]", "bad_data"), ('{"runs": []}', "bad_data"), (None, "no_data")]
+    ("text", "code"), [("{", "bad_data"), ("[]", "bad_data"), ('{"runs": [1]}', "bad_data"), (None, "no_data")]
 )
 def test_what_is_no_result_is_a_clear_error(tmp_path: Path, text: str | None, code: str) -> None:
     good = _file(tmp_path / "a.json", [{"name": "a", "p50_ms": 1}])

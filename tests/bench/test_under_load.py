@@ -134,6 +134,27 @@ def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
     assert told.value.code == "no_data"
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense", "127.0.0.1:8000", "https://h:1", "http://h:1/path", "http://h:x", "http://[::"]
+)
+def test_what_the_load_client_cannot_ask_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        bench_under_load(_settings(tmp_path), Source(url=url, key="k"), [])
+    assert told.value.code == "invalid_url"
+
+
+def test_the_line_that_is_wrong_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "a\u2028b"}\n\n{"question": \n')
+    with pytest.raises(InvalidRequest, match="line 3 is not JSON"):
+        read_questions(file)
+    file.write_text('{"question": "a\u2028b"}\r\n{"question": 5}\n')
+    with pytest.raises(InvalidRequest, match="line 2 has no question"):
+        read_questions(file)
+    file.write_text('{"question": "a\u2028b"}\n')
+    assert read_questions(file) == [{"question": "a\u2028b"}]
+
+
 @pytest.mark.parametrize(("text", "code"), [("", "no_data"), ("nonsense\n", "bad_data"), ('{"q": 1}\n', "bad_data")])
 def test_a_wrong_questions_file_is_a_clear_error(tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "questions.jsonl").write_text(text)

@@ -164,6 +164,22 @@ def test_ingestion_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
             site.stop()
 
 
-def test_the_queue_is_shown(site: Site) -> None:
-    for told in walk(site, "queue backing up"):
-        assert told.returncode == 0, told.stderr
+def test_the_queue_is_shown_and_cleared(site: Site, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.md"
+    torn.write_bytes(bytes(500))
+    assert say(site, "ingest FILE", FILE=str(torn)).returncode == 1
+    shown = walk(site, "queue backing up")
+    assert [told.returncode for told in shown] == [0, 0], shown
+    assert "torn.md" in shown[1].stdout
+    number = json.loads(say(site, "tasks list --json").stdout)["tasks"][0]["task_id"]
+    torn.write_bytes((HANDBOOK / "costs.md").read_bytes())
+    assert say(site, f"tasks retry {number}").returncode == 0
+    assert "No dead" in say(site, "tasks dead").stdout
+    many = tmp_path / "many"
+    many.mkdir()
+    for one in range(200):
+        (many / f"{one}.md").write_text(f"Note {one}. " + (HANDBOOK / "search.md").read_text("utf-8"))
+    assert say(site, "ingest FOLDER --no-wait", FOLDER=str(many)).returncode == 0
+    number = json.loads(say(site, "tasks list --json").stdout)["tasks"][0]["task_id"]
+    assert say(site, f"tasks cancel {number}").returncode == 0
+    assert site.until(lambda: "PROGRESS" not in say(site, "tasks list").stdout)
