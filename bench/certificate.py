@@ -8,7 +8,7 @@ between that and the last that was.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ __all__ = ["LEVELS", "Source", "certify", "headline"]
 RATES = (0.3, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)  # of the capacity in a closed loop
 MOST_PER_S = 3_000.0  # offered at most: beyond it the client is what is measured
 GENERATED_SHARE = 4  # times as long are steps with generation: an answer takes seconds
+GENERATED_POOL = 20  # questions that repeats with generation are drawn from: each is answered once before
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ LEVELS = {
 MODES = {
     "extractive, 85 % repeats": (0.85, "extractive", True),
     "extractive, no cache": (0.0, "extractive", False),
+    "generated, 85 % repeats": (0.85, "generative", True),
     "generated, no cache": (0.0, "generative", False),
 }
 
@@ -137,7 +139,8 @@ def _measured(place: Site, settings: Settings, level: Level, tell: Callable[[str
             seconds = level.step_s * (GENERATED_SHARE if generates else 1)
             template = Scenario(mode, seconds / 60, per_minute=1, repeats=repeats, mode=wanted)
             tell(f"{mode}: first idea")
-            steps += _knee(template, target, tell)
+            few = replace(target, pool=target.pool[:GENERATED_POOL]) if generates else target
+            steps += _knee(template, few, tell)
             if wanted == "extractive" and not cached:
                 for count in level.users:
                     tell(f"{mode}: {count} users")

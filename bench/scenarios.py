@@ -124,7 +124,7 @@ def measure(scenario: Scenario, target: Target, *, seed: int = 1) -> Measured:
     """Run it: the client is a process of its own. Raises RuntimeError when that fails."""
     spec = _spec(scenario, target, seed)
     if scenario.repeats and scenario.path == "/query":
-        prime(target)
+        prime(target, scenario.mode)
     if scenario.name == "soak" and target.process is not None:
         _fill(target, target.process)
     total = len(spec["bodies"]) if scenario.per_minute else None
@@ -168,9 +168,9 @@ def new_questions(scenario: Scenario) -> int:
     return fresh_needed(requests(scenario), scenario.repeats) + filling
 
 
-def prime(target: Target) -> None:
+def prime(target: Target, mode: str = "extractive") -> None:
     """Each question of the pool once, so that a repeat is one from the beginning."""
-    _ask_all(target, target.pool[:POOL], users=2, seconds=120)
+    _ask_all(target, target.pool[:POOL], users=2, seconds=120, mode=mode)
 
 
 def _fill(target: Target, process: psutil.Process) -> None:
@@ -185,8 +185,8 @@ def _fill(target: Target, process: psutil.Process) -> None:
             return
 
 
-def _ask_all(target: Target, questions: Sequence[str], *, users: int, seconds: float) -> None:
-    bodies = [body_of(question, "/query", target.collection) for question in questions]
+def _ask_all(target: Target, questions: Sequence[str], *, users: int, seconds: float, mode: str = "extractive") -> None:
+    bodies = [body_of(question, "/query", target.collection, mode) for question in questions]
     client = {"url": target.url, "key": target.key, "path": "/query", "users": users, "seconds": seconds}
     run_client(client | {"bodies": bodies})
 
