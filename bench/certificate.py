@@ -187,7 +187,7 @@ def _knee(template: Scenario, target: Target, tell: Callable[[str], None]) -> li
 
 def _closed(template: Scenario, target: Target) -> float:
     """Answers a second to eight users who never rest."""
-    users = Scenario(template.name, template.minutes / 2, users=8, repeats=template.repeats, mode=template.mode)
+    users = Scenario(template.name, template.minutes, users=8, repeats=template.repeats, mode=template.mode)
     return max(0.2, measure(users, target).rate)
 
 
