@@ -11,6 +11,7 @@
 namespace steps {
 
 constexpr int kMost = 400;                // kept of one trace, the root among them
+constexpr int kFew = 7;                   // room at first: enough for an answer from the cache, four times it for a new one
 constexpr Py_ssize_t kLongestText = 200;  // characters of an attribute
 
 struct Step {
@@ -34,7 +35,7 @@ inline Steps* as_steps(PyObject* object) { return reinterpret_cast<Steps*>(objec
 inline int add(Steps* trace, PyObject* name, int parent, double began, double ended) {
   if (trace->over || trace->size >= kMost) return -1;
   if (trace->size == trace->capacity) {
-    const int wanted = trace->capacity ? 4 * trace->capacity : 6;
+    const int wanted = trace->capacity ? 4 * trace->capacity : kFew;
     void* grown = PyMem_Realloc(trace->all, sizeof(Step) * wanted);
     if (!grown) return PyErr_NoMemory(), -1;
     trace->all = static_cast<Step*>(grown);
