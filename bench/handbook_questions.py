@@ -56,7 +56,7 @@ QUESTIONS = (
     Known("What does alpha 0 mean?", "search.md", "alpha 0 searches by keywords only"),
     Known("How do I look for an exact phrase?", "search.md", "Put two or more words in double quotes"),
     Known("How are settings written in the environment?", "configuration.md", "in capitals with the prefix"),
-    Known("How long does the capacity certificate take?", "benchmarks-and-capacity.md", "some ten minutes"),
+    Known("How long does the capacity certificate take?", "benchmarks-and-capacity.md", "some fifteen minutes"),
     Known("Who won the football world cup in 1974?"),
     Known("What is the boiling point of ethanol?"),
     Known("Which aircraft flies from Oslo to Lisbon on Sundays?"),
