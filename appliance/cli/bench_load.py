@@ -127,7 +127,7 @@ def certificate(invocation: Invocation, level: str | None, out: Path | None, **s
 
     Users and questions a second within the SLO (p95 below 2 s, of generated answers 20 s, 99.9 % answered), with and
     without the cache and generated answers; what limits; latency by load; memory; at which sizes to scale. Takes about
-    five minutes. Your data are copied first and stay as they are.
+    fifteen minutes. Your data are copied first and stay as they are.
     """
     made = module("certificate")
     chosen = settings(invocation)
