@@ -65,13 +65,13 @@ class Page:
             heads = self._heads.get((name, values))
             if heads is None:
                 heads = self._heads[(name, values)] = _heads(name, histogram._labelnames, values, child._upper_bounds)
-            child.count()
+            added, counts = child.read()
             total = 0.0
-            for head, bucket in zip(heads, child._buckets, strict=False):
-                total += bucket.get()
+            for head, count in zip(heads, counts, strict=False):
+                total += count
                 yield f"{head}{total:.0f}"
             yield f"{heads[-2]}{total:.0f}"
-            yield f"{heads[-1]}{child._sum.get()!r}"
+            yield f"{heads[-1]}{added!r}"
 
 
 def _heads(name: str, names: Sequence[str], values: Labels, bounds: Sequence[float]) -> list[str]:

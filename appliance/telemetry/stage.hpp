@@ -1,6 +1,7 @@
 // What threads do with a trace: where each of them is, and the stages that it enters and leaves.
 #pragma once
 
+#include "amounts.hpp"
 #include "steps.hpp"
 
 #include <ctime>
@@ -8,9 +9,7 @@
 namespace steps {
 
 inline PyObject* current = nullptr;   // the context variable: where this thread is, a Place or None
-inline PyObject* observed = nullptr;  // by the name of a stage: (list for its seconds, what counts them); None: nobody
-
-constexpr Py_ssize_t kMostUncounted = 128;  // amounts put down before somebody counts them
+inline PyObject* observed = nullptr;  // by the name of a stage: the Buckets for its seconds; None: nobody counts them
 
 // Where a thread is in a trace.
 struct Place {
@@ -51,17 +50,15 @@ inline PyObject* here() {
 // Have the seconds of a stage counted. False with an error.
 inline bool count(PyObject* name, double seconds) {
   if (observed == Py_None) return true;
-  PyObject* pair = PyObject_GetItem(observed, name);
-  PyObject *list = nullptr, *counter = nullptr;
-  PyObject* amount = pair ? PyFloat_FromDouble(seconds) : nullptr;
-  bool well = amount && PyArg_ParseTuple(pair, "O!O", &PyList_Type, &list, &counter) && PyList_Append(list, amount) == 0;
-  if (well && PyList_GET_SIZE(list) >= kMostUncounted) {
-    PyObject* done = PyObject_CallNoArgs(counter);
-    well = done != nullptr;
-    Py_XDECREF(done);
+  PyObject* series = PyObject_GetItem(observed, name);
+  if (!series) return false;
+  const bool well = PyObject_TypeCheck(series, &amounts::buckets_type);
+  if (well) {
+    amounts::add(amounts::as_buckets(series), seconds);
+  } else {
+    PyErr_SetString(PyExc_TypeError, "observers are Buckets");
   }
-  Py_XDECREF(amount);
-  Py_XDECREF(pair);
+  Py_DECREF(series);
   return well;
 }
 

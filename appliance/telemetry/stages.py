@@ -1,8 +1,8 @@
 """The stages of a question and of a document: one name in `timings`, the stage histogram and the traces."""
 
-from collections.abc import Callable
 from typing import Final
 
+from appliance.telemetry.histogram import Histogram
 from appliance.telemetry.metrics import STAGE_SECONDS
 from appliance.telemetry.steps import observe_with, record, stage
 
@@ -48,13 +48,12 @@ STAGES: Final = {  # name -> what it is
 }
 
 
-class _Observers(dict[str, tuple[list[float], Callable[[], None]]]):
-    """Where the seconds of each stage are put down: in its series of the histogram, made when it first runs."""
+class _Observers(dict[str, Histogram]):
+    """What counts the seconds of each stage: its series of the histogram, made when it first runs."""
 
-    def __missing__(self, name: str) -> tuple[list[float], Callable[[], None]]:
+    def __missing__(self, name: str) -> Histogram:
         assert name in STAGES, name
-        series = STAGE_SECONDS.labels(name)
-        self[name] = found = (series.uncounted, series.count)
+        self[name] = found = STAGE_SECONDS.labels(name)
         return found
 
 

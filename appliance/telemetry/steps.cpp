@@ -1,98 +1,9 @@
 // The steps of questions and tasks, timed and put down. steps.pyi says what is here, tracing.py and stages.py what for.
-#include "stage.hpp"
-
-#include <structmember.h>
+#include "trace.hpp"
 
 namespace {
 
 using namespace steps;
-
-// Steps.__init__(query_id, began): the root.
-int begin(PyObject* self, PyObject* args, PyObject*) {
-  PyObject* query_id = nullptr;
-  double began = 0.0;
-  if (!PyArg_ParseTuple(args, "Ud", &query_id, &began)) return -1;
-  Steps* trace = as_steps(self);
-  if (trace->size) return PyErr_SetString(PyExc_RuntimeError, "it has begun"), -1;
-  Py_XSETREF(trace->query_id, Py_NewRef(query_id));
-  PyObject* name = PyUnicode_FromStringAndSize(nullptr, 0);
-  const int at = name ? add(trace, name, -1, began, 0.0) : -1;
-  Py_XDECREF(name);
-  return at;
-}
-
-void free_steps(PyObject* self) {
-  release(as_steps(self));
-  Py_TYPE(self)->tp_free(self);
-}
-
-// False with an error where it was made without __init__.
-bool begun(PyObject* self) {
-  if (!as_steps(self)->size) PyErr_SetString(PyExc_RuntimeError, "it has not begun");
-  return as_steps(self)->size > 0;
-}
-
-// close(name, ended, error, attributes): the root has ended.
-PyObject* close(PyObject* self, PyObject* args) {
-  PyObject *name = nullptr, *error = nullptr, *attributes = nullptr;
-  double ended = 0.0;
-  if (!PyArg_ParseTuple(args, "UdUO!", &name, &ended, &error, &PyDict_Type, &attributes)) return nullptr;
-  if (!begun(self)) return nullptr;
-  Step& root = as_steps(self)->all[0];
-  Py_SETREF(root.name, Py_NewRef(name));
-  Py_XSETREF(root.error, Py_NewRef(error));
-  root.ended = ended;
-  if (!root.attributes) {
-    root.attributes = Py_NewRef(attributes);
-  } else {
-    PyObject* both = PyDict_Copy(root.attributes);
-    if (!both || PyDict_Update(both, attributes) < 0) return Py_XDECREF(both), nullptr;
-    Py_SETREF(root.attributes, both);
-  }
-  Py_RETURN_NONE;
-}
-
-// Count all steps below the root in the histogram.
-PyObject* count_all(PyObject* self, PyObject*) {
-  for (int at = 1; at < as_steps(self)->size && !as_steps(self)->live; ++at) {
-    const Step& step = as_steps(self)->all[at];
-    if (step.ended != 0.0 && !count(step.name, step.ended - step.began)) return nullptr;
-  }
-  Py_RETURN_NONE;
-}
-
-// All steps: (name, parent, began, ended, error, attributes).
-PyObject* read(PyObject* self, PyObject*) {
-  Steps* trace = as_steps(self);
-  PyObject* found = PyList_New(0);
-  for (int at = 0; found && at < trace->size; ++at) {
-    const Step& step = trace->all[at];
-    PyObject* error = step.error ? step.error : Py_None;
-    PyObject* attributes = step.attributes ? step.attributes : Py_None;
-    PyObject* row = Py_BuildValue("OiddOO", step.name, step.parent, step.began, step.ended, error, attributes);
-    if (!row || PyList_Append(found, row) < 0) Py_CLEAR(found);
-    Py_XDECREF(row);
-  }
-  return found;
-}
-
-Py_ssize_t length(PyObject* self) { return as_steps(self)->size; }
-
-PyObject* began_at(PyObject* self, void*) {
-  return begun(self) ? PyFloat_FromDouble(as_steps(self)->all[0].began) : nullptr;
-}
-
-PyObject* ended_at(PyObject* self, void*) {
-  return begun(self) ? PyFloat_FromDouble(as_steps(self)->all[0].ended) : nullptr;
-}
-
-PyObject* query_id_of(PyObject* self, void*) { return Py_NewRef(trace_of(self)->query_id); }
-
-PyObject* seconds_of(PyObject* self, void*) {
-  if (!begun(self)) return nullptr;
-  const Step& root = as_steps(self)->all[0];
-  return PyFloat_FromDouble((root.ended != 0.0 ? root.ended : now()) - root.began);
-}
 
 PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -104,18 +15,29 @@ PyCFunction named(PyObject* (*function)(PyObject*, PyObject*, PyObject*)) {
 
 PyMemberDef steps_members[] = {
     {"query_id", T_OBJECT_EX, offsetof(Steps, query_id), READONLY, nullptr},
-    {"over", T_BOOL, offsetof(Steps, over), 0, nullptr},
+    {"traceparent", T_OBJECT_EX, offsetof(Steps, traceparent), READONLY, nullptr},
+    {"summed", T_OBJECT, offsetof(Steps, summed), 0, nullptr},
+    {"started_at", T_DOUBLE, offsetof(Steps, started_at), READONLY, nullptr},
+    {"status", T_INT, offsetof(Steps, status), 0, nullptr},
+    {"hold_count", T_INT, offsetof(Steps, holds), READONLY, nullptr},
+    {"over", T_BOOL, offsetof(Steps, over), READONLY, nullptr},
     {"live", T_BOOL, offsetof(Steps, live), 0, nullptr},
+    {"kept", T_BOOL, offsetof(Steps, kept), 0, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 PyGetSetDef steps_properties[] = {
+    {"route", route_of, nullptr, nullptr, nullptr},
+    {"failed", has_failed, nullptr, nullptr, nullptr},
     {"began", began_at, nullptr, nullptr, nullptr},
     {"ended", ended_at, nullptr, nullptr, nullptr},
     {"seconds", seconds_of, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyMethodDef steps_methods[] = {
-    {"close", close, METH_VARARGS, nullptr},
+    {"here", work_here, METH_NOARGS, nullptr},
+    {"end", fast(close), METH_FASTCALL, nullptr},
+    {"hold", hold, METH_NOARGS, nullptr},
+    {"let_go", let_go, METH_NOARGS, nullptr},
     {"count", count_all, METH_NOARGS, nullptr},
     {"read", read, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
@@ -152,7 +74,21 @@ void describe(PyTypeObject& type, const char* name, Py_ssize_t size, destructor 
   type.tp_flags = Py_TPFLAGS_DEFAULT;
 }
 
+// Types of which a class with a metric's name, help and labels is made.
+void describe_amounts() {
+  describe(amounts::total_type, "appliance.telemetry.steps.Total", sizeof(amounts::Total), nullptr, amounts::total_methods);
+  amounts::total_type.tp_members = amounts::total_members;
+  describe(
+      amounts::buckets_type, "appliance.telemetry.steps.Buckets", sizeof(amounts::Buckets), nullptr,
+      amounts::buckets_methods);
+  for (PyTypeObject* type : {&amounts::total_type, &amounts::buckets_type}) {
+    type->tp_flags |= Py_TPFLAGS_BASETYPE;
+    type->tp_new = PyType_GenericNew;
+  }
+}
+
 bool ready() {
+  describe_amounts();
   describe(steps_type, "appliance.telemetry.steps.Steps", sizeof(Steps), free_steps, steps_methods);
   steps_type.tp_flags |= Py_TPFLAGS_BASETYPE;
   steps_type.tp_new = PyType_GenericNew;
@@ -169,7 +105,7 @@ bool ready() {
   stage_type.tp_vectorcall = new_stage;
   current = PyContextVar_New("place", Py_None);
   observed = PyDict_New();
-  for (PyTypeObject* type : {&steps_type, &place_type, &stage_type}) {
+  for (PyTypeObject* type : {&steps_type, &place_type, &stage_type, &amounts::total_type, &amounts::buckets_type}) {
     if (PyType_Ready(type) < 0) return false;
   }
   return current && observed;
@@ -181,9 +117,10 @@ PyMODINIT_FUNC PyInit_steps() {
   PyObject* module = ready() ? PyModule_Create(&definition) : nullptr;
   const bool well = module && PyModule_AddObjectRef(module, "CURRENT", current) == 0 &&
                     PyModule_AddIntConstant(module, "MOST_STEPS", kMost) == 0 &&
-                    PyModule_AddIntConstant(module, "MOST_UNCOUNTED", kMostUncounted) == 0 &&
                     PyModule_AddType(module, &steps_type) == 0 && PyModule_AddType(module, &place_type) == 0 &&
-                    PyModule_AddType(module, &stage_type) == 0;
+                    PyModule_AddType(module, &stage_type) == 0 &&
+                    PyModule_AddType(module, &amounts::total_type) == 0 &&
+                    PyModule_AddType(module, &amounts::buckets_type) == 0;
   if (!well) Py_CLEAR(module);
   return module;
 }

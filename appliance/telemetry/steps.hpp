@@ -5,13 +5,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <cstdint>
+#include <cstring>
 #include <utility>
 
 namespace steps {
 
 constexpr int kMost = 400;                // kept of one trace, the root among them
-constexpr int kFew = 7;                   // room at first: enough for an answer from the cache, four times it for a new one
+constexpr int kFew = 7;                   // room within: enough for an answer from the cache, four times it for a new one
 constexpr Py_ssize_t kLongestText = 200;  // characters of an attribute
 
 struct Step {
@@ -22,25 +22,34 @@ struct Step {
 
 struct Steps {
   PyObject_HEAD
-  PyObject* query_id;
-  Step* all;  // the root first
-  int size, capacity;
+  PyObject *query_id, *traceparent, *complete, *summed;  // owned; the last two may be null
+  double started_at;                                     // seconds since 1970
+  Step* all;                                             // the root first
+  int size, capacity, status, holds;
   bool over;  // nothing is added any more
   bool live;  // each is counted in the histogram when it ends, not all of them at the end
+  bool kept;
+  Step few[kFew];
 };
 
 inline Steps* as_steps(PyObject* object) { return reinterpret_cast<Steps*>(object); }
 
+// Make room for more. False with an error.
+inline bool grow(Steps* trace) {
+  const int wanted = 4 * trace->capacity;
+  void* before = trace->all == trace->few ? nullptr : trace->all;
+  void* grown = PyMem_Realloc(before, sizeof(Step) * wanted);
+  if (!grown) return PyErr_NoMemory(), false;
+  if (!before) std::memcpy(grown, trace->few, sizeof trace->few);
+  trace->all = static_cast<Step*>(grown);
+  trace->capacity = wanted;
+  return true;
+}
+
 // Add a step. Returns its place, or -1: there are too many, it is over, or (with an error) there is no memory.
 inline int add(Steps* trace, PyObject* name, int parent, double began, double ended) {
   if (trace->over || trace->size >= kMost) return -1;
-  if (trace->size == trace->capacity) {
-    const int wanted = trace->capacity ? 4 * trace->capacity : kFew;
-    void* grown = PyMem_Realloc(trace->all, sizeof(Step) * wanted);
-    if (!grown) return PyErr_NoMemory(), -1;
-    trace->all = static_cast<Step*>(grown);
-    trace->capacity = wanted;
-  }
+  if (trace->size == trace->capacity && !grow(trace)) return -1;
   trace->all[trace->size] = {Py_NewRef(name), nullptr, nullptr, began, ended, parent};
   return trace->size++;
 }
@@ -53,8 +62,11 @@ inline void release(Steps* trace) {
     Py_CLEAR(step.attributes);
   }
   trace->size = 0;
-  PyMem_Free(std::exchange(trace->all, nullptr));
+  if (trace->all != trace->few) PyMem_Free(trace->all);
   Py_CLEAR(trace->query_id);
+  Py_CLEAR(trace->traceparent);
+  Py_CLEAR(trace->complete);
+  Py_CLEAR(trace->summed);
 }
 
 // Attributes as they are kept: those that are None left out, long texts cut. Null with an error.

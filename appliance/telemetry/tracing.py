@@ -13,7 +13,6 @@ import contextvars
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -49,31 +48,32 @@ class Trace(Steps):
     It is complete when everybody who held it has let go: the request itself, and the work it began in other threads.
     """
 
-    route = ""
-    status = 0
-    kept = True  # shown when it is complete; others are only counted
-    parent_id = ""  # of the caller's span
-    sampled = True
-    _caller = ""  # trace id
+    __slots__ = ()
 
-    def __init__(
-        self, query_id: str, began: float | None = None, traceparent: bytes = b"", complete: "OnComplete | None" = None
-    ) -> None:
-        super().__init__(query_id, time.perf_counter() if began is None else began)
-        self.started_at = time.time()
-        given = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-        if given is not None:
-            self._caller, self.parent_id = given[1].decode(), given[2].decode()
-            self.sampled = bool(int(given[3], 16) & 1)
-        self.complete = complete
-        self.hold_count = 1
-        self.left_out: dict[str, list[float]] = {}  # by name: [spans, seconds]
+    @property
+    def _caller(self) -> re.Match[bytes] | None:
+        return _TRACEPARENT.fullmatch(self.traceparent)
+
+    @property
+    def parent_id(self) -> str:
+        """The caller's span, empty where there is none."""
+        caller = self._caller
+        return caller[2].decode() if caller else ""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the caller, if there is one, sends its own part of the trace somewhere."""
+        caller = self._caller
+        return caller is None or bool(int(caller[3], 16) & 1)
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits: the caller's, or made of the query id, which is random."""
-        if self._caller or len(self.query_id) == 32:
-            return self._caller or self.query_id
+        caller = self._caller
+        if caller is not None:
+            return caller[1].decode()
+        if len(self.query_id) == 32:
+            return self.query_id
         return hashlib.blake2b(self.query_id.encode(), digest_size=8).hexdigest() + self.query_id
 
     @property
@@ -85,14 +85,9 @@ class Trace(Steps):
         ]
 
     @property
-    def failed(self) -> bool:
-        """Whether the appliance itself failed; a question that was refused for its own fault did not."""
-        return self.status >= 500
-
-    def end(self, route: str, status: int, attributes: dict[str, Any], ended: float) -> None:
-        """The root has ended: `status` is an HTTP status, `attributes` are those of its log line."""
-        self.route, self.status = route, status
-        self.close(route, ended, "" if status < 400 else str(attributes.get("code") or status), attributes)
+    def left_out(self) -> Mapping[str, list[float]]:
+        """Spans that were not kept: how many and how many seconds, by name."""
+        return self.summed or {}
 
     def span_id(self, index: int) -> str:
         """The id of the span with this place in `spans`: 16 hexadecimal digits."""
@@ -101,28 +96,11 @@ class Trace(Steps):
     def sum_up(self, name: str, seconds: float) -> None:
         """Count a span that has ended and was not kept."""
         with _SUMMING:
-            known = self.left_out.setdefault(name, [0, 0.0])
+            if self.summed is None:
+                self.summed = {}
+            known = self.summed.setdefault(name, [0, 0.0])
             known[0] += 1
             known[1] += seconds
-
-    def here(self) -> "contextvars.Token[Place | None]":
-        """This thread begins to work for it, at its root. Returns what `CURRENT.reset` takes."""
-        return CURRENT.set(Place(self))
-
-    def hold(self) -> None:
-        """More work goes on for it. From the thread that will let go."""
-        self.hold_count += 1
-
-    def let_go(self) -> None:
-        """One part of the work is done; the last one completes the trace."""
-        self.hold_count -= 1
-        if not self.hold_count:
-            self.over = True
-            if self.complete is not None:
-                self.complete(self)
-
-
-OnComplete = Callable[[Trace], None]
 
 
 def current_trace() -> Trace | None:

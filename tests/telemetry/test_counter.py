@@ -21,6 +21,11 @@ def test_it_counts_as_the_original() -> None:
             one.inc(-1)
         with pytest.raises(KeyError), one.count_exceptions():
             raise KeyError
+    for parent in (mine, other):
+        with pytest.raises(ValueError, match=r"label"):
+            parent.inc()
+    with pytest.raises(TypeError):
+        mine.labels("a").inc("1")  # type: ignore[arg-type]
     assert generate_latest(ours) == generate_latest(theirs)
 
 

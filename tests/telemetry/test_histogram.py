@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from appliance.telemetry import histogram
@@ -18,7 +19,15 @@ def test_it_counts_as_the_original() -> None:
     for value in (0.0, *BOUNDS, 1e9, *(chance.expovariate(2) for _ in range(500))):
         mine.labels("a").observe(value)
         other.labels("a").observe(value)
+    for parent in (mine, other):
+        with pytest.raises(ValueError, match=r"label"):
+            parent.observe(1.0)
     assert generate_latest(ours) == generate_latest(theirs)
+
+
+def test_its_bounds_are_bounded() -> None:
+    with pytest.raises(ValueError, match="32 bounds"):
+        histogram.Histogram("x_seconds", "x", buckets=range(40), registry=None)
 
 
 def test_no_observation_is_lost_between_threads() -> None:

@@ -111,8 +111,7 @@ def made_trace(query_id: str = "00112233445566aa", traceparent: bytes = b"", sta
 
 
 def count(counter: Any) -> float:
-    counter.count()
-    return float(counter._value.get())
+    return float(counter.total)
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -165,9 +165,9 @@ def test_names_that_are_no_stage_and_wrong_types_are_refused(trace: Trace) -> No
     with pytest.raises(TypeError):
         record("embed", "now", 1.0)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        trace.close("/query", 1.0, "", None)  # type: ignore[arg-type]
+        trace.end("/query", 200, None, 1.0)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="has not begun"):
-        Steps.__new__(Steps).close("/query", 1.0, "", {})
+        Steps.__new__(Steps).end("/query", 200, {}, 1.0)
     with stage("tea"):
         pass
     with pytest.raises(AssertionError, match="tea"):
