@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
-from appliance.telemetry.put_down import taken
 from appliance.telemetry.tracing import Trace
 
 NEWEST, ERRORS, SLOWEST = 200, 50, 20  # traces; the slowest are of each route
@@ -64,7 +63,8 @@ class Traces:
             self.passed_on(trace)
 
     def _shelve(self) -> None:
-        traces = taken(self._put_down)
+        traces = self._put_down[:]
+        del self._put_down[: len(traces)]  # others may have added to it meanwhile
         for trace in traces:
             trace.count()
         kept = [one for one in traces if one.kept]
