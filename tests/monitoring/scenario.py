@@ -47,8 +47,7 @@ class Scenario:
         self.cold.ask(_question, every_s=1.0)
         self._break_model()
         self.cold.ask(lambda n: _question(n) | {"mode": "generative"}, every_s=2.0)
-        self._in_thread(self._fill)
-        self._in_thread(self._queue_up)
+        self._in_thread(self._fill_and_queue_up)
 
     def refuse(self) -> None:
         """More questions than `busy` takes: those beyond are answered with 503."""
@@ -100,6 +99,11 @@ class Scenario:
         )
         model.path.chmod(0o600)
         os.truncate(model.path, MIB)
+
+    def _fill_and_queue_up(self) -> None:
+        """One after the other: tasks that write fill the disk before anybody has seen it fill."""
+        self._fill()
+        self._queue_up()
 
     def _fill(self) -> None:
         """To two thirds at once, then slowly, to all but a tenth of what was left."""
